@@ -1,0 +1,1 @@
+"""The simulated in-memory-computing array: hardware, mapping, conversion, sites."""

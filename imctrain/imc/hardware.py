@@ -1,0 +1,282 @@
+"""What a site is simulated on: frozen, hashable descriptions of the array, its converters and the formats.
+
+Nothing here holds a JAX array, so a `Hardware` can be a static argument, a dictionary key and part of a config hash.
+Voltages are fractions of full scale; one LSB is the converter step at reference range R = 1 of the *calibrated*
+converter (`NoiseSpec.reference_bits`, `reference_polarity`), the unit in which noise is quoted.
+
+Notation (used in all of `imctrain.imc`):
+    N   rows of the array                     L   top input level, 2**(input_bits - 1)
+    B   bits of the converter                 R   reference range, a fraction of full scale
+    P   passes of an input operand            J   planes of a stored operand
+    T   row tiles of a contraction            q   one LSB in units of the integer dot product
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from imctrain.errors import UserError
+
+Cell = Literal["and", "xnor"]
+Polarity = Literal["auto", "bipolar", "unipolar"]
+RangePolicy = Literal["fixed", "two_level", "per_site"]
+Path = Literal["exact", "digital"]
+Rounding = Literal["nearest", "two_phase", "stochastic"]
+GradientMapping = Literal["bit_serial", "grouped", "balanced"]
+
+MVMS = ("forward", "input_grad", "weight_grad")
+"""The three matrix-vector multiplies of a training step, in the order used by every per-MVM array."""
+
+RADIX4_EXPONENTS = 7
+"""Magnitudes of the gradient format: 4**0 .. 4**6."""
+
+
+def _require(condition: bool, what: str, found: object, allowed: str) -> None:
+    if not condition:
+        raise UserError(f"{what} = {found!r} is not possible: allowed is {allowed}")
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Geometry of the array (system: `vlsi21` geometry by default).
+
+    Attributes:
+        rows: N, rows that share charge on a column; full scale counts all of them.
+        columns: physical columns of one macro.
+        input_bits: b, resolution of the input DAC: codes -L..L with L = 2**(b-1).
+        cell: "and" (stored bit 0/1) or "xnor" (stored bit -1/+1).
+        replicate: write an operand of K <= N/2 rows floor(N/K) times and drive the copies together.
+        segment_rows: when set, rows come in segments of this size and only the segments in use share charge.
+        macros: macros of the chip that sites are time-multiplexed over (see `floorplan`).
+    """
+
+    rows: int = 1152
+    columns: int = 256
+    input_bits: int = 5
+    cell: Cell = "and"
+    replicate: bool = False
+    segment_rows: int | None = None
+    macros: int = 16
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.rows <= 65536, "array.rows", self.rows, "1 to 65536")
+        _require(1 <= self.columns <= 65536, "array.columns", self.columns, "1 to 65536")
+        _require(1 <= self.input_bits <= 8, "array.input_bits", self.input_bits, "1 to 8")
+        _require(self.cell in ("and", "xnor"), "array.cell", self.cell, "'and' or 'xnor'")
+        _require(1 <= self.macros <= 4096, "array.macros", self.macros, "1 to 4096")
+        segment = self.segment_rows
+        _require(
+            segment is None or 1 <= segment <= self.rows, "array.segment_rows", segment, "1 to array.rows"
+        )
+
+    @property
+    def levels(self) -> int:
+        """L: the largest input code; codes run from -L to L."""
+        return 2 ** (self.input_bits - 1)
+
+
+@dataclass(frozen=True)
+class AdcSpec:
+    """The column converter.
+
+    Attributes:
+        bits: B.
+        range_policy: how the reference range R is chosen: "fixed" (always `range`), "two_level" (`range` or
+            `low_range`, by the site's running statistics) or "per_site" (the smallest power of two that holds the
+            site's and pass's running statistics, down to `min_range`).
+        range: R of the fixed policy and the upper R of the others, in (0, 1].
+        low_range: the lower R of "two_level".
+        min_range: the smallest R that "per_site" may pick.
+        headroom: R must hold |mean| + headroom * (standard deviation) of a pass's column voltages.
+        polarity: "bipolar", "unipolar", or "auto": unipolar where codes and cells are both non-negative.
+        full_scale_on_last_code: False for 2**B steps (the macro), True for 2**B - 1 steps, full scale on the last
+            code, as several published simulators have it.
+    """
+
+    bits: int = 8
+    range_policy: RangePolicy = "fixed"
+    range: float = 1.0
+    low_range: float = 0.25
+    min_range: float = 2.0**-6
+    headroom: float = 4.0
+    polarity: Polarity = "auto"
+    full_scale_on_last_code: bool = False
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.bits <= 24, "adc.bits", self.bits, "2 to 24")
+        policies = ("fixed", "two_level", "per_site")
+        _require(
+            self.range_policy in policies,
+            "adc.range_policy",
+            self.range_policy,
+            "one of " + ", ".join(policies),
+        )
+        for name in ("range", "low_range", "min_range"):
+            _require(
+                0.0 < getattr(self, name) <= 1.0, f"adc.{name}", getattr(self, name), "above 0 and at most 1"
+            )
+        _require(self.headroom > 0, "adc.headroom", self.headroom, "above 0")
+        polarities = ("auto", "bipolar", "unipolar")
+        _require(
+            self.polarity in polarities, "adc.polarity", self.polarity, "one of " + ", ".join(polarities)
+        )
+
+
+@dataclass(frozen=True)
+class ColumnError:
+    """Fixed pattern of one measured column: gain (1 = nominal) and offset in LSB at R = 1."""
+
+    column: int
+    gain: float = 1.0
+    offset_lsb: float = 0.0
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """Noise and mismatch, as a calibration gives them.
+
+    Attributes:
+        sigma_array_lsb: noise voltage present before the converter's range, in LSB at R = 1 of the calibrated
+            converter. It is a voltage: it does not shrink with R.
+        sigma_adc_lsb: noise of the converter itself, in its own LSB: it shrinks with R.
+        reference_bits, reference_polarity: the converter the figures above were calibrated on.
+        scale: multiplies both sigmas (for sweeps).
+        columns: measured columns; `gain_std` and `offset_std_lsb` draw those that were not measured.
+        inl_v, inl_lsb: integral non-linearity: knots in v (fraction of full scale) and values in LSB at R = 1,
+            linear between knots and constant outside; empty for none.
+    """
+
+    sigma_array_lsb: float = 0.0
+    sigma_adc_lsb: float = 0.0
+    reference_bits: int = 8
+    reference_polarity: Literal["bipolar", "unipolar"] = "bipolar"
+    scale: float = 1.0
+    columns: tuple[ColumnError, ...] = ()
+    gain_std: float = 0.0
+    offset_std_lsb: float = 0.0
+    inl_v: tuple[float, ...] = ()
+    inl_lsb: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("sigma_array_lsb", "sigma_adc_lsb", "scale", "gain_std", "offset_std_lsb"):
+            value = getattr(self, name)
+            _require(0.0 <= value < 1e6, f"noise.{name}", value, "0 or more")
+        _require(
+            len(self.inl_v) == len(self.inl_lsb), "noise.inl_lsb", self.inl_lsb, "as many values as inl_v"
+        )
+        ordered = all(a < b for a, b in zip(self.inl_v, self.inl_v[1:], strict=False))
+        _require(ordered, "noise.inl_v", self.inl_v, "knots in rising order")
+
+    @property
+    def reference_lsb(self) -> float:
+        """One calibrated LSB at R = 1 as a fraction of full scale."""
+        return (2.0 if self.reference_polarity == "bipolar" else 1.0) / 2.0**self.reference_bits
+
+    @property
+    def sigma_array(self) -> float:
+        """Array noise as a fraction of full scale, `scale` included."""
+        return self.scale * self.sigma_array_lsb * self.reference_lsb
+
+    @property
+    def sigma_adc(self) -> float:
+        """Converter noise in LSB of whatever converter is used, `scale` included."""
+        return self.scale * self.sigma_adc_lsb
+
+    @property
+    def has_noise(self) -> bool:
+        return self.sigma_array > 0 or self.sigma_adc > 0
+
+    @property
+    def has_mismatch(self) -> bool:
+        measured = any(c.gain != 1.0 or c.offset_lsb != 0.0 for c in self.columns)
+        return measured or self.gain_std > 0 or self.offset_std_lsb > 0
+
+    @property
+    def has_inl(self) -> bool:
+        return any(value != 0.0 for value in self.inl_lsb)
+
+
+@dataclass(frozen=True)
+class FormatSpec:
+    """Number formats of the three kinds of operand.
+
+    Attributes:
+        weight_clip: "sawb" (statistics of the weights) or "max".
+        activation_clip: "rms" (a multiple of the operand's root mean square, at most its maximum), "max", or "pact"
+            (learned; starts from "rms").
+        pact_learning_rate, pact_decay: step and L2 decay of a learned clip, relative to the clip itself.
+        gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
+            "stochastic" (independent draws for the two).
+        gradient_scale: "step" (from this step's max|g|) or "carried" (a state that follows max|g|).
+        gradient_scale_decay: how fast a carried scale falls when gradients shrink; it rises at once.
+    """
+
+    weight_clip: Literal["sawb", "max"] = "sawb"
+    activation_clip: Literal["rms", "max", "pact"] = "rms"
+    pact_learning_rate: float = 0.01
+    pact_decay: float = 1e-4
+    gradient_rounding: Rounding = "stochastic"
+    gradient_scale: Literal["step", "carried"] = "step"
+    gradient_scale_decay: float = 0.99
+
+    def __post_init__(self) -> None:
+        def choice(name: str, *allowed: str) -> None:
+            found = getattr(self, name)
+            _require(found in allowed, f"formats.{name}", found, "one of " + ", ".join(allowed))
+
+        choice("weight_clip", "sawb", "max")
+        choice("activation_clip", "rms", "max", "pact")
+        choice("gradient_rounding", "nearest", "two_phase", "stochastic")
+        choice("gradient_scale", "step", "carried")
+        _require(
+            self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more"
+        )
+        _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
+        decay = self.gradient_scale_decay
+        _require(0 < decay < 1, "formats.gradient_scale_decay", decay, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class MappingSpec:
+    """How a radix-4 magnitude is driven: "bit_serial", "grouped" or "balanced" in `passes` passes."""
+
+    gradient: GradientMapping = "balanced"
+    passes: int = 3
+
+    def __post_init__(self) -> None:
+        names = ("bit_serial", "grouped", "balanced")
+        _require(self.gradient in names, "mapping.gradient", self.gradient, "one of " + ", ".join(names))
+        _require(
+            1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}"
+        )
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Everything a site needs to know.
+
+    Attributes:
+        path: "exact" simulates every conversion; "digital" keeps the number formats and computes the integer
+            products digitally (no array: never reported as analog).
+        chip_seed: draws the columns that were not measured.
+        memory_mib: bound on the conversions held at once by one MVM.
+    """
+
+    array: ArraySpec = field(default_factory=ArraySpec)
+    adc: AdcSpec = field(default_factory=AdcSpec)
+    noise: NoiseSpec = field(default_factory=NoiseSpec)
+    formats: FormatSpec = field(default_factory=FormatSpec)
+    mapping: MappingSpec = field(default_factory=MappingSpec)
+    path: Path = "exact"
+    chip_seed: int = 0
+    memory_mib: int = 256
+
+    def __post_init__(self) -> None:
+        _require(self.path in ("exact", "digital"), "path", self.path, "'exact' or 'digital'")
+        _require(self.memory_mib >= 1, "memory_mib", self.memory_mib, "1 or more")
+
+    def replace(self, **changes: object) -> Hardware:
+        """A copy with top-level fields replaced (`dataclasses.replace`)."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
