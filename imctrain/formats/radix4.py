@@ -1,0 +1,50 @@
+"""fp4_radix4: sign and a 3-bit exponent, no mantissa. Code 0 is zero, the others are +-s*4**k, k = 0..6.
+
+Format of X. Sun et al., NeurIPS 2020, as used for gradients by Grimm and Verma (TCAS-I 2022). Functions here work on
+values already divided by the scale s, and return *levels*: 0 or +-4**k as float32, exact.
+
+Nearest rounding, truth table (m = |x|/s):
+
+    m < 0.625              -> 0          (0.625 = 2.5 * 4**-1: the rule of every other level, one step down)
+    0.625 <= m < 2.5       -> 1
+    2.5*4**(k-1) <= m < 2.5*4**k -> 4**k (2.5*4**k is the arithmetic midpoint of 4**k and 4**(k+1))
+    m >= 2.5*4**5          -> 4**6       (saturation)
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+TOP_EXPONENT = 6
+TOP_LEVEL = 4.0**TOP_EXPONENT
+
+
+def floor_power_of_4(m: Array) -> Array:
+    """The largest power of 4 not above m, for 1 <= m < 4**63; exact (reads the float's exponent)."""
+    exponent = (jax.lax.bitcast_convert_type(m, jnp.int32) >> 23) - 127
+    even = (exponent >> 1) << 1
+    return jax.lax.bitcast_convert_type((even + 127) << 23, jnp.float32)
+
+
+def round_nearest(x: Array) -> Array:
+    """Nearest level of each element of x (float32, in units of s); ties go up in magnitude."""
+    m = jnp.abs(x) * jnp.float32(1.6)
+    level = jnp.minimum(floor_power_of_4(jnp.maximum(m, 1.0)), TOP_LEVEL)
+    return jnp.where(m >= 1.0, jnp.copysign(level, x), 0.0)
+
+
+def round_stochastic(x: Array, uniform: Array) -> Array:
+    """One of the two neighbouring levels, with the mean equal to x wherever |x| <= 4**6 (underflow included).
+
+    Args:
+        x: float32, in units of s.
+        uniform: same shape, uniform in [0, 1).
+    """
+    m = jnp.minimum(jnp.abs(x), TOP_LEVEL)
+    low = floor_power_of_4(jnp.maximum(m, 1.0))
+    # Between 4**k and 4**(k+1) the gap is 3*4**k; below 1 it is the gap from 0 to 1.
+    up = (m - low) > uniform * (3.0 * low)
+    level = jnp.where(m < 1.0, (m > uniform).astype(jnp.float32), jnp.where(up, 4.0 * low, low))
+    return jnp.copysign(level, x)
