@@ -1,0 +1,6 @@
+"""Data sets: import, memory-mapped loading, batches and augmentation."""
+
+from imctrain.data.dataset import Dataset as Dataset
+from imctrain.data.dataset import Source as Source
+from imctrain.data.dataset import Split as Split
+from imctrain.data.loading import load as load

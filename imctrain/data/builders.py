@@ -1,0 +1,133 @@
+"""TFDS builders that prepare a data set as ArrayRecord without TensorFlow.
+
+TFDS 4.9 prepares, shards, shuffles and describes a data set in pure Python; what needs TensorFlow is encoding an
+image from an array, unpacking an archive, and spilling a split of more than 1 GiB to disk while shuffling. So these
+builders hand over PNG bytes, read archives themselves, and `importing` refuses what would spill. The result is TFDS's
+own layout: `tfds.data_source(name, data_dir=...)` reads it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import checksums
+from tensorflow_datasets.core.utils import tfds_path
+from tensorflow_datasets.image_classification import Cifar10 as TfdsCifar10
+from tensorflow_datasets.image_classification import FashionMNIST as TfdsFashionMnist
+
+from imctrain.data.archive import Progress
+from imctrain.data.dataset import Images, RawImages
+
+PNG_COMPRESSION = 1
+"""zlib level: small images gain nothing from more."""
+
+Reader = Callable[[tfds.download.DownloadManager], RawImages]
+
+
+def png_bytes(image: np.ndarray) -> bytes:
+    """uint8 [h, w, 1 or 3] as a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    pixels = image[..., 0] if image.shape[-1] == 1 else image
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+    return buffer.getvalue()
+
+
+class _FromRawImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Writes what `reader` returns, and its source into the data set's metadata.
+
+    The metadata is TFDS's own: `builder.info.metadata`, in metadata.json.
+    """
+
+    # Stock TFDS looks for the checksums of downloads beside the builder's source file, with a package that it does
+    # not install (importlib_resources).
+    url_infos: Any = None
+
+    def __init__(self, *, reader: Reader, progress: Progress, data_dir: Path):
+        self._reader = reader
+        self._progress = progress
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        stock = super()._info()
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=stock.description,
+            features=stock.features,
+            supervised_keys=stock.supervised_keys,
+            homepage=stock.homepage,
+            citation=stock.citation,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        raw = self._reader(dl_manager)
+        self.info.features["label"].names = list(raw.classes)
+        self.info.metadata.update(raw.source.as_dict())
+        return {name: self._examples(name, split.images, split.labels) for name, split in raw.splits.items()}
+
+    def _examples(self, split: str, images: Images, labels: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+        has_id = "id" in self.info.features
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            example: dict[str, Any] = {"image": png_bytes(image), "label": int(label)}
+            if has_id:
+                example["id"] = f"{split}_{index:05d}"
+            yield index, example
+            if index % 1000 == 999 or index == len(labels) - 1:
+                self._progress(f"writing {split} images", index + 1, len(labels))
+
+    def _generate_examples(self, *args: Any, **kwargs: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+        raise NotImplementedError("_split_generators hands over the generators")
+
+
+class Cifar10(_FromRawImages, TfdsCifar10, skip_registration=True):  # type: ignore[call-arg]
+    """TFDS's Cifar10, from any of the sources that `importing` reads."""
+
+    name = "cifar10"
+    url_infos = checksums.load_url_infos(tfds_path() / "url_checksums" / "cifar10.txt")
+
+
+class FashionMnist(_FromRawImages, TfdsFashionMnist, skip_registration=True):  # type: ignore[call-arg]
+    """TFDS's FashionMNIST, from idx files."""
+
+    name = "fashion_mnist"
+    url_infos = checksums.load_url_infos(tfds_path() / "url_checksums" / "fashion_mnist.txt")
+
+
+class _ImageTree(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Features of a data set of the user's own."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SHAPE: tuple[int, int, int]
+    CLASSES: tuple[str, ...]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Images imported by imctrain from a folder tree.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": tfds.features.Text(),
+                    "image": tfds.features.Image(shape=self.SHAPE),
+                    "label": tfds.features.ClassLabel(names=list(self.CLASSES)),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+
+def image_tree_builder(name: str, shape: tuple[int, int, int], classes: tuple[str, ...]) -> type[_FromRawImages]:
+    """A builder class for a data set that TFDS does not know, of one image shape."""
+
+    class ImageTree(_FromRawImages, _ImageTree, skip_registration=True):  # type: ignore[call-arg]
+        SHAPE = shape
+        CLASSES = classes
+
+    ImageTree.name = name
+    return ImageTree

@@ -1,0 +1,46 @@
+"""The embedded data set: scikit-learn's 1,797 handwritten digits (UCI optdigits), 8 x 8 pixels, 17 grey levels.
+
+The split is fixed and needs no random numbers: images are sorted by class, then by the SHA-256 of their pixels, and
+every fifth goes to the test set. That gives 1,437 training and 360 test images, each class within one image of 4 : 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from imctrain.data.dataset import Dataset, Source, Split, channel_statistics
+
+NAME = "digits"
+TEST_EVERY = 5
+GREY_LEVELS = 16
+
+
+def load_digits() -> Dataset:
+    """The digits as uint8 [n, 8, 8, 1], grey level 16 scaled to 255."""
+    from sklearn.datasets import load_digits as bundled
+
+    bunch = bundled()
+    levels = np.asarray(bunch.images)
+    images = np.round(levels * (255 / GREY_LEVELS)).astype(np.uint8)[..., None]
+    labels = np.asarray(bunch.target, np.int32)
+
+    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    order = np.array(sorted(range(len(labels)), key=lambda i: (labels[i], digests[i])))
+    in_test = np.zeros(len(labels), bool)
+    in_test[order[::TEST_EVERY]] = True
+
+    train = Split(images[~in_test], labels[~in_test])
+    test = Split(images[in_test], labels[in_test])
+    mean, std = channel_statistics(train.images)
+    return Dataset(
+        name=NAME,
+        train=train,
+        test=test,
+        classes=tuple(str(digit) for digit in range(10)),
+        shape=(8, 8, 1),
+        mean=mean,
+        std=std,
+        source=Source("embedded", file="scikit-learn load_digits"),
+    )
