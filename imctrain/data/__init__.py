@@ -1,5 +1,8 @@
 """Data sets: import, memory-mapped loading, batches and augmentation."""
 
+from imctrain.data.augment import Augment as Augment
+from imctrain.data.batches import Batch as Batch
+from imctrain.data.batches import Batches as Batches
 from imctrain.data.dataset import Dataset as Dataset
 from imctrain.data.dataset import Source as Source
 from imctrain.data.dataset import Split as Split

@@ -1,0 +1,47 @@
+"""Augmentation of training images: random horizontal flip, and random crop of the zero-padded image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imctrain.data.dataset import Images
+from imctrain.errors import UserError
+
+FLIP_PROBABILITY = 0.5
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a training image.
+
+    Attributes:
+        flip: mirror half of the images left to right.
+        crop_padding: pad by this many black pixels on each side and crop back at a random place; 0 for none.
+    """
+
+    flip: bool = False
+    crop_padding: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crop_padding < 0:
+            raise UserError(f"crop_padding = {self.crop_padding} is not possible: allowed is 0 or more")
+
+    def apply(self, images: Images, rng: np.random.Generator) -> Images:
+        """Augmented copies of uint8 [n, h, w, c], each image with its own draws from `rng`."""
+        count, height, width, channels = images.shape
+        pad = self.crop_padding
+        padded = np.zeros((count, height + 2 * pad, width + 2 * pad, channels), np.uint8)
+        padded[:, pad : pad + height, pad : pad + width] = images
+        if self.flip:
+            mirrored = rng.random(count) < FLIP_PROBABILITY
+            padded[mirrored] = padded[mirrored, :, ::-1]
+        if not pad:
+            return padded
+        # A pixel's channels lie side by side, so a row of a crop is one run of bytes: this is several times faster
+        # than indexing pixels.
+        rows = padded.reshape(count, height + 2 * pad, -1)
+        crops = np.lib.stride_tricks.sliding_window_view(rows, (height, width * channels), axis=(1, 2))
+        top, left = rng.integers(0, 2 * pad + 1, (2, count))
+        return crops[np.arange(count), top, left * channels].reshape(images.shape)
