@@ -3,7 +3,8 @@
 Wanted: c_1 >= ... >= c_P >= 1 with, for each k < K, codes |x_p| <= L and sum_p c_p x_p = 4**k, minimising
 sum c_p^2 (the noise gain squared). Since 4**(K-1) <= L * sum c_p, sum c_p >= S = ceil(4**(K-1) / L), and by
 Cauchy-Schwarz no solution has a norm below S / sqrt(P). The search enumerates coefficient tuples in shells of
-rising norm from that bound and stops at the first shell that holds a solution, so the answer is optimal. For the macro's L = 16, K = 7, P = 3 it is
+rising norm from that bound and stops at the first shell that holds a solution, so the answer is optimal.
+For the macro's L = 16, K = 7, P = 3 it is
 (87, 85, 84), norm 147.82 against the bound 147.80.
 
 Shells grow without end where no mapping exists, so the search gives up after MAX_CANDIDATES tuples.

@@ -67,9 +67,7 @@ class ArraySpec:
         _require(self.cell in ("and", "xnor"), "array.cell", self.cell, "'and' or 'xnor'")
         _require(1 <= self.macros <= 4096, "array.macros", self.macros, "1 to 4096")
         segment = self.segment_rows
-        _require(
-            segment is None or 1 <= segment <= self.rows, "array.segment_rows", segment, "1 to array.rows"
-        )
+        _require(segment is None or 1 <= segment <= self.rows, "array.segment_rows", segment, "1 to array.rows")
 
     @property
     def levels(self) -> int:
@@ -114,14 +112,10 @@ class AdcSpec:
             "one of " + ", ".join(policies),
         )
         for name in ("range", "low_range", "min_range"):
-            _require(
-                0.0 < getattr(self, name) <= 1.0, f"adc.{name}", getattr(self, name), "above 0 and at most 1"
-            )
+            _require(0.0 < getattr(self, name) <= 1.0, f"adc.{name}", getattr(self, name), "above 0 and at most 1")
         _require(self.headroom > 0, "adc.headroom", self.headroom, "above 0")
         polarities = ("auto", "bipolar", "unipolar")
-        _require(
-            self.polarity in polarities, "adc.polarity", self.polarity, "one of " + ", ".join(polarities)
-        )
+        _require(self.polarity in polarities, "adc.polarity", self.polarity, "one of " + ", ".join(polarities))
 
 
 @dataclass(frozen=True)
@@ -163,9 +157,7 @@ class NoiseSpec:
         for name in ("sigma_array_lsb", "sigma_adc_lsb", "scale", "gain_std", "offset_std_lsb"):
             value = getattr(self, name)
             _require(0.0 <= value < 1e6, f"noise.{name}", value, "0 or more")
-        _require(
-            len(self.inl_v) == len(self.inl_lsb), "noise.inl_lsb", self.inl_lsb, "as many values as inl_v"
-        )
+        _require(len(self.inl_v) == len(self.inl_lsb), "noise.inl_lsb", self.inl_lsb, "as many values as inl_v")
         ordered = all(a < b for a, b in zip(self.inl_v, self.inl_v[1:], strict=False))
         _require(ordered, "noise.inl_v", self.inl_v, "knots in rising order")
 
@@ -230,9 +222,7 @@ class FormatSpec:
         choice("activation_clip", "rms", "max", "pact")
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
         choice("gradient_scale", "step", "carried")
-        _require(
-            self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more"
-        )
+        _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
         _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
         decay = self.gradient_scale_decay
         _require(0 < decay < 1, "formats.gradient_scale_decay", decay, "between 0 and 1")
@@ -248,9 +238,7 @@ class MappingSpec:
     def __post_init__(self) -> None:
         names = ("bit_serial", "grouped", "balanced")
         _require(self.gradient in names, "mapping.gradient", self.gradient, "one of " + ", ".join(names))
-        _require(
-            1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}"
-        )
+        _require(1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}")
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def bit_serial(levels: int, exponents: int = RADIX4_EXPONENTS) -> Mapping:
 
 def grouped(levels: int, exponents: int = RADIX4_EXPONENTS) -> Mapping:
     """As many exponents a pass as fit between 1 and L; the last pass uses the largest codes that hold it."""
-    per_pass = int(math.floor(math.log(levels, 4) + 1e-9)) + 1
+    per_pass = math.floor(math.log(levels, 4) + 1e-9) + 1
     passes = -(-exponents // per_pass)
     codes = [[0] * passes for _ in range(exponents)]
     coefficients = []

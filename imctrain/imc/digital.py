@@ -1,0 +1,37 @@
+"""The digital path: the same number formats, integer products computed digitally. No array, never analog.
+
+It has the interface of `exact`, so that a site switches path without knowing how products are made.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from imctrain.imc.exact import Reading
+from imctrain.imc.geometry import ConvGeometry
+from imctrain.imc.plan import MvmPlan
+
+
+def _reading(product: Array, plan: MvmPlan) -> Reading:
+    nothing = jnp.zeros(plan.passes, jnp.float32)
+    return Reading(product, nothing, nothing, nothing)
+
+
+def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """[G, M, K] x [G, K, N] of integer codes or levels; `ranges` and `seed` are unused."""
+    return _reading(jnp.einsum("gmk,gkn->gmn", x, w, preferred_element_type=jnp.float32), plan)
+
+
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """A convolution of integer codes or levels in canonical layout."""
+    return _reading(geometry.convolve(x, w), plan)
+
+
+def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """dw [*k, C/G, G*N] of the convolution x -> g."""
+    shape = (*geometry.kernel, geometry.group_channels, geometry.outputs)
+    kernel = jax.ShapeDtypeStruct(shape, jnp.float32)
+    (product,) = jax.linear_transpose(lambda w: geometry.convolve(x, w), kernel)(g)
+    return _reading(product, plan)

@@ -1,0 +1,92 @@
+"""Encoding of a site's operands: floats to integer codes or radix-4 levels, with their digital scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from imctrain.formats import (
+    gradient_scale,
+    inside_clip,
+    max_clip,
+    quantise,
+    rms_clip,
+    round_nearest,
+    round_stochastic,
+    sawb_clip,
+)
+from imctrain.imc import noise
+from imctrain.imc.hardware import FormatSpec
+
+
+@dataclass(frozen=True)
+class OperandInfo:
+    """What is known of an operand before it is seen.
+
+    Attributes:
+        kind: "weight" (depends on trained parameters only), "activation", or "gradient" (inside a custom backward
+            rule: encoded in radix-4 and driven).
+        nonneg: provably >= 0, as after a ReLU: encoded as uint4.
+        differentiated: whether a gradient flows into it; an operand that depends on data alone needs none.
+    """
+
+    kind: Literal["weight", "activation", "gradient"]
+    nonneg: bool = False
+    differentiated: bool = True
+
+    @property
+    def signed(self) -> bool:
+        return self.kind != "activation" or not self.nonneg
+
+
+class Encoded(NamedTuple):
+    """codes (float32 integers), the scale of one code, the clip alpha, and its statistic (what alpha starts from)."""
+
+    codes: Array
+    scale: Array
+    clip: Array
+    statistic: Array
+
+
+def encode_integer(x: Array, info: OperandInfo, formats: FormatSpec, learned_clip: Array) -> Encoded:
+    """int4 or uint4 codes of a weight or an activation; `learned_clip` is used by "pact" once it is above 0."""
+    if info.kind == "weight":
+        statistic = sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x)
+        clip = statistic
+    else:
+        maximum = formats.activation_clip == "max"
+        statistic = max_clip(x) if maximum else rms_clip(x, signed=info.signed)
+        learn = formats.activation_clip == "pact"
+        clip = jnp.where(learned_clip > 0, learned_clip, statistic) if learn else statistic
+    codes, scale = quantise(x, clip, signed=info.signed)
+    return Encoded(codes, scale, clip, statistic)
+
+
+def passes_gradient(x: Array, encoded: Encoded, info: OperandInfo) -> Array | None:
+    """Where an activation's gradient passes (bool), or None for everywhere (weights are never masked)."""
+    return None if info.kind == "weight" else inside_clip(x, encoded.clip, signed=info.signed)
+
+
+def scale_of_gradient(g: Array, formats: FormatSpec, carried: Array) -> tuple[Array, Array]:
+    """(s, max|g|): s from this step, or the carried one once it is above 0."""
+    largest = jnp.max(jnp.abs(g))
+    now = gradient_scale(largest)
+    return (jnp.where(carried > 0, carried, now) if formats.gradient_scale == "carried" else now), largest
+
+
+def encode_gradient(g: Array, scale: Array, formats: FormatSpec, seed: Array, *, odd: bool) -> tuple[Array, Array]:
+    """Radix-4 levels of g and the scale of level 1.
+
+    Args:
+        scale: s. seed: for stochastic rounding.
+        odd: the second of the two quantisations (for weight_grad): with two-phase rounding it uses the grid
+            2*s*4**k, with stochastic rounding draws of its own.
+    """
+    if formats.gradient_rounding == "stochastic":
+        return round_stochastic(g / scale, noise.uniform(noise.derive(seed, int(odd)), g.shape)), scale
+    if formats.gradient_rounding == "two_phase" and odd:
+        scale = 2.0 * scale
+    return round_nearest(g / scale), scale

@@ -1,0 +1,125 @@
+"""Convolution geometry in one canonical layout: images [B, *S, C], kernels [*k, C/G, G*N], outputs [B, *O, G*N].
+
+The three MVMs of a convolution (stride s, padding lo/hi, image dilation a, kernel dilation r, groups G):
+
+    forward      out = conv(x, w)                           contracts k * C/G elements
+    input_grad   dx  = conv(dy dilated by s, flipped w^T)   contracts k * N elements; a convolution again (`transpose`)
+    weight_grad  dw  = patches(x)^T dy                      contracts B * O elements
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Static description of a convolution in canonical layout.
+
+    Attributes:
+        image: spatial sizes S. kernel: spatial sizes k. channels: C. outputs: G*N. groups: G. batch: B.
+        strides, padding, image_dilation, kernel_dilation: as `jax.lax.conv_general_dilated` has them.
+    """
+
+    batch: int
+    image: tuple[int, ...]
+    kernel: tuple[int, ...]
+    channels: int
+    outputs: int
+    groups: int
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    image_dilation: tuple[int, ...]
+    kernel_dilation: tuple[int, ...]
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions, prod(k)."""
+        return math.prod(self.kernel)
+
+    @property
+    def group_channels(self) -> int:
+        return self.channels // self.groups
+
+    @property
+    def group_outputs(self) -> int:
+        return self.outputs // self.groups
+
+    @property
+    def dilated_image(self) -> tuple[int, ...]:
+        return tuple((s - 1) * a + 1 for s, a in zip(self.image, self.image_dilation, strict=True))
+
+    @property
+    def dilated_kernel(self) -> tuple[int, ...]:
+        return tuple((k - 1) * r + 1 for k, r in zip(self.kernel, self.kernel_dilation, strict=True))
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Spatial sizes O of the output."""
+        sizes = zip(self.dilated_image, self.padding, self.dilated_kernel, self.strides, strict=True)
+        return tuple((s + lo + hi - k) // stride + 1 for s, (lo, hi), k, stride in sizes)
+
+    def transpose(self) -> ConvGeometry:
+        """The convolution that maps the output's gradient to the image's (kernel flipped, its channels swapped)."""
+        padding = []
+        for s, o, (lo, _), k, stride in zip(
+            self.dilated_image, self.output, self.padding, self.dilated_kernel, self.strides, strict=True
+        ):
+            before = k - 1 - lo
+            padding.append((before, s + k - 1 - ((o - 1) * stride + 1) - before))
+        return ConvGeometry(
+            batch=self.batch,
+            image=self.output,
+            kernel=self.kernel,
+            channels=self.outputs,
+            outputs=self.channels,
+            groups=self.groups,
+            strides=self.image_dilation,
+            padding=tuple(padding),
+            image_dilation=self.strides,
+            kernel_dilation=self.kernel_dilation,
+        )
+
+    def transpose_kernel(self, w: Array) -> Array:
+        """The kernel of `transpose()`: [*k, N, G*(C/G)] from [*k, C/G, G*N]."""
+        spatial = tuple(range(len(self.kernel)))
+        split = jnp.flip(w, spatial).reshape(*self.kernel, self.group_channels, self.groups, self.group_outputs)
+        swapped = jnp.moveaxis(split, -1, -3)  # [*k, N, C/G, G]
+        return jnp.swapaxes(swapped, -1, -2).reshape(*self.kernel, self.group_outputs, self.channels)
+
+    def convolve(self, x: Array, w: Array) -> Array:
+        """The convolution itself, float32; `w` may have a multiple of `outputs` channels (planes side by side)."""
+        n = len(self.image)
+        axes = "DHW"[-n:] if n <= 3 else "".join(chr(ord("a") + i) for i in range(n))
+        layout = ("N" + axes + "C", axes + "IO", "N" + axes + "C")
+        return jax.lax.conv_general_dilated(
+            x,
+            w,
+            self.strides,
+            self.padding,
+            lhs_dilation=self.image_dilation,
+            rhs_dilation=self.kernel_dilation,
+            dimension_numbers=layout,
+            feature_group_count=self.groups,
+            preferred_element_type=jnp.float32,
+        )
+
+    def patches(self, x: Array) -> Array:
+        """What each output position sees: [G, B*O, k*C/G] (kernel positions slowest) from [B, *S, C]."""
+        config = [(0, 0, 0)]
+        config += [(lo, hi, a - 1) for (lo, hi), a in zip(self.padding, self.image_dilation, strict=True)]
+        padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [*config, (0, 0, 0)])
+        views = []
+        for position in itertools.product(*(range(k) for k in self.kernel)):
+            start = [i * r for i, r in zip(position, self.kernel_dilation, strict=True)]
+            stop = [i + (o - 1) * s + 1 for i, o, s in zip(start, self.output, self.strides, strict=True)]
+            view = jax.lax.slice(padded, [0, *start, 0], [x.shape[0], *stop, x.shape[-1]], [1, *self.strides, 1])
+            views.append(view.reshape(-1, self.groups, self.group_channels))
+        stacked = jnp.stack(views, axis=2)  # [B*O, G, k, C/G]
+        return jnp.moveaxis(stacked.reshape(*stacked.shape[:2], -1), 1, 0)

@@ -1,0 +1,150 @@
+"""The plan of one MVM of one site: everything static about how it runs on the array."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from imctrain.imc.adc import Converter, converter, resolves_integers
+from imctrain.imc.floorplan import column_errors
+from imctrain.imc.hardware import Hardware
+from imctrain.imc.mapping import INTEGER, Mapping, gradient_mapping
+from imctrain.imc.planes import PlaneCoding
+from imctrain.imc.tiling import RowTiles, copies, cut, effective_rows
+
+
+@dataclass(frozen=True)
+class MvmPlan:
+    """One of a site's three MVMs: G independent products [M, K] x [K, N].
+
+    Attributes:
+        name: "forward", "input_grad" or "weight_grad".
+        groups: G. For a grouped convolution the groups' operands sit on different columns; for a batched matmul the
+            batch's operands are written to the same columns in turn (`shared_columns`).
+        vectors: M, input vectors driven for each group.
+        contraction: K. outputs: N.
+        mapping: passes of the input operand. coding: planes of the stored operand.
+        tiles: row tiles of K. converter: the column ADC.
+    """
+
+    name: str
+    site_index: int
+    groups: int
+    vectors: int
+    contraction: int
+    outputs: int
+    shared_columns: bool
+    mapping: Mapping
+    coding: PlaneCoding
+    tiles: RowTiles
+    converter: Converter
+    hardware: Hardware
+
+    @property
+    def passes(self) -> int:
+        return self.mapping.passes
+
+    @property
+    def planes(self) -> int:
+        return self.coding.count
+
+    @property
+    def full_scales(self) -> np.ndarray:
+        """The dot product at full scale of each tile, rows * L, float32 [T]."""
+        array = self.hardware.array
+        rows = [effective_rows(used, array) for used in self.tiles.rows_used]
+        return np.asarray([r * array.levels for r in rows], np.float32)
+
+    @property
+    def copies(self) -> tuple[int, ...]:
+        """How often each tile's operand is written."""
+        return tuple(copies(used, self.hardware.array) for used in self.tiles.rows_used)
+
+    @property
+    def columns(self) -> int:
+        """Physical columns that one row tile takes."""
+        return self.planes * self.outputs * (1 if self.shared_columns else self.groups)
+
+    @property
+    def conversions(self) -> int:
+        """ADC conversions of one execution: T * P * G * M * J * N."""
+        return self.tiles.count * self.passes * self.groups * self.vectors * self.planes * self.outputs
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the ideal product: G * M * K * N."""
+        return self.groups * self.vectors * self.contraction * self.outputs
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the cells of the macros taken that hold an operand (copies included)."""
+        array = self.hardware.array
+        blocks = -(-self.columns // array.columns)
+        used = sum(rows * n for rows, n in zip(self.tiles.rows_used, self.copies, strict=True)) * self.columns
+        return used / (self.tiles.count * blocks * array.rows * array.columns)
+
+    @property
+    def snaps(self) -> bool:
+        """Whether readings are rounded to the integers they must be (see `adc.resolves_integers`)."""
+        scales = self.full_scales
+        return all(resolves_integers(self.converter, float(scale), 1) for scale in scales)
+
+    def output_noise_power(self, ranges: Array) -> Array:
+        """Variance of the product around the ideal one, sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
+
+        Args:
+            ranges: R of each pass, [P].
+        """
+        coefficients = jnp.asarray(self.mapping.coefficients, jnp.float32)
+        passes = jnp.sum(jnp.square(coefficients) * self.converter.noise_power(ranges))
+        planes = sum(beta * beta for beta in self.coding.weights)
+        return passes * (planes * float(np.sum(self.full_scales.astype(np.float64) ** 2)))
+
+    def column_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """gain and offset (fraction of full scale) of each tile's columns, [T, columns]; None without mismatch."""
+        return column_errors(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
+
+
+@functools.cache
+def plan_mvm(
+    name: str,
+    *,
+    site_index: int,
+    groups: int,
+    vectors: int,
+    contraction: int,
+    outputs: int,
+    unit: int,
+    shared_columns: bool,
+    drives_gradient: bool,
+    input_signed: bool,
+    stored_signed: bool,
+    hardware: Hardware,
+) -> MvmPlan:
+    """Plan one MVM.
+
+    Args:
+        unit: rows that a tile must keep together (kernel positions of a convolution that stays one), 1 otherwise.
+        drives_gradient: the input operand is a radix-4 gradient.
+        input_signed, stored_signed: whether the operands' codes can be negative.
+    """
+    coding = PlaneCoding(hardware.array.cell, stored_signed)
+    non_negative = not drives_gradient and not input_signed and hardware.array.cell == "and"
+    return MvmPlan(
+        name=name,
+        site_index=site_index,
+        groups=groups,
+        vectors=vectors,
+        contraction=contraction,
+        outputs=outputs,
+        shared_columns=shared_columns,
+        mapping=gradient_mapping(hardware.mapping, hardware.array) if drives_gradient else INTEGER,
+        coding=coding,
+        tiles=cut(contraction // unit, hardware.array, unit),
+        converter=converter(hardware.adc, hardware.noise, non_negative=non_negative),
+        hardware=hardware,
+    )

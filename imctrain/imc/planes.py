@@ -1,0 +1,67 @@
+"""Bit planes of a stored operand: W = sum_j beta_j W_j.
+
+AND cells hold W_j in {0, 1}: two's complement for signed codes, plain binary otherwise.
+
+    int4   -7..7    4 planes, beta = (1, 2, 4, -8)
+    uint4   0..15   4 planes, beta = (1, 2, 4, 8)
+
+XNOR cells hold W_j in {-1, 1}. Signs alone reach only every second integer, so one more plane of weight 1/2 beside
+the halved lowest one fills the gaps (project's decision):
+
+    int4   -7..7    5 planes, beta = (4, 2, 1, 1/2, 1/2)
+    uint4   0..15   6 planes, beta = (8, 4, 2, 1, 1/2, 1/2)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+
+from imctrain.imc.hardware import Cell
+
+
+@dataclass(frozen=True)
+class PlaneCoding:
+    """How codes are laid out in cells.
+
+    Attributes:
+        cell: "and" or "xnor".
+        signed: int4 (True) or uint4.
+    """
+
+    cell: Cell
+    signed: bool
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """beta_j, the digital weight of each plane."""
+        if self.cell == "and":
+            return (1.0, 2.0, 4.0, -8.0 if self.signed else 8.0)
+        return (4.0, 2.0, 1.0, 0.5, 0.5) if self.signed else (8.0, 4.0, 2.0, 1.0, 0.5, 0.5)
+
+    @property
+    def count(self) -> int:
+        """J, the number of planes."""
+        return len(self.weights)
+
+    def encode(self, codes: Array, axis: int) -> Array:
+        """Cells of each plane, float32, with the plane axis inserted at `axis` (must be negative or valid).
+
+        Args:
+            codes: float32 integers within the format's range.
+        """
+        integers = codes.astype(jnp.int32)
+        if self.cell == "and":
+            planes = [(integers >> j) & 1 for j in range(4)]
+            return jnp.stack(planes, axis=axis).astype(jnp.float32)
+        # codes + 2**b written as 2u + r: the signs of u's bits carry an odd number, the two half planes the rest.
+        bits = 3 if self.signed else 4
+        low = jnp.where(integers % 2 == 0, jnp.where(integers >= 0, -1, 1), 0)
+        odd = integers - low
+        unsigned = (odd + 2**bits - 1) // 2
+        planes = [2 * ((unsigned >> (bits - 1 - j)) & 1) - 1 for j in range(bits)]
+        planes.append(jnp.where(low < 0, -1, 1))
+        planes.append(jnp.where(low > 0, 1, -1))
+        return jnp.stack(planes, axis=axis).astype(jnp.float32)

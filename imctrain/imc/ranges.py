@@ -1,0 +1,40 @@
+"""Policies for the ADC's reference range R, from each pass's running statistics.
+
+A pass needs |mean(v)| + headroom * std(v) of range. `needed` is the running value of that; where more than
+`CLIP_LIMIT` of the conversions clip, the codes understate what is needed, so it is taken as twice the present R.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+from imctrain.imc.hardware import AdcSpec
+
+CLIP_LIMIT = 1e-3
+MEMORY = 0.9
+"""Weight of the past in the running need; a larger need is taken over at once."""
+
+
+def update_needed(needed: Array, current: Array, clipped: Array, mean: Array, power: Array, adc: AdcSpec) -> Array:
+    """The running need of each pass, [P], after one step's statistics (0 where nothing was seen yet)."""
+    std = jnp.sqrt(jnp.maximum(power - jnp.square(mean), 0.0))
+    now = jnp.abs(mean) + adc.headroom * std
+    now = jnp.where(clipped > CLIP_LIMIT, jnp.maximum(now, 2.0 * current), now)
+    return jnp.where(needed > 0, jnp.maximum(now, MEMORY * needed + (1.0 - MEMORY) * now), now)
+
+
+def choose_range(needed: Array, adc: AdcSpec) -> Array:
+    """R of each pass, [P]; `adc.range` while nothing was seen (needed = 0)."""
+    if adc.range_policy == "fixed":
+        return jnp.full_like(needed, adc.range)
+    if adc.range_policy == "two_level":
+        low = (needed > 0) & (needed <= adc.low_range)
+        return jnp.where(low, adc.low_range, adc.range)
+    # exp2 is not exact on every backend; a ladder of constants is.
+    chosen = jnp.full_like(needed, adc.range)
+    step = adc.range / 2.0
+    while step >= adc.min_range:
+        chosen = jnp.where((needed > 0) & (needed <= step), step, chosen)
+        step /= 2.0
+    return chosen

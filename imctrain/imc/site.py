@@ -1,0 +1,380 @@
+"""A site: one matmul or convolution of the user's program, its three MVMs and its state.
+
+`Site.apply` encodes the operands, multiplies them on the site's path, and has a custom backward rule whose two MVMs
+encode the output's gradient in radix-4 and run on the same path.
+
+State flows *out* of the backward pass as the cotangent of `state`: telemetry of the three MVMs, all of it additive
+(divide by the calls), so that it stays right through scan, cond and vmap; and, for learned clips, the true gradient.
+`Site.update` turns it into the next step's state and a report.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping as Tree
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from imctrain.errors import UserError
+from imctrain.formats import gradient_scale
+from imctrain.imc import digital, exact, noise, ranges
+from imctrain.imc.contraction import ConvContraction as ConvContraction
+from imctrain.imc.contraction import ConvSpec as ConvSpec
+from imctrain.imc.contraction import DotContraction as DotContraction
+from imctrain.imc.contraction import DotSpec as DotSpec
+from imctrain.imc.contraction import Side, Sizes
+from imctrain.imc.encode import (
+    Encoded,
+    encode_gradient,
+    encode_integer,
+    passes_gradient,
+    scale_of_gradient,
+)
+from imctrain.imc.encode import OperandInfo as OperandInfo
+from imctrain.imc.exact import Reading
+from imctrain.imc.hardware import MVMS, Hardware
+from imctrain.imc.plan import MvmPlan, plan_mvm
+
+State = dict[str, Any]
+ENGINES: Tree[str, ModuleType] = {"exact": exact, "digital": digital}
+SCOPES = {"exact": "imc_array", "digital": "imc_formats"}
+"""Name scope of every product a site computes, so that a jaxpr tells array, formats and float matmuls apart."""
+
+# Purposes that a site's seed is derived for.
+_ARRAY, _ROUNDING = 0, 1
+
+
+@dataclass(frozen=True)
+class SiteSpec:
+    """Everything static about a site.
+
+    Attributes:
+        name: unique name; index: its place in the program (fixes keys and floor plan).
+        op: the primitive's parameters; lhs_shape, rhs_shape: its operands; dtype: of its output.
+        lhs, rhs: what is known of the operands.
+        hardware: after the rules that match this site.
+    """
+
+    name: str
+    index: int
+    op: DotSpec | ConvSpec
+    lhs_shape: tuple[int, ...]
+    rhs_shape: tuple[int, ...]
+    dtype: Any
+    lhs: OperandInfo
+    rhs: OperandInfo
+    hardware: Hardware
+
+    @property
+    def driven(self) -> Side:
+        """The side driven onto the rows in the forward MVM; the other is stored.
+
+        A gradient is always driven; else weights are stored; between two alike the right-hand side is stored.
+        """
+        if "gradient" in (self.lhs.kind, self.rhs.kind):
+            return "lhs" if self.lhs.kind == "gradient" else "rhs"
+        return "rhs" if self.lhs.kind == "weight" and self.rhs.kind != "weight" else "lhs"
+
+
+class Site:
+    """See the module. Make one with `make_site`."""
+
+    def __init__(self, spec: SiteSpec):
+        self.spec = spec
+        if spec.lhs.kind == spec.rhs.kind == "gradient":
+            raise UserError(
+                f"site {spec.name}: both operands are gradients, and an array stores no radix-4 operand: "
+                "leave it to a rule with path = 'float'"
+            )
+        try:
+            if isinstance(spec.op, DotSpec):
+                self._contraction: DotContraction | ConvContraction = DotContraction(
+                    spec.op, spec.lhs_shape, spec.rhs_shape
+                )
+            else:
+                rows = spec.hardware.array.rows
+                self._contraction = ConvContraction(spec.op, spec.lhs_shape, spec.rhs_shape, rows)
+        except UserError as error:
+            raise UserError(f"site {spec.name}: {error}") from None
+        self._engine: Any = ENGINES[spec.hardware.path]
+        self._scope = SCOPES[spec.hardware.path]
+        self._forward = self._plan("forward")
+        self._plans = {"forward": self._forward}
+        if not self.one_way:
+            self._plans |= {mvm: self._plan(mvm) for mvm in ("input_grad", "weight_grad")}
+
+    @property
+    def one_way(self) -> bool:
+        """A gradient MVM inside a custom backward rule: not differentiated again."""
+        return "gradient" in (self.spec.lhs.kind, self.spec.rhs.kind)
+
+    @property
+    def mvms(self) -> tuple[MvmPlan, ...]:
+        """Plans of the MVMs that a training step runs, in the order of `hardware.MVMS`."""
+        needed = {"forward": True, "input_grad": self._driven_info.differentiated}
+        needed["weight_grad"] = self._stored_info.differentiated
+        return tuple(plan for mvm, plan in self._plans.items() if needed[mvm])
+
+    @property
+    def _driven_info(self) -> OperandInfo:
+        return self.spec.lhs if self.spec.driven == "lhs" else self.spec.rhs
+
+    @property
+    def _stored_info(self) -> OperandInfo:
+        return self.spec.rhs if self.spec.driven == "lhs" else self.spec.lhs
+
+    def _product_of(self, mvm: str) -> str:
+        """Which of the contraction's products an MVM is: input_grad belongs to the driven operand."""
+        if mvm == "forward":
+            return "product"
+        return "lhs_grad" if (mvm == "input_grad") == (self.spec.driven == "lhs") else "rhs_grad"
+
+    def _plan(self, mvm: str) -> MvmPlan:
+        spec = self.spec
+        sizes: Sizes = self._contraction.sizes(self._product_of(mvm), spec.driven)
+        stored = self._stored_info if mvm != "weight_grad" else self._driven_info
+        return plan_mvm(
+            mvm,
+            site_index=spec.index,
+            groups=sizes.groups,
+            vectors=sizes.vectors,
+            contraction=sizes.contraction,
+            outputs=sizes.outputs,
+            unit=sizes.unit,
+            shared_columns=sizes.shared_columns,
+            drives_gradient=mvm != "forward" or self.one_way,
+            input_signed=self._driven_info.signed,
+            stored_signed=stored.signed,
+            hardware=spec.hardware,
+        )
+
+    def init_state(self) -> State:
+        """Scales not yet known (0), nothing seen, telemetry empty; float32."""
+        zero = jnp.zeros((), jnp.float32)
+        per_mvm = {}
+        needed = {}
+        for mvm, plan in self._plans.items():
+            nothing = jnp.zeros(plan.passes, jnp.float32)
+            needed[mvm] = nothing
+            per_mvm[mvm] = {
+                "calls": zero,
+                "clipped": nothing,
+                "v_mean": nothing,
+                "v_power": nothing,
+                "signal": zero,
+                "noise": zero,
+            }
+        telemetry = {"mvms": per_mvm, "largest_gradient": zero, "clip_statistics": jnp.zeros(2, jnp.float32)}
+        return {
+            "needed_range": needed,
+            "gradient_scale": zero,
+            "clips": jnp.zeros(2, jnp.float32),
+            "telemetry": telemetry,
+        }
+
+    def apply(self, lhs: Array, rhs: Array, state: State, key: Array) -> Array:
+        """The product of lhs and rhs as the array gives it, in the dtype of the original primitive.
+
+        Args:
+            lhs, rhs: the primitive's operands, any float dtype.
+            state: of `init_state` or `update`. Its cotangent is telemetry, not a gradient.
+            key: a JAX key; every execution needs its own.
+        """
+        seed = noise.seed_of(key)
+        out = self._apply(lhs.astype(jnp.float32), rhs.astype(jnp.float32), state, seed)
+        return out.astype(self.spec.dtype)
+
+    @functools.cached_property
+    def _apply(self) -> Any:
+        @jax.custom_vjp
+        def apply(lhs: Array, rhs: Array, state: State, seed: Array) -> Array:
+            return self._run_forward(lhs, rhs, state, seed)[0]
+
+        def forward(lhs: Any, rhs: Any, state: Any, seed: Any) -> tuple[Array, Any]:
+            needs = (lhs.perturbed, rhs.perturbed)
+            values = jax.tree.map(lambda leaf: leaf.value, (lhs, rhs, state, seed), is_leaf=_is_primal)
+            out, residuals = self._run_forward(*values)
+            # Residuals that no gradient needs are dropped; what is None stays static.
+            codes = tuple(r if need else None for r, need in zip(residuals["codes"], (needs[1], needs[0]), strict=True))
+            inside = tuple(r if need else None for r, need in zip(residuals["inside"], needs, strict=True))
+            kept = residuals | {"codes": codes, "inside": inside}
+            return out, (kept, values[2], values[3])
+
+        def backward(residuals: Any, g: Any) -> tuple[Any, Any, Any, None]:
+            kept, state, seed = residuals
+            if isinstance(g, jax.custom_derivatives.SymbolicZero):
+                g = jnp.zeros(g.shape, g.dtype)
+            return (*self._run_backward(g, kept, state, seed), None)
+
+        apply.defvjp(forward, backward, symbolic_zeros=True)
+        return apply
+
+    def _run_forward(self, lhs: Array, rhs: Array, state: State, seed: Array) -> tuple[Array, dict[str, Any]]:
+        spec, formats = self.spec, self.spec.hardware.formats
+        if self.one_way:
+            return self._run_one_way(lhs, rhs, state, seed), {}
+        operands = (lhs, rhs)
+        infos = (spec.lhs, spec.rhs)
+        encoded = [
+            encode_integer(x, info, formats, state["clips"][i])
+            for i, (x, info) in enumerate(zip(operands, infos, strict=True))
+        ]
+        reading = self._product("forward", encoded[0].codes, encoded[1].codes, state, seed)
+        out = reading.product * (encoded[0].scale * encoded[1].scale)
+        inside = tuple(passes_gradient(x, e, i) for x, e, i in zip(operands, encoded, infos, strict=True))
+        residuals = {
+            "codes": tuple(e.codes.astype(jnp.int8) for e in encoded),
+            "scales": tuple(e.scale for e in encoded),
+            "statistics": jnp.stack([e.statistic for e in encoded]),
+            "inside": inside,
+            "signs": tuple(self._clip_signs(x, e, i) for x, e, i in zip(operands, encoded, infos, strict=True)),
+            "forward": self._telemetry(self._forward, reading, state),
+        }
+        return out, residuals
+
+    def _clip_signs(self, x: Array, encoded: Encoded, info: OperandInfo) -> Array | None:
+        """Which way a learned clip moves an element: int8 in {-1, 0, 1}, or None where no clip is learned."""
+        if info.kind == "weight" or self.spec.hardware.formats.activation_clip != "pact":
+            return None
+        return jnp.where(jnp.abs(x) > encoded.clip, jnp.sign(x), 0.0).astype(jnp.int8)
+
+    def _run_one_way(self, lhs: Array, rhs: Array, state: State, seed: Array) -> Array:
+        spec, formats = self.spec, self.spec.hardware.formats
+        driven, stored = (lhs, rhs) if spec.driven == "lhs" else (rhs, lhs)
+        scale, _ = scale_of_gradient(driven, formats, state["gradient_scale"])
+        levels, level_scale = encode_gradient(driven, scale, formats, noise.derive(seed, _ROUNDING), odd=False)
+        encoded = encode_integer(stored, self._stored_info, formats, jnp.zeros((), jnp.float32))
+        pair = (levels, encoded.codes) if spec.driven == "lhs" else (encoded.codes, levels)
+        reading = self._product("forward", *pair, state, seed)
+        return reading.product * (level_scale * encoded.scale)
+
+    def _run_backward(
+        self, g: Array, kept: dict[str, Any], state: State, seed: Array
+    ) -> tuple[Array | None, Array | None, State]:
+        if self.one_way:
+            raise UserError(f"site {self.spec.name}: a gradient inside a custom backward rule cannot be differentiated")
+        formats = self.spec.hardware.formats
+        scale, largest = scale_of_gradient(g, formats, state["gradient_scale"])
+        rounding = noise.derive(seed, _ROUNDING)
+        telemetry = jax.tree.map(jnp.zeros_like, state["telemetry"])
+        telemetry["mvms"]["forward"] = kept["forward"]
+        gradients: list[Array | None] = [None, None]
+        clip_gradients = [jnp.zeros((), jnp.float32)] * 2
+        encoded_once: dict[bool, tuple[Array, Array]] = {}
+        for side, product in ((0, "lhs_grad"), (1, "rhs_grad")):
+            other = kept["codes"][1 - side]
+            if other is None:
+                continue
+            mvm = "input_grad" if self._product_of("input_grad") == product else "weight_grad"
+            odd = mvm == "weight_grad" and formats.gradient_rounding != "nearest"
+            if odd not in encoded_once:
+                encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd)
+            levels, level_scale = encoded_once[odd]
+            reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
+            gradient = reading.product * (level_scale * kept["scales"][1 - side])
+            signs = kept["signs"][side]
+            if signs is not None:
+                clip_gradients[side] = jnp.sum(gradient * signs)
+            inside = kept["inside"][side]
+            gradients[side] = gradient if inside is None else jnp.where(inside, gradient, 0.0)
+            telemetry["mvms"][mvm] = self._telemetry(self._plans[mvm], reading, state)
+        telemetry["largest_gradient"] = largest
+        telemetry["clip_statistics"] = kept["statistics"]
+        cotangent = {
+            "needed_range": jax.tree.map(jnp.zeros_like, state["needed_range"]),
+            "gradient_scale": jnp.zeros((), jnp.float32),
+            "clips": jnp.stack(clip_gradients),
+            "telemetry": telemetry,
+        }
+        return gradients[0], gradients[1], cotangent
+
+    def _product(self, mvm: str, first: Array, second: Array, state: State, seed: Array) -> Reading:
+        """One MVM: (lhs, rhs) codes for the forward product, (gradient levels, stored codes) for the others."""
+        plan, product = self._plans[mvm], self._product_of(mvm)
+        reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
+        stream = noise.derive(seed, _ARRAY, MVMS.index(mvm))
+        with jax.named_scope(self._scope):
+            if product == "product":
+                return self._contraction.product(self._engine, plan, first, second, self.spec.driven, reference, stream)
+            run = self._contraction.lhs_grad if product == "lhs_grad" else self._contraction.rhs_grad
+            return run(self._engine, plan, first, second, reference, stream)
+
+    def _telemetry(self, plan: MvmPlan, reading: Reading, state: State) -> dict[str, Array]:
+        """Additive telemetry of one execution; signal and noise are powers of the integer output."""
+        reference = ranges.choose_range(state["needed_range"][plan.name], self.spec.hardware.adc)
+        return {
+            "calls": jnp.ones((), jnp.float32),
+            "clipped": reading.clipped,
+            "v_mean": reading.v_mean,
+            "v_power": reading.v_power,
+            "signal": jnp.mean(jnp.square(reading.product)),
+            "noise": plan.output_noise_power(reference) if self._engine is not digital else jnp.zeros((), jnp.float32),
+        }
+
+    def update(self, state: State, grad: State) -> tuple[State, dict[str, Array]]:
+        """The next step's state, and what happened in this one.
+
+        Args:
+            state: as it was given to `apply`. grad: its cotangent.
+
+        Returns:
+            The report holds scalars for each MVM that ran: `snr_db_<mvm>` (signal to noise of the output as the
+            formulas of noise and quantisation predict it), `clipped_<mvm>` (fraction of conversions), `range_<mvm>`
+            (R, mean over passes); values of an MVM that did not run are NaN.
+        """
+        hardware = self.spec.hardware
+        formats, adc = hardware.formats, hardware.adc
+        telemetry = grad["telemetry"]
+        report: dict[str, Array] = {}
+        needed = {}
+        for mvm in self._plans:
+            sums = telemetry["mvms"][mvm]
+            ran = sums["calls"] > 0
+            mean = jax.tree.map(lambda x, calls=sums["calls"]: x / jnp.maximum(calls, 1.0), sums)
+            before = state["needed_range"][mvm]
+            current = ranges.choose_range(before, adc)
+            after = ranges.update_needed(before, current, mean["clipped"], mean["v_mean"], mean["v_power"], adc)
+            needed[mvm] = jnp.where(ran, after, before)
+            if hardware.path != "digital":
+                ratio = jnp.maximum(mean["signal"] - mean["noise"], 1e-6 * mean["noise"]) / mean["noise"]
+                report[f"snr_db_{mvm}"] = jnp.where(ran, 10.0 * jnp.log10(ratio), jnp.nan)
+                report[f"clipped_{mvm}"] = jnp.where(ran, jnp.mean(mean["clipped"]), jnp.nan)
+                report[f"range_{mvm}"] = jnp.where(ran, jnp.mean(current), jnp.nan)
+        calls = jnp.maximum(telemetry["mvms"]["forward"]["calls"], 1.0)
+        scale = gradient_scale(telemetry["largest_gradient"] / calls)
+        carried = jnp.maximum(scale, formats.gradient_scale_decay * state["gradient_scale"])
+        seen = telemetry["mvms"]["forward"]["calls"] > 0
+        new = {
+            "needed_range": needed,
+            "gradient_scale": jnp.where(seen, carried, state["gradient_scale"]),
+            "clips": jnp.where(seen, self._next_clips(state["clips"], grad, calls), state["clips"]),
+            "telemetry": jax.tree.map(jnp.zeros_like, state["telemetry"]),
+        }
+        return new, report
+
+    def _next_clips(self, clips: Array, grad: State, calls: Array) -> Array:
+        """Learned clips after one step: the first step takes the statistics, later ones descend the gradient.
+
+        The step is relative to the clip (alpha * exp(-rate * ...) to first order), so that one rate fits all sites.
+        """
+        formats = self.spec.hardware.formats
+        if formats.activation_clip != "pact":
+            return clips
+        statistics = grad["telemetry"]["clip_statistics"] / calls
+        slope = jnp.clip(grad["clips"], -1.0, 1.0) + formats.pact_decay * clips
+        return jnp.where(clips > 0, clips * (1.0 - formats.pact_learning_rate * slope), statistics)
+
+
+def _is_primal(leaf: Any) -> bool:
+    return hasattr(leaf, "perturbed")
+
+
+@functools.cache
+def make_site(spec: SiteSpec) -> Site:
+    """The site of a spec (one object for equal specs). Raises UserError, naming the site, if it has no mapping."""
+    return Site(spec)
