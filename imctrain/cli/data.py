@@ -140,16 +140,16 @@ def list_command(data_dir: DataDir = None) -> None:
 def _progress() -> Iterator[Progress]:
     """A bar for each stage on a terminal; a line for each stage elsewhere. Both go to stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
-    stages: dict[str, int] = {}
     if not console.is_terminal:
+        told: set[str] = set()
 
         def line(what: str, done: int, total: int) -> None:
-            if what not in stages:
-                stages[what] = 0
+            if what not in told:
+                told.add(what)
                 console.print(f"{what} ...", soft_wrap=True, markup=False, highlight=False)
 
         yield line
@@ -162,12 +162,13 @@ def _progress() -> Iterator[Progress]:
         TimeElapsedColumn(),
     )
     with Bars(*columns, console=console) as bars:
+        stages: dict[str, TaskID] = {}
 
         def bar(what: str, done: int, total: int) -> None:
             if what not in stages:
-                for earlier in stages.values():
-                    bars.stop_task(bars.tasks[earlier].id)
+                for earlier in bars.tasks:
+                    bars.update(earlier.id, total=earlier.total or 1, completed=earlier.total or 1)
                 stages[what] = bars.add_task(what, total=None)
-            bars.update(bars.tasks[stages[what]].id, completed=done, total=total or None)
+            bars.update(stages[what], completed=done, total=total or None)
 
         yield bar
