@@ -34,7 +34,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except _FAULTS as fault:
-        reason = str(fault) or type(fault).__name__
+        reason = (str(fault) or type(fault).__name__).splitlines()[0].rstrip(":")
         raise UserError(
             f"{path} cannot be read ({reason}): it is damaged, incomplete, or not a tar archive; get it again"
         ) from fault

@@ -1,7 +1,7 @@
 """Imports a data set from files: read, verify, write beside the place, then rename into it.
 
-Everything is verified before anything is written. Records are written in a staging folder `.importing-*` of the data
-directory and renamed into place when complete, so a data set is there wholly or not at all; what a killed import
+Everything is verified before anything is written. Records are downloaded and written in a staging folder `.importing-*` of the
+data directory and renamed into place when complete, so a data set is there wholly or not at all; what a killed import
 left is removed by the next one. A lock keeps two imports into one data directory apart.
 """
 
@@ -89,7 +89,7 @@ def import_dataset(
         )
     with _staging(folder) as stage:
         builder = _builder(name, raw, stage, expected.get(name), checksums, progress)
-        _prepare(builder, folder, downloads=folder / "downloads" if raw is None else stage / "downloads")
+        _prepare(builder, folder, downloads=stage / "downloads")
         _move_into_place(Path(builder.data_dir), folder / Path(builder.data_dir).relative_to(stage), stage)
     done = _existing(name, folder)
     assert done is not None
@@ -153,7 +153,7 @@ def _download(manager: Any, progress: Progress) -> Path:
     """The official archive through TFDS's download manager, which verifies its checksum."""
     import requests
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-    from tensorflow_datasets.core.download.downloader import DownloadError
+    from tensorflow_datasets.core.download.util import DownloadError
 
     from imctrain.data.builders import Cifar10
 

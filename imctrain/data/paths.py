@@ -3,7 +3,6 @@
     $IMCTRAIN_DATA_DIR, else ${XDG_CACHE_HOME:-~/.cache}/imctrain/datasets
         NAME/[CONFIG/]VERSION/          records in TFDS's own layout (ArrayRecord)
         .decoded/NAME-VERSION-HASH/     memory-mapped cache of a record folder; safe to delete
-        downloads/                      archives that TFDS downloaded
 
 Data sets that TFDS prepared in its own default folder ($TFDS_DATA_DIR, else ~/tensorflow_datasets) are found too.
 """

@@ -1,0 +1,131 @@
+"""Small data sets in every archive format that imctrain imports."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from imctrain.data.dataset import Split
+from imctrain.data.verify import CIFAR10_CLASSES, FASHION_MNIST_CLASSES, Expected
+
+PER_CLASS = {"train": 5, "test": 2}
+SMALL_CIFAR10 = {"cifar10": Expected((32, 32, 3), CIFAR10_CLASSES, PER_CLASS)}
+SMALL_FASHION = {"fashion_mnist": Expected((28, 28, 1), FASHION_MNIST_CLASSES, PER_CLASS)}
+IDX_NAMES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def random_splits(shape: tuple[int, int, int] = (32, 32, 3), seed: int = 0, classes: int = 10) -> dict[str, Split]:
+    """Noise images, `PER_CLASS` of each class, labels interleaved."""
+    rng = np.random.default_rng(seed)
+    splits = {}
+    for name, count in PER_CLASS.items():
+        labels = np.tile(np.arange(classes, dtype=np.int32), count)
+        splits[name] = Split(rng.integers(0, 256, (len(labels), *shape), dtype=np.uint8), labels)
+    return splits
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def planes(images: np.ndarray) -> np.ndarray:
+    """[n, h, w, 3] to [n, 3 * h * w], colour by colour."""
+    return images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+
+
+def batches(splits: dict[str, Split]) -> dict[str, Split]:
+    """The five training batches and the test batch of the official archives."""
+    train = splits["train"]
+    size = len(train) // 5
+    named = {
+        f"data_batch_{i + 1}": Split(train.images[i * size : (i + 1) * size], train.labels[i * size : (i + 1) * size])
+        for i in range(5)
+    }
+    return {**named, "test_batch": splits["test"]}
+
+
+def binary_archive(path: Path, splits: dict[str, Split], drop: str = "", cut: int = 0) -> Path:
+    """cifar-10-binary.tar.gz; `drop` leaves a file out, `cut` takes bytes off the first batch."""
+    with tarfile.open(path, "w:gz") as archive:
+        _add(archive, "cifar-10-batches-bin/batches.meta.txt", ("\n".join(CIFAR10_CLASSES) + "\n\n").encode())
+        _add(archive, "cifar-10-batches-bin/readme.html", b"<html>")
+        for name, batch in batches(splits).items():
+            records = np.concatenate([batch.labels.astype(np.uint8)[:, None], planes(batch.images)], axis=1).tobytes()
+            if name == "data_batch_1" and cut:
+                records = records[:-cut]
+            if name != drop:
+                _add(archive, f"cifar-10-batches-bin/{name}.bin", records)
+    return path
+
+
+def python_archive(path: Path, splits: dict[str, Split], replace: dict[str, bytes] | None = None) -> Path:
+    """cifar-10-python.tar.gz; `replace` puts other content in place of a batch."""
+    content = {
+        name: pickle.dumps({b"data": planes(batch.images), b"labels": batch.labels.tolist()}, protocol=2)
+        for name, batch in batches(splits).items()
+    }
+    content["batches.meta"] = pickle.dumps({b"label_names": [name.encode() for name in CIFAR10_CLASSES]}, protocol=2)
+    with tarfile.open(path, "w:gz") as archive:
+        for name, pickled in {**content, **(replace or {})}.items():
+            _add(archive, f"cifar-10-batches-py/{name}", pickled)
+    return path
+
+
+def encode(image: np.ndarray, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def tree_files(splits: dict[str, Split], classes: tuple[str, ...], kind: str = "PNG") -> dict[str, bytes]:
+    """split/CLASS/0000.png and its content."""
+    files = {}
+    for name, split in splits.items():
+        for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+            files[f"{name}/{classes[label]}/{index:04d}.{kind.lower()}"] = encode(image, kind)
+    return files
+
+
+def write_tree(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def tree_archive(path: Path, files: dict[str, bytes], mode: str = "w:gz", prefix: str = "") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            _add(archive, prefix + name, content)
+    return path
+
+
+def idx_folder(folder: Path, splits: dict[str, Split], packed: bool = True) -> Path:
+    """The four idx files, gzipped or not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        for file, array in zip(IDX_NAMES[name], (split.images[..., 0], split.labels.astype(np.uint8)), strict=True):
+            content = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+            if packed:
+                (folder / f"{file}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / file).write_bytes(content)
+    return folder
+
+
+def by_class(split: Split) -> Split:
+    """The order in which an image tree gives a split: by class, then by file name."""
+    order = np.argsort(split.labels, kind="stable")
+    return Split(split.images[order], split.labels[order])
