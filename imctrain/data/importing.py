@@ -1,8 +1,8 @@
 """Imports a data set from files: read, verify, write beside the place, then rename into it.
 
-Everything is verified before anything is written. Records are downloaded and written in a staging folder `.importing-*` of the
-data directory and renamed into place when complete, so a data set is there wholly or not at all; what a killed import
-left is removed by the next one. A lock keeps two imports into one data directory apart.
+Everything is verified before any record is written. Downloads and records go to a staging folder `.importing-*` of the
+data directory, and the finished records are renamed into place, so a data set is there wholly or not at all. What a
+killed import left is removed by the next one. A lock keeps two imports into one data directory apart.
 """
 
 from __future__ import annotations
