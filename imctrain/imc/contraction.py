@@ -41,7 +41,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Sizes:
-    """G products of [M, K] x [K, N], see `plan.plan_mvm`."""
+    """G products of M input vectors with N stored vectors of K elements, see `plan.plan_mvm`."""
 
     groups: int
     vectors: int
@@ -103,19 +103,21 @@ class DotContraction:
     def product(
         self, engine: Engine, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
     ) -> Reading:
-        a, b = self._lhs(lhs), self._rhs(rhs)
+        a, b = self._lhs(lhs), jnp.swapaxes(self._rhs(rhs), 1, 2)
         if driven == "lhs":
             reading = engine.matmul(a, b, plan, ranges, seed)
             return reading._replace(product=reading.product.reshape(self.out_shape))
-        reading = engine.matmul(jnp.swapaxes(b, 1, 2), jnp.swapaxes(a, 1, 2), plan, ranges, seed)
+        reading = engine.matmul(b, a, plan, ranges, seed)
         return reading._replace(product=jnp.swapaxes(reading.product, 1, 2).reshape(self.out_shape))
 
     def lhs_grad(self, engine: Engine, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
-        reading = engine.matmul(self._out(g), jnp.swapaxes(self._rhs(rhs), 1, 2), plan, ranges, seed)
+        reading = engine.matmul(self._out(g), self._rhs(rhs), plan, ranges, seed)
         return reading._replace(product=_from(reading.product, self._lhs_order, self._lhs_shape))
 
     def rhs_grad(self, engine: Engine, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
-        reading = engine.matmul(jnp.swapaxes(self._out(g), 1, 2), self._lhs(lhs), plan, ranges, seed)
+        reading = engine.matmul(
+            jnp.swapaxes(self._out(g), 1, 2), jnp.swapaxes(self._lhs(lhs), 1, 2), plan, ranges, seed
+        )
         return reading._replace(product=_from(jnp.swapaxes(reading.product, 1, 2), self._rhs_order, self._rhs_shape))
 
     def _lhs(self, x: Array) -> Array:
@@ -184,9 +186,8 @@ class ConvContraction:
         if driven == "lhs":
             reading = self._convolve(engine, self.geometry, plan, x, w, ranges, seed)
         else:
-            kernel = self._kernel_matrix(self.geometry, w)
             patches = jnp.swapaxes(self.geometry.patches(x), 1, 2)
-            reading = engine.matmul(jnp.swapaxes(kernel, 1, 2), patches, plan, ranges, seed)
+            reading = engine.matmul(self._kernel_matrix(self.geometry, w), patches, plan, ranges, seed)
             reading = self._image(reading._replace(product=jnp.swapaxes(reading.product, 1, 2)), self.geometry)
         return reading._replace(product=_from(reading.product, self._out_order, self.out_shape))
 
@@ -206,14 +207,15 @@ class ConvContraction:
     ) -> Reading:
         if self._fits:
             return engine.convolve(x, w, geometry, plan, ranges, seed)
-        reading = engine.matmul(geometry.patches(x), self._kernel_matrix(geometry, w), plan, ranges, seed)
+        reading = engine.matmul(
+            jnp.swapaxes(geometry.patches(x), 1, 2), self._kernel_matrix(geometry, w), plan, ranges, seed
+        )
         return self._image(reading, geometry)
 
     @staticmethod
     def _kernel_matrix(geometry: ConvGeometry, w: Array) -> Array:
-        """[G, k*C/G, N] from [*k, C/G, G*N]."""
-        flat = w.reshape(geometry.taps * geometry.group_channels, geometry.groups, geometry.group_outputs)
-        return jnp.moveaxis(flat, 1, 0)
+        """[G, N, k*C/G] from [*k, C/G, G*N]."""
+        return w.reshape(geometry.taps * geometry.group_channels, geometry.groups, -1).transpose(1, 2, 0)
 
     @staticmethod
     def _image(reading: Reading, geometry: ConvGeometry) -> Reading:

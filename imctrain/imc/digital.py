@@ -20,8 +20,8 @@ def _reading(product: Array, plan: MvmPlan) -> Reading:
 
 
 def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
-    """[G, M, K] x [G, K, N] of integer codes or levels; `ranges` and `seed` are unused."""
-    return _reading(jnp.einsum("gmk,gkn->gmn", x, w, preferred_element_type=jnp.float32), plan)
+    """[G, M, K] x [G, N, K] -> [G, M, N] of integer codes or levels; `ranges` and `seed` are unused."""
+    return _reading(jnp.einsum("gmk,gnk->gmn", x, w, preferred_element_type=jnp.float32), plan)
 
 
 def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:

@@ -84,70 +84,66 @@ def _add(a: Reading, b: Reading) -> Reading:
 
 
 def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
-    """[G, M, K] x [K, N] for each group, on the array.
+    """[G, M, K] x [G, N, K] -> [G, M, N] on the array; both operands have the contraction last.
 
     Args:
-        x: integer codes or radix-4 levels, [G, M, K]. w: integer codes, [G, K, N].
+        x: integer codes or radix-4 levels, [G, M, K]. w: integer codes, [G, N, K].
         ranges: R of each pass, [P]. seed: see `noise`.
     """
     tiles, passes, planes = plan.tiles, plan.passes, plan.planes
     groups, vectors, _ = x.shape
-    outputs = w.shape[-1]
-    padding = tiles.padded - tiles.units
-    driven = plan.mapping.drive(jnp.pad(x, ((0, 0), (0, 0), (0, padding))))
-    driven = driven.reshape(passes, groups, vectors, tiles.count, tiles.size)
-    stored = jnp.pad(w, ((0, 0), (0, padding), (0, 0))).reshape(groups, tiles.count, tiles.size, outputs)
+    outputs = w.shape[1]
+    # Eight-bit operands with the contraction contiguous are what CPUs multiply fastest; codes of -128..127 fit.
+    dtype = jnp.int8 if plan.hardware.array.levels < 128 else jnp.float32
+    exact_sum = jnp.int32 if dtype == jnp.int8 else jnp.float32
+    padding = ((0, 0), (0, 0), (0, tiles.padded - tiles.units))
+    driven = jnp.pad(plan.mapping.drive(x).astype(dtype), ((0, 0), *padding))
+    driven = driven.reshape(passes, groups, vectors, tiles.count, tiles.size).transpose(3, 1, 0, 2, 4)
+    stored = jnp.pad(w.astype(jnp.int8), padding).reshape(groups, outputs, tiles.count, tiles.size)
+    stored = stored.transpose(2, 0, 1, 3)
     errors = plan.column_errors()
-    budget = plan.hardware.memory_mib * 2**20
-    tile_bytes = BYTES * groups * planes * outputs * (passes * vectors + tiles.size)
+    pattern: tuple[Array, ...] = ()
+    if errors is not None:
+        axes = (1, 1, 1) if plan.shared_columns else (groups, 1, 1)
+        pattern = tuple(jnp.asarray(e).reshape(tiles.count, *axes, planes, outputs) for e in errors)
+    full_scales = jnp.asarray(plan.full_scales).reshape(-1, 1, 1, 1, 1, 1)
 
     # Chunks of tiles when there are many, of vectors when one tile is already too much.
-    tile_chunks = min(tiles.count, max(1, math.ceil(tiles.count * tile_bytes / budget)))
-    per_chunk = -(-tiles.count // tile_chunks)
-    tile_chunks = -(-tiles.count // per_chunk)
-    vector_chunks = _chunks(vectors, max(tile_bytes // vectors, 1), budget) if per_chunk == 1 else 1
+    budget = plan.hardware.memory_mib * 2**20
+    tile_bytes = groups * planes * outputs * (BYTES * passes * vectors + tiles.size)
+    tile_chunks = _chunks(tiles.count, tile_bytes, budget)
+    vector_chunks = _chunks(vectors, tile_bytes // vectors, budget) if tile_chunks == tiles.count else 1
+    part = vectors // vector_chunks
 
-    def block(first_tile: Array, tile_count: int, vector_chunk: Array) -> Reading:
-        def cut(a: Array, axis: int) -> Array:
-            return jax.lax.dynamic_slice_in_dim(a, first_tile, tile_count, axis)
-
-        part = vectors // vector_chunks
-        inputs = jax.lax.dynamic_slice_in_dim(cut(driven, 3), vector_chunk * part, part, 2)
-        cells = plan.coding.encode(cut(stored, 1), axis=3).reshape(groups, tile_count, tiles.size, planes * outputs)
-        dots = jnp.einsum("pgmtk,gtkc->tgpmc", inputs, cells, preferred_element_type=jnp.float32)
-        dots = dots.reshape(tile_count, groups, passes, part, planes, outputs)
-        full_scale = cut(jnp.asarray(plan.full_scales), 0).reshape(-1, 1, 1, 1, 1, 1)
-        pattern = None
-        if errors is not None:
-            axes = (-1, 1, 1, 1, planes, outputs) if plan.shared_columns else (-1, groups, 1, 1, planes, outputs)
-            pattern = tuple(cut(jnp.asarray(e), 0).reshape(axes) for e in errors)
-        stream = noise.derive(seed, first_tile, vector_chunk)
-        reading = _convert(dots, plan, 2, full_scale, ranges, stream, pattern)
+    def block(operands: tuple[Array, ...], stream: Array) -> Reading:
+        inputs, cells, full_scale, *fixed = operands
+        count = cells.shape[0]
+        cells = plan.coding.encode(cells, axis=2).reshape(count, groups, planes * outputs, tiles.size)
+        inputs = inputs.reshape(count, groups, passes * part, tiles.size)
+        dots = jnp.einsum("tgmk,tgck->tgmc", inputs, cells.astype(dtype), preferred_element_type=exact_sum)
+        dots = dots.astype(jnp.float32).reshape(count, groups, passes, part, planes, outputs)
+        reading = _convert(dots, plan, 2, full_scale, ranges, stream, (fixed[0], fixed[1]) if fixed else None)
         return reading._replace(product=jnp.sum(reading.product, axis=0))
 
-    def over_tiles(vector_chunk: Array) -> Reading:
-        full, rest = divmod(tiles.count, per_chunk)
-        total: Reading | None = None
-        if full == 1:
-            total = block(jnp.int32(0), per_chunk, vector_chunk)
-        elif full > 1:
-            starts = jnp.arange(full, dtype=jnp.int32) * per_chunk
-            shapes = jax.eval_shape(lambda: block(starts[0], per_chunk, vector_chunk))
-            zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    def over_tiles(inputs: Array, chunk: Array) -> Reading:
+        operands = (inputs, stored, full_scales, *pattern)
+        if tile_chunks == 1:
+            return block(operands, noise.derive(seed, chunk))
+        split = jax.tree.map(lambda a: a.reshape(tile_chunks, -1, *a.shape[1:]), operands)
+        nothing = jnp.zeros(passes, jnp.float32)
+        zero = Reading(jnp.zeros((groups, part, outputs), jnp.float32), nothing, nothing, nothing)
 
-            def step(sums: Reading, start: Array) -> tuple[Reading, None]:
-                return _add(sums, block(start, per_chunk, vector_chunk)), None
+        def step(sums: Reading, xs: tuple[Array, tuple[Array, ...]]) -> tuple[Reading, None]:
+            index, these = xs
+            return _add(sums, block(these, noise.derive(seed, chunk, index))), None
 
-            total = jax.lax.scan(step, zero, starts)[0]
-        if rest:
-            tail = block(jnp.int32(full * per_chunk), rest, vector_chunk)
-            total = tail if total is None else _add(total, tail)
-        assert total is not None
-        return total
+        return jax.lax.scan(step, zero, (jnp.arange(tile_chunks, dtype=jnp.uint32), split))[0]
 
     if vector_chunks == 1:
-        return _means(over_tiles(jnp.int32(0)), plan)
-    parts = jax.lax.map(over_tiles, jnp.arange(vector_chunks, dtype=jnp.int32))
+        return _means(over_tiles(driven, jnp.uint32(0)), plan)
+    chunks = jnp.moveaxis(driven.reshape(*driven.shape[:3], vector_chunks, part, tiles.size), 3, 0)
+    order = jnp.arange(vector_chunks, dtype=jnp.uint32)
+    parts = jax.lax.map(lambda xs: over_tiles(*xs), (chunks, order))
     product = jnp.moveaxis(parts.product, 0, 1).reshape(groups, vectors, outputs)
     return _means(Reading(product, *(jnp.sum(s, axis=0) for s in parts[1:])), plan)
 
@@ -175,7 +171,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
             channels = slice(t * tiles.size, min((t + 1) * tiles.size, geometry.group_channels))
             grouped = images.reshape(*images.shape[:-1], groups, geometry.group_channels)[..., channels]
             inputs = grouped.reshape(passes * part, *geometry.image, -1)
-            cells = plan.coding.encode(kernel[..., channels, :, :], axis=-2)
+            cells = plan.coding.encode(kernel[..., channels, :, :], axis=-2).astype(jnp.float32)
             cells = cells.reshape(*cells.shape[:-3], groups * planes * outputs)
             dots = geometry.convolve(inputs, cells)
             dots = dots.reshape(passes, part, *geometry.output, groups, planes, outputs)
@@ -203,7 +199,7 @@ def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, r
     """
     groups, outputs = geometry.groups, geometry.group_outputs
     driven = jnp.moveaxis(g.reshape(-1, groups, outputs), 0, -1)  # [G, N, B*O]
-    reading = matmul(driven, geometry.patches(x), plan, ranges, seed)
+    reading = matmul(driven, geometry.patches(x.astype(jnp.int8)), plan, ranges, seed)
     product = reading.product.reshape(groups, outputs, *geometry.kernel, geometry.group_channels)
     product = jnp.moveaxis(product, (0, 1), (-2, -1)).reshape(*geometry.kernel, geometry.group_channels, -1)
     return reading._replace(product=product)

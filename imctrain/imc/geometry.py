@@ -111,15 +111,19 @@ class ConvGeometry:
         )
 
     def patches(self, x: Array) -> Array:
-        """What each output position sees: [G, B*O, k*C/G] (kernel positions slowest) from [B, *S, C]."""
-        config = [(0, 0, 0)]
-        config += [(lo, hi, a - 1) for (lo, hi), a in zip(self.padding, self.image_dilation, strict=True)]
-        padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [*config, (0, 0, 0)])
+        """What each output position sees: [G, k*C/G, B*O] (kernel positions slowest) from [B, *S, C].
+
+        Positions are the last axis, so that a patch matrix is copied in runs of whole image rows and its contraction
+        over positions is contiguous in memory.
+        """
+        spatial = tuple(range(2, 2 + len(self.image)))
+        channel_major = jnp.transpose(x, (len(self.image) + 1, 0, *(i - 1 for i in spatial)))
+        config = [(lo, hi, a - 1) for (lo, hi), a in zip(self.padding, self.image_dilation, strict=True)]
+        padded = jax.lax.pad(channel_major, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *config])
         views = []
         for position in itertools.product(*(range(k) for k in self.kernel)):
             start = [i * r for i, r in zip(position, self.kernel_dilation, strict=True)]
             stop = [i + (o - 1) * s + 1 for i, o, s in zip(start, self.output, self.strides, strict=True)]
-            view = jax.lax.slice(padded, [0, *start, 0], [x.shape[0], *stop, x.shape[-1]], [1, *self.strides, 1])
-            views.append(view.reshape(-1, self.groups, self.group_channels))
-        stacked = jnp.stack(views, axis=2)  # [B*O, G, k, C/G]
-        return jnp.moveaxis(stacked.reshape(*stacked.shape[:2], -1), 1, 0)
+            view = jax.lax.slice(padded, [0, 0, *start], [*padded.shape[:2], *stop], [1, 1, *self.strides])
+            views.append(view.reshape(self.groups, self.group_channels, -1))
+        return jnp.stack(views, axis=1).reshape(self.groups, self.taps * self.group_channels, -1)

@@ -249,7 +249,8 @@ class Hardware:
         path: "exact" simulates every conversion; "digital" keeps the number formats and computes the integer
             products digitally (no array: never reported as analog).
         chip_seed: draws the columns that were not measured.
-        memory_mib: bound on the conversions held at once by one MVM.
+        memory_mib: bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB stay in
+            a CPU's cache, which is also fastest there; a GPU wants hundreds.
     """
 
     array: ArraySpec = field(default_factory=ArraySpec)
@@ -259,7 +260,7 @@ class Hardware:
     mapping: MappingSpec = field(default_factory=MappingSpec)
     path: Path = "exact"
     chip_seed: int = 0
-    memory_mib: int = 256
+    memory_mib: int = 2
 
     def __post_init__(self) -> None:
         _require(self.path in ("exact", "digital"), "path", self.path, "'exact' or 'digital'")

@@ -47,21 +47,20 @@ class PlaneCoding:
         return len(self.weights)
 
     def encode(self, codes: Array, axis: int) -> Array:
-        """Cells of each plane, float32, with the plane axis inserted at `axis` (must be negative or valid).
+        """Cells of each plane, int8, with the plane axis inserted at `axis`.
 
         Args:
-            codes: float32 integers within the format's range.
+            codes: integers (of any dtype) within the format's range.
         """
-        integers = codes.astype(jnp.int32)
+        integers = codes.astype(jnp.int8)
         if self.cell == "and":
             planes = [(integers >> j) & 1 for j in range(4)]
-            return jnp.stack(planes, axis=axis).astype(jnp.float32)
+            return jnp.stack(planes, axis=axis)
         # codes + 2**b written as 2u + r: the signs of u's bits carry an odd number, the two half planes the rest.
         bits = 3 if self.signed else 4
         low = jnp.where(integers % 2 == 0, jnp.where(integers >= 0, -1, 1), 0)
-        odd = integers - low
-        unsigned = (odd + 2**bits - 1) // 2
+        unsigned = (integers - low + 2**bits - 1) >> 1
         planes = [2 * ((unsigned >> (bits - 1 - j)) & 1) - 1 for j in range(bits)]
         planes.append(jnp.where(low < 0, -1, 1))
         planes.append(jnp.where(low > 0, 1, -1))
-        return jnp.stack(planes, axis=axis).astype(jnp.float32)
+        return jnp.stack(planes, axis=axis)
