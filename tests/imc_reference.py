@@ -1,0 +1,124 @@
+"""A slow and obvious reference for the array, in numpy float64, written from the formulas and nothing else.
+
+X = sum_p c_p X_p, W = sum_j beta_j W_j; for every row tile, pass, plane, vector and column
+
+    v    = gain * (v0 + inl(v0)) + offset,   v0 = dot / (rows_that_count * L)
+    code = clip(round(v / lsb), lo, hi),     lsb = span * R / steps
+    Y   += c_p * beta_j * rows_that_count * L * lsb * code
+"""
+
+import numpy as np
+
+
+def passes_of(values, coefficients, codes):
+    """X_p of each pass: the value itself for an integer operand, the table's codes for radix-4 levels."""
+    if not codes:
+        return [np.asarray(values, np.float64)]
+    out = []
+    for p in range(len(coefficients)):
+        x = np.zeros(np.shape(values))
+        for k, row in enumerate(codes):
+            x[np.abs(values) == 4**k] = row[p]
+        out.append(x * np.sign(values))
+    return out
+
+
+def planes_of(values, cell, signed):
+    """(beta, W_j) found by trying every pattern of cells: independent of how the package encodes them."""
+    if cell == "and":
+        beta = [1, 2, 4, -8 if signed else 8]
+        choices = [0, 1]
+    else:
+        beta = [4, 2, 1, 0.5, 0.5] if signed else [8, 4, 2, 1, 0.5, 0.5]
+        choices = [-1, 1]
+    patterns = np.array(np.meshgrid(*[choices] * len(beta), indexing="ij")).reshape(len(beta), -1).T
+    table = {float(pattern @ beta): pattern for pattern in patterns}
+    cells = np.array([table[float(v)] for v in np.ravel(values)])
+    return beta, [cells[:, j].reshape(np.shape(values)) for j in range(len(beta))]
+
+
+def array_matmul(
+    x,
+    w,
+    *,
+    tiles,
+    coefficients=(1.0,),
+    codes=(),
+    cell="and",
+    stored_signed=True,
+    rows=1152,
+    levels=16,
+    bits=8,
+    unipolar=False,
+    last_code=False,
+    ranges=None,
+    replicate=False,
+    segment=None,
+    gain=None,
+    offset=None,
+    inl=None,
+):
+    """Y [M, N] of x [M, K] and w [K, N]; `tiles` lists the row indices of every tile.
+
+    gain, offset: [T, J, N]. inl: function of v. ranges: R of each pass.
+    """
+    span = 1.0 if unipolar else 2.0
+    steps = 2**bits - (1 if last_code else 0)
+    low, high = (0, 2**bits - 1) if unipolar else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    beta, planes = planes_of(w, cell, stored_signed)
+    drives = passes_of(x, coefficients, codes)
+    ranges = [1.0] * len(drives) if ranges is None else ranges
+    y = np.zeros((x.shape[0], w.shape[1]))
+    clipped = 0
+    for t, index in enumerate(tiles):
+        counted = rows if segment is None else min(-(-len(index) // segment) * segment, rows)
+        if replicate:
+            counted = counted / max(counted // len(index), 1)
+        full_scale = counted * levels
+        for c, drive, reference in zip(coefficients, drives, ranges, strict=True):
+            lsb = span * reference / steps
+            for j, (b, plane) in enumerate(zip(beta, planes, strict=True)):
+                dot = drive[:, index] @ plane[index]
+                v = dot / full_scale
+                if inl is not None:
+                    v = v + inl(v)
+                if gain is not None:
+                    v = v * gain[t, j] + offset[t, j]
+                raw = np.round(dot / (full_scale * lsb) if inl is None and gain is None else v / lsb)
+                code = np.clip(raw, low, high)
+                clipped += int(np.sum(code != raw))
+                y += c * b * full_scale * lsb * code
+    return y, clipped
+
+
+def even_tiles(units, rows, unit=1):
+    """Row indices of each tile when `units` units of `unit` rows (row = position * units + u) are cut evenly."""
+    count = -(-units // (rows // unit))
+    size = -(-units // count)
+    return [
+        np.concatenate([np.arange(p * units + s, p * units + min(s + size, units)) for p in range(unit)])
+        for s in range(0, units, size)
+    ]
+
+
+def conv_matrices(x, w, strides, padding, image_dilation, kernel_dilation, groups):
+    """A 2-D convolution as one matrix product a group, by loops: (patches [G, B*OH*OW, kh*kw*C/G], w [G, kh*kw*C/G, N])."""
+    batch, height, width, channels = x.shape
+    kh, kw, depth, outputs = w.shape
+    (ah, aw), (rh, rw), (sh, sw) = image_dilation, kernel_dilation, strides
+    big = np.zeros((batch, (height - 1) * ah + 1, (width - 1) * aw + 1, channels))
+    big[:, ::ah, ::aw] = x
+    big = np.pad(big, ((0, 0), *padding, (0, 0)))
+    oh = (big.shape[1] - ((kh - 1) * rh + 1)) // sh + 1
+    ow = (big.shape[2] - ((kw - 1) * rw + 1)) // sw + 1
+    patches = np.zeros((groups, batch, oh, ow, kh, kw, depth))
+    for g in range(groups):
+        for i in range(oh):
+            for j in range(ow):
+                for a in range(kh):
+                    for b in range(kw):
+                        patches[g, :, i, j, a, b] = big[
+                            :, i * sh + a * rh, j * sw + b * rw, g * depth : (g + 1) * depth
+                        ]
+    kernels = np.stack(np.split(w.reshape(kh * kw * depth, outputs), groups, axis=1))
+    return patches.reshape(groups, batch * oh * ow, -1), kernels, (oh, ow)

@@ -1,0 +1,51 @@
+"""int4/uint4 codes and their clips."""
+
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from imctrain.formats import gradient_scale, max_clip, quantise, rms_clip, sawb_clip
+
+
+def test_sawb_on_a_gaussian_matches_the_formula():
+    w = np.random.default_rng(1).standard_normal(100_000).astype(np.float32)
+    expected = 12.68 * np.sqrt(np.mean(w**2)) - 12.80 * np.mean(np.abs(w))
+    assert np.isclose(float(sawb_clip(jnp.asarray(w))), expected, rtol=1e-4)
+    assert 2.0 < expected < 3.0
+
+
+def test_sawb_stays_sane_on_what_it_was_not_made_for():
+    constant = jnp.full((64,), 0.3, jnp.float32)
+    assert np.isclose(float(sawb_clip(constant)), 0.3, rtol=1e-5)
+    spike = jnp.zeros(4096, jnp.float32).at[0].set(1.0)
+    assert 0.0 < float(sawb_clip(spike)) <= 1.0
+    assert float(sawb_clip(jnp.zeros(8, jnp.float32))) > 0.0
+
+
+floats = hnp.arrays(np.float32, 32, elements=st.floats(-1e3, 1e3, width=32))
+
+
+@given(floats)
+@settings(max_examples=100, deadline=None)
+def test_codes_are_integers_in_range_and_errors_bounded(x):
+    for signed in (True, False):
+        values = jnp.asarray(x if signed else np.abs(x))
+        clip = max_clip(values)
+        codes, scale = quantise(values, clip, signed=signed)
+        c = np.asarray(codes)
+        assert np.all(c == np.round(c))
+        assert c.min() >= (-7 if signed else 0)
+        assert c.max() <= (7 if signed else 15)
+        assert np.all(np.abs(c * float(scale) - np.asarray(values)) <= 0.501 * float(scale) + 1e-12)
+
+
+def test_rms_clip_is_at_most_the_maximum():
+    x = jnp.asarray([0.5, 0.5, 0.5], jnp.float32)
+    assert float(rms_clip(x, signed=False)) == 0.5
+
+
+def test_gradient_scale_puts_the_largest_on_the_top_level():
+    assert float(gradient_scale(jnp.float32(8.0))) * 4096 == 8.0
+    assert np.isfinite(1.0 / float(gradient_scale(jnp.float32(0.0))))

@@ -1,0 +1,60 @@
+"""Mappings reach every magnitude exactly; the balanced search is optimal where that can be checked by force."""
+
+import itertools
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from imctrain.errors import UserError
+from imctrain.imc.balanced import norm_bound, search_balanced
+from imctrain.imc.mapping import balanced, bit_serial, grouped
+
+
+@pytest.mark.parametrize("mapping", [bit_serial(16), grouped(16), grouped(8), grouped(1), balanced(16), balanced(32)])
+def test_every_magnitude_is_exact(mapping):
+    values = np.array([s * 4.0**k for k in range(7) for s in (1, -1)] + [0.0], np.float32)
+    codes = np.asarray(mapping.drive(jnp.asarray(values)))
+    assert np.all(codes == np.round(codes))
+    assert np.array_equal(np.tensordot(mapping.coefficients, codes, 1), values)
+
+
+@pytest.mark.parametrize(("levels", "mapping"), [(16, grouped(16)), (16, balanced(16)), (8, balanced(8)), (1, grouped(1))])
+def test_codes_fit_the_dac(levels, mapping):
+    assert max(abs(x) for row in mapping.codes for x in row) <= levels
+
+
+def test_noise_gains_at_the_macros_levels():
+    assert grouped(16).coefficients == (1.0, 64.0, 256.0)
+    assert round(grouped(16).noise_gain, 1) == 263.9
+    assert balanced(16).passes == grouped(16).passes == 3
+    assert balanced(16).noise_gain < 147.83
+    assert balanced(16).noise_gain >= norm_bound(16, 7, 3)
+    assert 20 * math.log10(grouped(16).noise_gain / balanced(16).noise_gain) > 5.0
+    assert bit_serial(16).passes == 7
+
+
+@pytest.mark.parametrize(("levels", "exponents", "passes"), [(4, 4, 2), (8, 4, 2), (4, 3, 2), (4, 4, 3), (3, 3, 3)])
+def test_search_agrees_with_brute_force(levels, exponents, passes):
+    targets = {4**k for k in range(exponents)}
+    best = None
+    for c in itertools.combinations_with_replacement(range(1, 4 ** (exponents - 1) + 1), passes):
+        reach = {sum(a * b for a, b in zip(c, x)) for x in itertools.product(range(-levels, levels + 1), repeat=passes)}
+        norm = sum(a * a for a in c)
+        if targets <= reach and (best is None or norm < best):
+            best = norm
+    found = search_balanced(levels, exponents, passes)
+    assert (found and sum(a * a for a in found)) == best
+
+
+def test_codes_spread_a_magnitude_evenly():
+    codes = balanced(16).codes
+    assert codes[6] == (16, 16, 16)
+    assert codes[5] == (4, 4, 4)
+    assert max(abs(x) for x in codes[0]) == 1
+
+
+def test_no_mapping_is_one_clear_error():
+    with pytest.raises(UserError, match=r"no balanced mapping.*mapping\.passes"):
+        balanced(16, passes=1)
