@@ -150,7 +150,7 @@ def test_a_step_under_jit_moves_every_parameter(name):
     for _ in range(12):
         value, params, rest = step(params, rest)
         losses.append(float(value))
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), start, params)
     assert all(jax.tree.leaves(moved))
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((params, rest)))
