@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,16 @@ def test_changed_records_get_a_new_cache_and_the_old_one_goes(home):
     assert load("cifar10", home).classes[0] == "aeroplane"
     (new,) = (home / cache.FOLDER).iterdir()
     assert new != old
+
+
+def test_what_a_killed_process_left_in_the_cache_goes_after_a_day(home):
+    for name, age in ((".making-old", 2 * 86400), (".making-new", 60)):
+        folder = home / cache.FOLDER / name
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - age,) * 2)
+    load("cifar10", home)
+    left = sorted(folder.name for folder in (home / cache.FOLDER).iterdir() if folder.name.startswith("."))
+    assert left == [".making-new"]
 
 
 @pytest.mark.parametrize("file", ["train_images.npy", "test_labels.npy", "cache.json"])

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ LAYOUT = 1
 """Raised when the files below change, so that older caches are not read."""
 _FACTS = "cache.json"
 _SPLITS = ("train", "test")
+_SCRATCH_PREFIX = ".making-"
+_ABANDONED_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def decoded(records: Path, name: str, data_dir: Path, progress: Progress = no_pr
     sources = _data_sources(records, name)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=folder.parent))
     except OSError:
         return _decode(sources, name, progress, scratch=None)
     try:
@@ -129,9 +132,18 @@ def _publish(scratch: Path, folder: Path) -> Decoded:
         scratch.rename(folder)
     stem = folder.name.rpartition("-")[0]
     for other in folder.parent.iterdir():
-        if other != folder and other.name.rpartition("-")[0] == stem:
+        superseded = other != folder and other.name.rpartition("-")[0] == stem
+        if superseded or _abandoned(other):
             shutil.rmtree(other, ignore_errors=True)
     return _open(folder)
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether a process that was killed while it wrote a cache left this folder."""
+    try:
+        return folder.name.startswith(_SCRATCH_PREFIX) and time.time() - folder.stat().st_mtime > _ABANDONED_S
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
