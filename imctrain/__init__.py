@@ -1,3 +1,32 @@
 """imctrain: train neural networks in JAX on a simulated in-memory-computing array."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imctrain.imc.hardware import Hardware as Hardware
+    from imctrain.intercept import ImcFunction as ImcFunction
+    from imctrain.intercept import Rule as Rule
+    from imctrain.intercept import on_imc as on_imc
+
 __version__ = "0.1.0"
+
+# Resolved on first use: importing the package must not import jax, or `imctrain --help` would be slow.
+_HOMES = {
+    "Hardware": "imctrain.imc.hardware",
+    "ImcFunction": "imctrain.intercept",
+    "Rule": "imctrain.intercept",
+    "on_imc": "imctrain.intercept",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,113 @@
+"""Every name that comes from `jax._src` or `jax.extend`: those move between releases, and this is where to mend it.
+
+Written for jax 0.10. The rest of the package uses what is defined here and the public API only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+from jax._src import config as _config
+from jax._src import core as _core
+from jax._src import source_info_util as _source_info
+from jax._src.interpreters import partial_eval as _partial_eval
+from jax._src.sharding_impls import UnspecifiedValue as _UnspecifiedValue
+from jax.extend.core import ClosedJaxpr as ClosedJaxpr
+from jax.extend.core import Jaxpr as Jaxpr
+from jax.extend.core import JaxprEqn as JaxprEqn
+from jax.extend.core import Literal as Literal
+from jax.extend.core import Var as Var
+from jax.extend.core import jaxprs_in_params as _jaxprs_in_params
+
+Atom = Var | Literal
+
+
+def aval(atom: Atom) -> Any:
+    """The abstract value of a variable: shape, dtype and size."""
+    return atom.aval
+
+
+def bind(eqn: JaxprEqn, args: Sequence[Any]) -> list[Any]:
+    """Apply an equation's primitive as it is, custom derivative and batching rules included; a list of outputs."""
+    out = eqn.primitive.bind(*args, **eqn.primitive.get_bind_params(eqn.params))
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+@contextlib.contextmanager
+def equation_context(eqn: JaxprEqn) -> Iterator[None]:
+    """The name stack, traceback and settings that the equation was traced under, inside the current ones."""
+    stack = _source_info.current_name_stack() + eqn.source_info.name_stack
+    with _source_info.user_context(eqn.source_info.traceback, name_stack=stack), eqn.ctx.manager:
+        yield
+
+
+def scopes(eqn: JaxprEqn) -> tuple[str, ...]:
+    """Named scopes of an equation, outermost first, without the marks that jvp, vmap and transpose leave."""
+    return tuple(part.name for part in eqn.source_info.name_stack.stack if isinstance(part, _source_info.Scope))
+
+
+def without_transpose_marks(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
+    """A backward pass as if it had been written by hand (see `is_transposed`), inner jaxprs untouched."""
+
+    def unmarked(eqn: JaxprEqn) -> JaxprEqn:
+        kept = tuple(part for part in eqn.source_info.name_stack.stack if not _is_transpose(part))
+        return eqn.replace(source_info=eqn.source_info.replace(name_stack=_source_info.NameStack(kept)))
+
+    return ClosedJaxpr(jaxpr.jaxpr.replace(eqns=[unmarked(eqn) for eqn in jaxpr.jaxpr.eqns]), jaxpr.consts)
+
+
+def is_transposed(eqn: JaxprEqn) -> bool:
+    """Whether reverse-mode differentiation wrote this equation (a gradient taken inside the traced function)."""
+    return any(_is_transpose(part) for part in eqn.source_info.name_stack.stack)
+
+
+def _is_transpose(part: Any) -> bool:
+    return isinstance(part, _source_info.Transform) and part.name == "transpose"
+
+
+def sub_jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
+    """The jaxprs among an equation's parameters, constants of closed ones left aside."""
+    return list(_jaxprs_in_params(params))
+
+
+def closed(jaxpr: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
+    return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, ())
+
+
+def without_dead_code(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
+    """Drop equations that no output needs; inputs and outputs stay as they are."""
+    live, _ = _partial_eval.dce_jaxpr(jaxpr.jaxpr, [True] * len(jaxpr.jaxpr.outvars), instantiate=True)
+    return ClosedJaxpr(live, jaxpr.consts)
+
+
+def constrain(values: Sequence[Any], shardings: Sequence[Any]) -> list[Any]:
+    """Values with the shardings that a nested jit asked for; an unspecified one asks for nothing."""
+    return [
+        value if isinstance(wanted, _UnspecifiedValue) else jax.lax.with_sharding_constraint(value, wanted)
+        for value, wanted in zip(values, shardings, strict=True)
+    ]
+
+
+def is_live(tracer: jax.core.Tracer) -> bool:
+    """Whether a tracer belongs to a trace that is still running: a finished one's values cannot be used any more."""
+    trace = _core.trace_ctx.trace
+    while trace is not None:
+        if tracer._trace is trace:
+            return True
+        trace = getattr(trace, "parent_trace", None)
+    return False
+
+
+def abstract(leaf: Any) -> Any:
+    """The abstract value (hashable) of an array, a tracer or a `ShapeDtypeStruct`."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return _core.ShapedArray(leaf.shape, leaf.dtype, weak_type=bool(leaf.weak_type))
+    return _core.typeof(leaf)
+
+
+def trace_settings() -> Hashable:
+    """The settings that decide how a function is traced (precision, x64, mesh, named axes ...), for cache keys."""
+    return _config.trace_context()

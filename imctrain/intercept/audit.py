@@ -1,0 +1,78 @@
+"""Proof that no matmul is left outside: every product in a jaxpr, sorted by where it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+
+from imctrain.imc.site import SCOPES
+from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, JaxprEqn, scopes, sub_jaxprs
+from imctrain.intercept.naming import scope_path, unique_names
+from imctrain.intercept.operations import SHORT_NAMES
+from imctrain.intercept.primitives import HIDDEN_MATMULS, is_array_operation
+
+Where = Literal["array", "formats", "outside"]
+
+
+@dataclass(frozen=True)
+class MatmulCount:
+    """Matmuls and convolutions in a program, each written once however often it runs.
+
+    Attributes:
+        array: computed by a site on the array. formats: by a site whose path is "digital" (number formats only).
+        outside: floating-point products of no site: those a rule left digital, and any that was missed.
+    """
+
+    array: int = 0
+    formats: int = 0
+    outside: int = 0
+
+
+def count_matmuls(jaxpr: Jaxpr | ClosedJaxpr) -> MatmulCount:
+    """Count the matmuls of a jaxpr, those of all jaxprs inside it included.
+
+    Derivatives that JAX has not taken yet hold matmuls that no jaxpr shows: count the jaxpr of a differentiated step.
+    """
+    places = [where for where, _, _ in _matmuls(_open(jaxpr), ())]
+    return MatmulCount(*(places.count(where) for where in ("array", "formats", "outside")))
+
+
+def digital_matmuls(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
+    """Names of the floating-point matmuls that `fn(*args, **kwargs)` computes outside of every site.
+
+    For a differentiated train step these are the forward and backward products of the sites that a rule left float;
+    names follow the scopes, as site names do, and products of one scope are numbered.
+
+    Args:
+        args, kwargs: arrays or `jax.ShapeDtypeStruct`s.
+    """
+    jaxpr = jax.make_jaxpr(fn)(*args, **kwargs)
+    outside = [(scope, kind) for where, scope, kind in _matmuls(jaxpr.jaxpr, ()) if where == "outside"]
+    return unique_names(outside)
+
+
+def _matmuls(jaxpr: Jaxpr, prefix: tuple[str, ...]) -> Iterator[tuple[Where, str, str]]:
+    for eqn in jaxpr.eqns:
+        stack = prefix + scopes(eqn)
+        kind = eqn.primitive.name
+        if _is_product(eqn):
+            yield _where(stack), scope_path(stack), SHORT_NAMES.get(kind, kind)
+        for inner in sub_jaxprs(eqn.params):
+            yield from _matmuls(inner, stack)
+
+
+def _is_product(eqn: JaxprEqn) -> bool:
+    return is_array_operation(eqn) or eqn.primitive.name in HIDDEN_MATMULS
+
+
+def _where(stack: tuple[str, ...]) -> Where:
+    if SCOPES["exact"] in stack:
+        return "array"
+    return "formats" if SCOPES["digital"] in stack else "outside"
+
+
+def _open(jaxpr: Jaxpr | ClosedJaxpr) -> Jaxpr:
+    return jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr

@@ -1,0 +1,209 @@
+"""Runs a plan: the traced function with every site computed by `Site.apply`, everything else as it was.
+
+A custom derivative that holds matmuls becomes a `jax.custom_vjp` of the same function, both halves of it rewritten. JAX
+does not differentiate through those halves, so telemetry cannot come back as a cotangent of the state there: it is
+collected by hand and returned as that cotangent at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from imctrain.imc.site import Site
+from imctrain.intercept._jax_internals import Atom, JaxprEqn, Literal, Var, bind, constrain, equation_context
+from imctrain.intercept.keys import execution_key
+from imctrain.intercept.plan import Block, CustomStep, Found, NestedStep, SiteStep, Step
+
+States = dict[str, Any]
+"""State, or telemetry, by site name."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a run carries into every block.
+
+    Attributes:
+        key: the caller's key. iterations: of the loops around, outermost first.
+        states: of the sites.
+        collects: inside a custom derivative: gather telemetry by hand.
+    """
+
+    key: Array
+    states: States
+    iterations: tuple[Array, ...] = ()
+    collects: bool = False
+
+    def iteration(self, number: Array) -> Execution:
+        return replace(self, iterations=(*self.iterations, number))
+
+
+def evaluate(block: Block, args: Sequence[Any], run: Execution) -> tuple[list[Any], States]:
+    """Outputs of a block, and the telemetry of its sites where the run collects it (empty elsewhere)."""
+    values: dict[Var, Any] = dict(zip(block.jaxpr.jaxpr.invars, args, strict=True))
+    values |= dict(zip(block.jaxpr.jaxpr.constvars, block.jaxpr.consts, strict=True))
+
+    def read(atoms: Sequence[Atom]) -> list[Any]:
+        return [atom.val if isinstance(atom, Literal) else values[atom] for atom in atoms]
+
+    telemetry: States = {}
+    for eqn, step in zip(block.jaxpr.jaxpr.eqns, block.steps, strict=True):
+        with equation_context(eqn):
+            outputs, seen = _evaluate_equation(eqn, step, read(eqn.invars), run)
+        values |= dict(zip(eqn.outvars, outputs, strict=True))
+        telemetry = _add(telemetry, seen)
+    return read(block.jaxpr.jaxpr.outvars), telemetry
+
+
+def _evaluate_equation(eqn: JaxprEqn, step: Step | None, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    if step is None or not any(found.site is not None for found in step.all_found):
+        return bind(eqn, args), {}
+    if isinstance(step, SiteStep):
+        assert step.found.site is not None
+        return _site(step.found.site, args, run)
+    if isinstance(step, CustomStep):
+        return _custom(step, args, run)
+    return _NESTED.get(eqn.primitive.name, _call)(eqn, step, args, run)
+
+
+def _site(site: Site, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    name = site.spec.name
+    lhs, rhs = args
+    key = execution_key(run.key, site.spec.index, run.iterations, (lhs, rhs))
+    if not _reports(site, run):
+        return [site.apply(lhs, rhs, run.states[name], key)], {}
+    out, pullback = jax.vjp(lambda state: site.apply(lhs, rhs, state, key), run.states[name])
+    (telemetry,) = pullback(jnp.zeros_like(out))
+    return [out], {name: telemetry}
+
+
+def _reports(site: Site, run: Execution) -> bool:
+    """A one-way site has no backward rule to report through."""
+    return run.collects and not site.one_way
+
+
+def _call(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    (block,) = step.blocks
+    if eqn.primitive.name != "jit":
+        return evaluate(block, args, run)
+    outputs, telemetry = evaluate(block, constrain(args, eqn.params["in_shardings"]), run)
+    return constrain(outputs, eqn.params["out_shardings"]), telemetry
+
+
+def _remat(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    (block,) = step.blocks
+
+    # Key and states are arguments, so that recomputation repeats the same noise and no tracer is closed over.
+    def body(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> tuple[list[Any], States]:
+        inner = replace(run, key=key, states=states, iterations=iterations)
+        return evaluate(block, args, inner)
+
+    rematerialised = jax.checkpoint(body, policy=eqn.params["policy"], prevent_cse=_any(eqn.params["prevent_cse"]))
+    return rematerialised(run.key, _states_of(step, run), run.iterations, args)
+
+
+def _any(flags: bool | Sequence[bool]) -> bool:
+    return flags if isinstance(flags, bool) else any(flags)
+
+
+def _scan(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    (block,) = step.blocks
+    params = eqn.params
+    first, count = params["num_consts"], params["num_carry"]
+    consts, start, slices = args[:first], args[first : first + count], args[first + count :]
+
+    def body(carry: tuple[Array, list[Any], States], x: list[Any]) -> tuple[Any, list[Any]]:
+        number, values, total = carry
+        outputs, telemetry = evaluate(block, [*consts, *values, *x], run.iteration(number))
+        return (number + 1, outputs[:count], _add(total, telemetry)), outputs[count:]
+
+    (_, carry, telemetry), stacked = lax.scan(
+        body,
+        (jnp.uint32(0), start, _no_telemetry(step, run)),
+        slices,
+        length=params["length"],
+        reverse=params["reverse"],
+        unroll=params["unroll"],
+    )
+    return [*carry, *stacked], telemetry
+
+
+def _while(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    condition_block, body_block = step.blocks
+    first, second = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    cond_consts, body_consts, start = args[:first], args[first : first + second], args[first + second :]
+
+    def condition(carry: tuple[Array, list[Any], States]) -> Array:
+        number, values, _ = carry
+        (proceed,), _ = evaluate(condition_block, [*cond_consts, *values], run.iteration(number))
+        return proceed
+
+    def body(carry: tuple[Array, list[Any], States]) -> tuple[Array, list[Any], States]:
+        number, values, total = carry
+        outputs, telemetry = evaluate(body_block, [*body_consts, *values], run.iteration(number))
+        return number + 1, outputs, _add(total, telemetry)
+
+    _, outputs, telemetry = lax.while_loop(condition, body, (jnp.uint32(0), start, _no_telemetry(step, run)))
+    return outputs, telemetry
+
+
+def _cond(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    which, *operands = args
+
+    def branch(block: Block) -> Any:
+        def taken(*operands: Any) -> tuple[list[Any], States]:
+            outputs, telemetry = evaluate(block, operands, run)
+            return outputs, _add(_no_telemetry(step, run), telemetry)
+
+        return taken
+
+    return lax.switch(which, [branch(block) for block in step.blocks], *operands)
+
+
+_NESTED = {"remat2": _remat, "scan": _scan, "while": _while, "cond": _cond}
+
+
+def _custom(step: CustomStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+    if run.collects:
+        return evaluate(step.primal, args, run)
+    rule, count = step.rule, len(step.primal.jaxpr.jaxpr.outvars)
+
+    @jax.custom_vjp
+    def call(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> list[Any]:
+        return evaluate(step.primal, args, Execution(key, states, iterations))[0]
+
+    def forward(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> tuple[list[Any], Any]:
+        outputs, telemetry = evaluate(step.forward, args, Execution(key, states, iterations, collects=True))
+        return outputs[:count], (outputs[count:], telemetry, key, states, iterations)
+
+    def backward(kept: Any, cotangents: list[Any]) -> tuple[None, States, None, list[Any]]:
+        residuals, telemetry, key, states, iterations = kept
+        given = [cotangents[i] for i in rule.outputs]
+        inner = Execution(key, states, iterations, collects=True)
+        gradients, behind = evaluate(step.backward, [*residuals, *given], inner)
+        nothing = jax.tree.map(jnp.zeros_like, states)
+        by_input = dict(zip(rule.inputs, gradients, strict=True))
+        return None, _add(nothing, _add(telemetry, behind)), None, [by_input.get(i) for i in range(len(args))]
+
+    call.defvjp(forward, backward)
+    return call(run.key, _states_of(step, run), run.iterations, args), {}
+
+
+def _states_of(step: NestedStep | CustomStep, run: Execution) -> States:
+    return {found.name: run.states[found.name] for found in step.all_found if found.site is not None}
+
+
+def _no_telemetry(step: NestedStep | CustomStep, run: Execution) -> States:
+    """Zeros for each site that reports from inside a step."""
+    reporting: list[Found] = [f for f in step.all_found if f.site is not None and _reports(f.site, run)]
+    return {found.name: jax.tree.map(jnp.zeros_like, run.states[found.name]) for found in reporting}
+
+
+def _add(a: States, b: States) -> States:
+    both = {name: jax.tree.map(jnp.add, a[name], b[name]) for name in a.keys() & b.keys()}
+    return a | b | both

@@ -1,0 +1,113 @@
+"""The ledger of a function: every matmul in it, and where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imctrain.errors import UserError
+from imctrain.imc.plan import MvmPlan
+from imctrain.imc.site import OperandInfo, Site
+from imctrain.intercept.naming import nearest
+from imctrain.intercept.plan import Found
+from imctrain.intercept.rules import FLOAT
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One matmul of the program.
+
+    Attributes:
+        name: of the site, as rules match it.
+        kind: "dot", "conv", or the name of another primitive (float by a rule).
+        path: "float", or the path of the site's hardware.
+        lhs_shape, rhs_shape, out_shape, dtype: of operands and result.
+        lhs, rhs: what is known of the operands.
+        executions: times it runs in one call of the function: the product of the lengths of the scans around it; None
+            inside a while loop, where it is known only when it runs.
+        conditional: it stands in a branch, and runs only when that is taken.
+        site: the simulated site; None for a float one.
+    """
+
+    name: str
+    kind: str
+    path: str
+    lhs_shape: tuple[int, ...]
+    rhs_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    dtype: Any
+    lhs: OperandInfo
+    rhs: OperandInfo
+    executions: int | None
+    conditional: bool
+    site: Site | None
+
+    @property
+    def is_float(self) -> bool:
+        return self.path == FLOAT
+
+    @property
+    def mvms(self) -> tuple[MvmPlan, ...]:
+        """Plans of the MVMs that a training step runs at the site; empty for a float one."""
+        return () if self.site is None else self.site.mvms
+
+
+class Ledger(Sequence[LedgerEntry]):
+    """Matmuls in program order; by position, or by name (UserError for an unknown one)."""
+
+    def __init__(self, entries: Sequence[LedgerEntry]):
+        self._entries = tuple(entries)
+        self._by_name = {entry.name: entry for entry in self._entries}
+
+    @property
+    def names(self) -> list[str]:
+        return [entry.name for entry in self._entries]
+
+    @property
+    def sites(self) -> list[LedgerEntry]:
+        """Entries that are simulated."""
+        return [entry for entry in self._entries if entry.site is not None]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[LedgerEntry]:
+        return iter(self._entries)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._by_name if isinstance(item, str) else item in self._entries
+
+    def __getitem__(self, which: Any) -> Any:
+        if not isinstance(which, str):
+            return self._entries[which]
+        if which not in self._by_name:
+            raise UserError(f"no site is called {which!r}; nearest: {', '.join(nearest(which, self.names))}")
+        return self._by_name[which]
+
+    def __repr__(self) -> str:
+        return f"Ledger({', '.join(f'{entry.name}: {entry.path}' for entry in self._entries)})"
+
+
+def ledger_of(found: Sequence[Found]) -> Ledger:
+    """The ledger of resolved matmuls."""
+    entries = []
+    for item in found:
+        operation = item.operation
+        entries.append(
+            LedgerEntry(
+                name=item.name,
+                kind=operation.kind,
+                path=item.path,
+                lhs_shape=operation.lhs_shape,
+                rhs_shape=operation.rhs_shape,
+                out_shape=operation.out_shape,
+                dtype=operation.dtype,
+                lhs=operation.lhs,
+                rhs=operation.rhs,
+                executions=operation.executions,
+                conditional=operation.conditional,
+                site=item.site,
+            )
+        )
+    return Ledger(entries)

@@ -1,0 +1,48 @@
+"""From the matmuls found in a program to sites: names, then rules, then simulated sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imctrain.errors import UserError
+from imctrain.imc.hardware import Hardware
+from imctrain.imc.site import SiteSpec, make_site
+from imctrain.intercept.naming import unique_names
+from imctrain.intercept.plan import Found
+from imctrain.intercept.rules import FLOAT, Rule, check_all_match, hardware_of
+
+
+def resolve(found: Sequence[Found], hardware: Hardware, rules: Sequence[Rule]) -> None:
+    """Fill in name, path and site of every matmul of a program, in program order.
+
+    A site's index is its place among all of them, float ones included, so that a rule that leaves one site digital
+    moves no other site's noise or columns.
+
+    Raises UserError for a rule that matches no site, and, naming the site, for a matmul that no rule leaves digital
+    and that has no array mapping.
+    """
+    names = unique_names([(f.operation.scope, f.operation.kind) for f in found])
+    check_all_match(rules, names)
+    for index, (item, name) in enumerate(zip(found, names, strict=True)):
+        item.name = name
+        chosen = hardware_of(name, hardware, rules)
+        if chosen is None:
+            item.path = FLOAT
+            continue
+        operation = item.operation
+        if operation.op is None:
+            raise UserError(f"site {name}: {operation.obstacle}; leave it digital with Rule({name!r}, path='float')")
+        item.path = chosen.path
+        item.site = make_site(
+            SiteSpec(
+                name=name,
+                index=index,
+                op=operation.op,
+                lhs_shape=operation.lhs_shape,
+                rhs_shape=operation.rhs_shape,
+                dtype=operation.dtype,
+                lhs=operation.lhs,
+                rhs=operation.rhs,
+                hardware=chosen,
+            )
+        )

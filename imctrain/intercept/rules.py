@@ -1,0 +1,140 @@
+"""Rules: which sites stay digital, and which run on other hardware than the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from imctrain.errors import UserError
+from imctrain.imc.hardware import Hardware
+from imctrain.intercept.naming import nearest
+
+FLOAT = "float"
+"""Path of a site that keeps its original primitive: a plain floating-point product that differentiates as usual."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is different at the sites whose names match.
+
+    Attributes:
+        match: shell pattern for the whole site name ("stem", "stage?/*", "*attn*"); * also matches "/".
+        path: "float" leaves the site digital, outside the simulation; any path of `Hardware` moves it there; None
+            leaves the path alone.
+        overrides: parts of `Hardware` by dotted key, such as {"adc.bits": 10, "noise.scale": 0.5}.
+
+    Several rules may match one site: they apply in order, so what a later one says wins.
+    """
+
+    match: str
+    path: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.match, str) or not self.match:
+            raise UserError(f"rule match = {self.match!r}: give a pattern for site names, such as 'stage1/*'")
+        object.__setattr__(self, "overrides", dict(self.overrides))
+        if self.path == FLOAT and self.overrides:
+            raise UserError(f"rule {self.match!r}: path = 'float' leaves the hardware, so overrides mean nothing")
+        if self.path is None and not self.overrides:
+            raise UserError(f"rule {self.match!r} changes nothing: give a path or overrides")
+
+    def matches(self, name: str) -> bool:
+        return fnmatchcase(name, self.match)
+
+
+def hardware_of(name: str, hardware: Hardware, rules: Sequence[Rule]) -> Hardware | None:
+    """The hardware of one site after its rules, or None where it stays float. Raises UserError for a bad override."""
+    digital = False
+    for rule in rules:
+        if not rule.matches(name):
+            continue
+        if rule.path is not None:
+            digital = rule.path == FLOAT
+        hardware = _applied(rule, hardware)
+    return None if digital else hardware
+
+
+def check_overrides(rules: Sequence[Rule], hardware: Hardware) -> None:
+    """Raises UserError for a rule whose path or overrides are not possible, before any site is known."""
+    for rule in rules:
+        _applied(rule, hardware)
+
+
+def _applied(rule: Rule, hardware: Hardware) -> Hardware:
+    changes = dict(rule.overrides)
+    if rule.path not in (None, FLOAT):
+        changes["path"] = rule.path
+    try:
+        return override(hardware, changes)
+    except UserError as error:
+        raise UserError(f"rule {rule.match!r}: {error}") from None
+
+
+def check_all_match(rules: Sequence[Rule], names: Sequence[str]) -> None:
+    """Raises UserError for a rule that matches no site: a misspelt rule must not pass unnoticed."""
+    for rule in rules:
+        if any(rule.matches(name) for name in names):
+            continue
+        if not names:
+            raise UserError(f"rule {rule.match!r} matches no site: the function has no matmul or convolution")
+        near = ", ".join(nearest(rule.match.strip("*"), names))
+        raise UserError(f"rule {rule.match!r} matches no site; nearest of {len(names)} sites: {near}")
+
+
+def override(hardware: Hardware, changes: Mapping[str, Any]) -> Hardware:
+    """`hardware` with the fields named by dotted keys replaced, all at once.
+
+    Lists become tuples, as a configuration file has no others. Raises UserError for an unknown key (naming the
+    nearest known ones), a value of a wrong type, or one out of range.
+    """
+    return _replace(hardware, {tuple(key.split(".")): value for key, value in changes.items()}, "")
+
+
+def known_keys(spec: Any = None) -> list[str]:
+    """Every dotted key that an override may have."""
+    spec = Hardware() if spec is None else spec
+    keys = []
+    for item in dataclasses.fields(spec):
+        nested = getattr(spec, item.name)
+        if dataclasses.is_dataclass(nested):
+            keys += [f"{item.name}.{key}" for key in known_keys(nested)]
+        else:
+            keys.append(item.name)
+    return keys
+
+
+def _replace(spec: Any, changes: Mapping[tuple[str, ...], Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(type(spec))
+    nested: dict[str, dict[tuple[str, ...], Any]] = {}
+    fields: dict[str, Any] = {}
+    for (first, *rest), value in changes.items():
+        key = ".".join((prefix + first, *rest))
+        if first not in hints or bool(rest) != dataclasses.is_dataclass(hints[first]):
+            raise UserError(f"{key!r} is no hardware key; nearest: {', '.join(nearest(key, known_keys()))}")
+        if rest:
+            nested.setdefault(first, {})[tuple(rest)] = value
+        else:
+            fields[first] = _checked(key, value, hints[first])
+    for first, inner in nested.items():
+        fields[first] = _replace(getattr(spec, first), inner, f"{prefix}{first}.")
+    return dataclasses.replace(spec, **fields)
+
+
+def _checked(key: str, value: object, hint: Any) -> Any:
+    # pydantic reads the annotation, so that a type is stated once; strict, so that "8" is no 8 and True is no 1.
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(_tuples(value))
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+        raise UserError(f"{key} = {value!r} is not possible: it should be {expected}") from None
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
