@@ -70,13 +70,32 @@ def binary_archive(path: Path, splits: dict[str, Split], drop: str = "", cut: in
     return path
 
 
+class _Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
+    """Pickles as Python 2 and an early numpy did: strings are byte strings, and arrays come from numpy.core."""
+
+    dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]  # noqa: RUF012
+
+    def save_string(self, text: str | bytes) -> None:
+        content = text if isinstance(text, bytes) else text.encode("latin1")
+        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
+        self.memoize(text)
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+
+def python2_pickle(content: object) -> bytes:
+    buffer = io.BytesIO()
+    _Python2Pickler(buffer, protocol=2).dump(content)
+    return buffer.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+
 def python_archive(path: Path, splits: dict[str, Split], replace: dict[str, bytes] | None = None) -> Path:
     """cifar-10-python.tar.gz; `replace` puts other content in place of a batch."""
     content = {
-        name: pickle.dumps({b"data": planes(batch.images), b"labels": batch.labels.tolist()}, protocol=2)
+        name: python2_pickle({"data": planes(batch.images), "labels": batch.labels.tolist()})
         for name, batch in batches(splits).items()
     }
-    content["batches.meta"] = pickle.dumps({b"label_names": [name.encode() for name in CIFAR10_CLASSES]}, protocol=2)
+    content["batches.meta"] = python2_pickle({"label_names": list(CIFAR10_CLASSES)})
     with tarfile.open(path, "w:gz") as archive:
         for name, pickled in {**content, **(replace or {})}.items():
             _add(archive, f"cifar-10-batches-py/{name}", pickled)

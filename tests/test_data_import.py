@@ -428,3 +428,11 @@ def test_images_of_the_users_own(tmp_path):
     loaded = load("leaves", tmp_path)
     assert loaded.classes == ("ash", "elm", "oak")
     assert len(loaded.train) == 3 * PER_CLASS["train"]
+
+
+def test_more_than_tfds_can_shuffle_in_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(builders, "LARGEST_SPLIT", 1 << 16)
+    with pytest.raises(UserError, match="cifar10 has more than 0 MiB of train images"):
+        import_small(binary_archive(tmp_path / "a.tar.gz", SPLITS), tmp_path / "home")
+    assert_nothing_left(tmp_path / "home")
+    assert builders.LARGEST_SPLIT < tfds.core.shuffle.MAX_MEM_BUFFER_SIZE

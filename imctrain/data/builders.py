@@ -1,9 +1,9 @@
 """TFDS builders that prepare a data set as ArrayRecord without TensorFlow.
 
 TFDS 4.9 prepares, shards, shuffles and describes a data set in pure Python; what needs TensorFlow is encoding an
-image from an array, unpacking an archive, and spilling a split of more than 1 GiB to disk while shuffling. So these
-builders hand over PNG bytes, read archives themselves, and `importing` refuses what would spill. The result is TFDS's
-own layout: `tfds.data_source(name, data_dir=...)` reads it.
+image from an array, unpacking an archive, and spilling a split of more than 1000 MiB to disk while shuffling. So these
+builders hand over PNG bytes, read archives themselves, and refuse what would spill. The result is TFDS's own layout:
+`tfds.data_source(name, data_dir=...)` reads it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from tensorflow_datasets.image_classification import FashionMNIST as TfdsFashion
 
 from imctrain.data.archive import Progress
 from imctrain.data.dataset import Images, RawImages
+from imctrain.errors import UserError
 
 PNG_COMPRESSION = 1
 """zlib level: small images gain nothing from more."""
+
+LARGEST_SPLIT = 900 << 20
+"""Bytes of PNG in a split; TFDS keeps 1000 MiB of records in memory before it needs TensorFlow to spill them."""
 
 Reader = Callable[[tfds.download.DownloadManager], RawImages]
 
@@ -74,8 +78,15 @@ class _FromRawImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
 
     def _examples(self, split: str, images: Images, labels: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
         has_id = "id" in self.info.features
+        encoded = 0
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             example: dict[str, Any] = {"image": png_bytes(image), "label": int(label)}
+            encoded += len(example["image"])
+            if encoded > LARGEST_SPLIT:
+                raise UserError(
+                    f"{self.name} has more than {LARGEST_SPLIT >> 20} MiB of {split} images: "
+                    "import smaller or fewer images"
+                )
             if has_id:
                 example["id"] = f"{split}_{index:05d}"
             yield index, example

@@ -31,12 +31,9 @@ OFFICIAL_SHA256 = {
 
 _BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 _PICKLE_NAMES = {
-    ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
-    # How a Python 3 pickle of a protocol below 3 spells a bytes object.
-    ("_codecs", "encode"),
 }
 
 
@@ -119,6 +116,8 @@ class _ArraysOnly(pickle.Unpickler):
     """Rebuilds numpy arrays and plain containers and refuses to import anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
+        # The archive was written before numpy renamed this package.
+        module = module.replace("numpy.core.", "numpy._core.")
         if (module, name) not in _PICKLE_NAMES:
             raise pickle.UnpicklingError(f"it wants to import {module}.{name}")
         return super().find_class(module, name)
