@@ -7,6 +7,8 @@ X = sum_p c_p X_p, W = sum_j beta_j W_j; for every row tile, pass, plane, vector
     Y   += c_p * beta_j * rows_that_count * L * lsb * code
 """
 
+import itertools
+
 import numpy as np
 
 
@@ -24,15 +26,23 @@ def passes_of(values, coefficients, codes):
 
 
 def planes_of(values, cell, signed):
-    """(beta, W_j) found by trying every pattern of cells: independent of how the package encodes them."""
+    """(beta, W_j) found by trying every pattern of cells: independent of how the package encodes them.
+
+    The two half planes of XNOR cells leave a choice: opposite for odd values, both -1 for even ones from 0 up, both +1
+    for even ones below.
+    """
     if cell == "and":
         beta = [1, 2, 4, -8 if signed else 8]
         choices = [0, 1]
     else:
         beta = [4, 2, 1, 0.5, 0.5] if signed else [8, 4, 2, 1, 0.5, 0.5]
         choices = [-1, 1]
-    patterns = np.array(np.meshgrid(*[choices] * len(beta), indexing="ij")).reshape(len(beta), -1).T
-    table = {float(pattern @ beta): pattern for pattern in patterns}
+    table = {}
+    for pattern in itertools.product(choices, repeat=len(beta)):
+        value = float(np.dot(pattern, beta))
+        halves = (1, -1) if value % 2 else ((-1, -1) if value >= 0 else (1, 1))
+        if cell == "and" or pattern[-2:] == halves:
+            table[value] = np.array(pattern)
     cells = np.array([table[float(v)] for v in np.ravel(values)])
     return beta, [cells[:, j].reshape(np.shape(values)) for j in range(len(beta))]
 
@@ -70,11 +80,13 @@ def array_matmul(
     ranges = [1.0] * len(drives) if ranges is None else ranges
     y = np.zeros((x.shape[0], w.shape[1]))
     clipped = 0
-    for t, index in enumerate(tiles):
+    full_scales = []
+    for index in tiles:
         counted = rows if segment is None else min(-(-len(index) // segment) * segment, rows)
-        if replicate:
-            counted = counted / max(counted // len(index), 1)
-        full_scale = counted * levels
+        full_scales.append(levels * (counted / max(counted // len(index), 1) if replicate else counted))
+    # A converter that tells integers apart (lsb below one unit of the dot product) has its readings rounded to them.
+    resolves = all(span / steps * full_scale <= 1 for full_scale in full_scales)
+    for t, (index, full_scale) in enumerate(zip(tiles, full_scales, strict=True)):
         for c, drive, reference in zip(coefficients, drives, ranges, strict=True):
             lsb = span * reference / steps
             for j, (b, plane) in enumerate(zip(beta, planes, strict=True)):
@@ -87,7 +99,8 @@ def array_matmul(
                 raw = np.round(dot / (full_scale * lsb) if inl is None and gain is None else v / lsb)
                 code = np.clip(raw, low, high)
                 clipped += int(np.sum(code != raw))
-                y += c * b * full_scale * lsb * code
+                value = full_scale * lsb * code
+                y += c * b * (np.round(value) if resolves else value)
     return y, clipped
 
 
@@ -102,7 +115,10 @@ def even_tiles(units, rows, unit=1):
 
 
 def conv_matrices(x, w, strides, padding, image_dilation, kernel_dilation, groups):
-    """A 2-D convolution as one matrix product a group, by loops: (patches [G, B*OH*OW, kh*kw*C/G], w [G, kh*kw*C/G, N])."""
+    """A 2-D convolution as a matrix product a group, by loops.
+
+    Returns patches [G, B*OH*OW, kh*kw*C/G], kernels [G, kh*kw*C/G, N] and (OH, OW).
+    """
     batch, height, width, channels = x.shape
     kh, kw, depth, outputs = w.shape
     (ah, aw), (rh, rw), (sh, sw) = image_dilation, kernel_dilation, strides

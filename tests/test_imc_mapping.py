@@ -20,7 +20,9 @@ def test_every_magnitude_is_exact(mapping):
     assert np.array_equal(np.tensordot(mapping.coefficients, codes, 1), values)
 
 
-@pytest.mark.parametrize(("levels", "mapping"), [(16, grouped(16)), (16, balanced(16)), (8, balanced(8)), (1, grouped(1))])
+@pytest.mark.parametrize(
+    ("levels", "mapping"), [(16, grouped(16)), (16, balanced(16)), (8, balanced(8)), (1, grouped(1))]
+)
 def test_codes_fit_the_dac(levels, mapping):
     assert max(abs(x) for row in mapping.codes for x in row) <= levels
 
@@ -40,7 +42,10 @@ def test_search_agrees_with_brute_force(levels, exponents, passes):
     targets = {4**k for k in range(exponents)}
     best = None
     for c in itertools.combinations_with_replacement(range(1, 4 ** (exponents - 1) + 1), passes):
-        reach = {sum(a * b for a, b in zip(c, x)) for x in itertools.product(range(-levels, levels + 1), repeat=passes)}
+        reach = {
+            sum(a * b for a, b in zip(c, x, strict=True))
+            for x in itertools.product(range(-levels, levels + 1), repeat=passes)
+        }
         norm = sum(a * a for a in c)
         if targets <= reach and (best is None or norm < best):
             best = norm

@@ -130,6 +130,7 @@ def resolves_integers(conv: Converter, rows: float, levels: int) -> bool:
     """Whether one LSB at R = 1 is at most one unit of the dot product.
 
     Such a converter tells every integer apart, and its digital side rounds the reading back to an integer: with noise
-    and mismatch off the product is then exact, whatever N*L/2**B is. A converter of the macro's 8 bits never is.
+    and mismatch off the product is then exact, whatever N*L/2**B is (this project's decision). The macro's converter,
+    144 units an LSB at full range, is far from it.
     """
     return conv.lsb_at_full_range * rows * levels <= 1.0 + 1e-9 and math.isfinite(rows)

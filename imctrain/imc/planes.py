@@ -10,6 +10,8 @@ the halved lowest one fills the gaps (project's decision):
 
     int4   -7..7    5 planes, beta = (4, 2, 1, 1/2, 1/2)
     uint4   0..15   6 planes, beta = (8, 4, 2, 1, 1/2, 1/2)
+
+The half planes are opposite for odd integers, both -1 for even ones from 0 up and both +1 for even ones below.
 """
 
 from __future__ import annotations

@@ -1,0 +1,169 @@
+"""The exact path against integers and against the slow reference, noise off: equal, not close."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from imc_reference import array_matmul, conv_matrices, even_tiles
+from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+
+from imctrain.imc.hardware import AdcSpec, ArraySpec, ColumnError, MappingSpec, NoiseSpec
+from imctrain.imc.mapping import balanced, grouped
+
+rng = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("gradient", ["bit_serial", "grouped", "balanced"])
+@pytest.mark.parametrize("cell", ["and", "xnor"])
+@pytest.mark.parametrize("rows", [1152, 7])
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_matmul_is_the_integer_product(gradient, cell, rows, unsigned):
+    x, w = integer_operands(rng, (5, 33), (33, 6), low=0 if unsigned else -7, high=7)
+    if unsigned:
+        x.flat[0] = 15
+    g = levels(rng, (5, 6))
+    array = ArraySpec(rows=rows, cell=cell)
+    hw = hardware(array=array, adc=WIDE, mapping=MappingSpec(gradient))
+    site = dot_site(5, 33, 6, hw, lhs=UNSIGNED) if unsigned else dot_site(5, 33, 6, hw)
+    y, dx, dw, _ = run(site, x, w, g)
+    assert np.array_equal(integers(y), x.astype(float) @ w)
+    inside = (x >= 0) if unsigned else np.ones_like(x)
+    assert np.array_equal(integers(dx), (g.astype(float) @ w.T) * inside)
+    assert np.array_equal(integers(dw), x.T.astype(float) @ g)
+
+
+CONVOLUTIONS = [
+    # image, kernel, strides, padding, image dilation, kernel dilation, groups
+    ((2, 7, 6, 4), (3, 3, 4, 6), (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 1),
+    ((2, 8, 8, 4), (3, 3, 2, 6), (2, 2), ((0, 1), (0, 1)), (1, 1), (1, 1), 2),
+    ((1, 9, 7, 6), (3, 2, 2, 6), (2, 1), ((1, 2), (3, 0)), (1, 1), (1, 2), 3),
+    ((2, 5, 5, 2), (2, 3, 2, 4), (1, 2), ((1, 1), (2, 1)), (2, 1), (1, 1), 1),
+    ((2, 6, 6, 4), (3, 3, 1, 4), (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 4),
+]
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), (5, "and", "bit_serial")]
+)
+def test_convolution_is_the_integer_convolution(case, rows, cell, gradient):
+    image, kernel, strides, padding, a, r, groups = case
+    x, w = integer_operands(rng, image, kernel)
+    hw = hardware(array=ArraySpec(rows=rows, cell=cell), adc=WIDE, mapping=MappingSpec(gradient))
+    patches, kernels, out = conv_matrices(x, w, strides, padding, a, r, groups)
+    g = levels(rng, (image[0], *out, kernel[-1]))
+    y, dx, dw, _ = run(conv_site(x, w, hw, strides, padding, a, r, groups), x, w, g)
+
+    outputs = kernel[-1] // groups
+    expected = np.einsum("gmk,gkn->mgn", patches, kernels).reshape(image[0], *out, -1)
+    assert np.array_equal(integers(y), expected)
+    by_group = g.reshape(-1, groups, outputs).astype(float)
+    expected = np.einsum("gmk,mgn->kgn", patches, by_group).reshape(kernel)
+    assert np.array_equal(integers(dw), expected)
+    # dx by its definition: the derivative of sum(y * g) in each direction of x, from the same loops.
+    expected = np.zeros(image)
+    for position in np.ndindex(*image[1:]):
+        unit = np.zeros((1, *image[1:]))
+        unit[(0, *position)] = 1.0
+        seen, _, _ = conv_matrices(unit, w, strides, padding, a, r, groups)
+        response = np.einsum("gmk,gkn->mgn", seen, kernels).reshape(1, *out, -1)
+        expected[(slice(None), *position)] = np.sum(response * g, axis=(1, 2, 3))
+    assert np.array_equal(integers(dx), expected)
+
+
+ARRAYS = [
+    ({}, {}, {}),
+    ({"rows": 16}, {"range": 0.25}, {}),
+    ({"rows": 16, "cell": "xnor"}, {"range": 0.5, "bits": 6}, {}),
+    ({"rows": 64, "replicate": True}, {}, {}),
+    ({"rows": 64, "segment_rows": 16}, {"range": 0.5}, {}),
+    ({"rows": 64, "segment_rows": 16, "replicate": True}, {"full_scale_on_last_code": True}, {}),
+    ({"rows": 24}, {"bits": 4, "polarity": "bipolar"}, {}),
+    ({"rows": 48, "input_bits": 4}, {"bits": 10}, {}),
+]
+
+
+@pytest.mark.parametrize(("array", "adc", "extra"), ARRAYS)
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned):
+    """Real converters: quantised and clipped conversions of all three MVMs equal the reference's."""
+    m, k, n = 6, 37, 5
+    x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
+    if unsigned:
+        x.flat[0] = 15
+    spec, converter = ArraySpec(**array), AdcSpec(**adc)
+    levels_in = spec.levels
+    if unsigned and levels_in < 15:
+        pytest.skip("uint4 codes need 16 input levels")
+    hw = hardware(array=spec, adc=converter, mapping=MappingSpec("balanced"))
+    site = dot_site(m, k, n, hw, lhs=UNSIGNED) if unsigned else dot_site(m, k, n, hw)
+    g = levels(rng, (m, n))
+    y, dx, dw, cotangent = run(site, x, w, g)
+    common = {
+        "cell": spec.cell, "rows": spec.rows, "levels": levels_in, "bits": converter.bits,
+        "last_code": converter.full_scale_on_last_code, "replicate": spec.replicate, "segment": spec.segment_rows,
+    }  # fmt: skip
+    unipolar = unsigned and spec.cell == "and" and converter.polarity == "auto"
+    expected, clipped = array_matmul(
+        x, w, tiles=even_tiles(k, spec.rows), unipolar=unipolar, ranges=[converter.range], **common
+    )
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    planes = site.mvms[0].planes
+    conversions = len(even_tiles(k, spec.rows)) * m * n * planes
+    assert np.isclose(float(cotangent["telemetry"]["mvms"]["forward"]["clipped"][0]) * conversions, clipped, atol=0.01)
+    mapping = balanced(levels_in)
+    drive = {"coefficients": mapping.coefficients, "codes": mapping.codes, "ranges": [converter.range] * 3}
+    expected, _ = array_matmul(g, w.T, tiles=even_tiles(n, spec.rows), **drive, **common)
+    np.testing.assert_allclose(dx, expected * (x >= 0 if unsigned else 1), rtol=0, atol=1e-6 * np.abs(expected).max())
+    expected, _ = array_matmul(g.T, x, tiles=even_tiles(m, spec.rows), stored_signed=not unsigned, **drive, **common)
+    np.testing.assert_allclose(dw.T, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_convolution_conversions_match_the_reference():
+    """Tiles of a convolution are whole channels: the reference cuts its patch rows the same way."""
+    x, w = integer_operands(rng, (2, 6, 6, 5), (3, 3, 5, 4))
+    hw = hardware(array=ArraySpec(rows=20), adc=AdcSpec(range=0.5), mapping=MappingSpec("grouped"))
+    patches, kernels, out = conv_matrices(x, w, (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 1)
+    g = levels(rng, (2, *out, 4))
+    y, _, dw, _ = run(conv_site(x, w, hw, (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 1), x, w, g)
+    expected, _ = array_matmul(patches[0], kernels[0], tiles=even_tiles(5, 20, unit=9), rows=20, ranges=[0.5])
+    np.testing.assert_allclose(y.reshape(-1, 4), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    mapping = grouped(16)
+    expected, _ = array_matmul(
+        g.reshape(-1, 4).T, patches[0], tiles=even_tiles(72, 20), rows=20, ranges=[0.5] * 3,
+        coefficients=mapping.coefficients, codes=mapping.codes,
+    )  # fmt: skip
+    np.testing.assert_allclose(dw.reshape(-1, 4).T, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_fixed_pattern_and_inl_match_the_reference():
+    m, k, n = 8, 30, 3
+    x, w = integer_operands(rng, (m, k), (k, n))
+    columns = tuple(ColumnError(c, 1.0 + 0.02 * rng.standard_normal(), rng.standard_normal()) for c in range(4 * n))
+    knots, values = (-1.0, -0.2, 0.1, 1.0), (0.5, -0.4, 0.6, -0.3)
+    noise = NoiseSpec(columns=columns, inl_v=knots, inl_lsb=values)
+    array = ArraySpec(rows=32, columns=12, macros=1)
+    hw = hardware(array=array, adc=AdcSpec(bits=12), noise=noise)
+    y, *_ = run(dot_site(m, k, n, hw), x, w, levels(rng, (m, n)))
+    lsb = 2 / 2**8
+    gain = np.array([c.gain for c in columns]).reshape(1, 4, n)
+    offset = np.array([c.offset_lsb for c in columns]).reshape(1, 4, n) * lsb
+    expected, _ = array_matmul(
+        x, w, tiles=even_tiles(k, 32), rows=32, bits=12, gain=gain, offset=offset,
+        inl=lambda v: np.interp(v, knots, values) * lsb,
+    )  # fmt: skip
+    # float32 may fall on the other side of a rounding tie: allow one code of the heaviest plane, on few outputs.
+    code = 8 * 2 / 2**12 * 32 * 16
+    assert np.max(np.abs(y - expected)) <= 1.01 * code
+    assert np.mean(np.abs(y - expected) > 1e-3) < 0.05
+
+
+@pytest.mark.parametrize("memory", [1, 2, 64])
+def test_chunking_changes_nothing_without_noise(memory):
+    x, w = integer_operands(rng, (600, 300), (300, 40))
+    g = levels(rng, (600, 40))
+    base = hardware(array=ArraySpec(rows=64), adc=AdcSpec(range=0.5), memory_mib=256)
+    reference = run(dot_site(600, 300, 40, base), x, w, g)
+    got = run(dot_site(600, 300, 40, dataclasses.replace(base, memory_mib=memory)), x, w, g)
+    for a, b in zip(got[:3], reference[:3], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
