@@ -87,6 +87,7 @@ def decoded(records: Path, name: str, data_dir: Path, progress: Progress = no_pr
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=folder.parent))
+        scratch.chmod(0o755)  # mkdtemp's folder is for one user; data directories are shared
     except OSError:
         return _decode(sources, name, progress, scratch=None)
     try:
