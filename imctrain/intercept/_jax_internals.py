@@ -85,10 +85,16 @@ def without_dead_code(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
 
 def constrain(values: Sequence[Any], shardings: Sequence[Any]) -> list[Any]:
     """Values with the shardings that a nested jit asked for; an unspecified one asks for nothing."""
-    return [
-        value if isinstance(wanted, _UnspecifiedValue) else jax.lax.with_sharding_constraint(value, wanted)
-        for value, wanted in zip(values, shardings, strict=True)
-    ]
+    return [_constrained(value, wanted) for value, wanted in zip(values, shardings, strict=True)]
+
+
+def _constrained(value: Any, wanted: Any) -> Any:
+    if isinstance(wanted, _UnspecifiedValue):
+        return value
+    axis_types = getattr(getattr(wanted, "mesh", None), "axis_types", ())
+    if jax.sharding.AxisType.Explicit in axis_types:
+        return jax.sharding.reshard(value, wanted)
+    return jax.lax.with_sharding_constraint(value, wanted)
 
 
 def is_live(tracer: jax.core.Tracer) -> bool:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import jax
 
 from imctrain.imc.site import SCOPES
-from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, JaxprEqn, scopes, sub_jaxprs
+from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, scopes, sub_jaxprs
 from imctrain.intercept.naming import scope_path, unique_names
 from imctrain.intercept.operations import SHORT_NAMES
-from imctrain.intercept.primitives import HIDDEN_MATMULS, is_array_operation
+from imctrain.intercept.primitives import ARRAY_OPERATIONS, HIDDEN_MATMULS, is_array_operation
 
 Where = Literal["array", "formats", "outside"]
 
@@ -58,14 +58,13 @@ def _matmuls(jaxpr: Jaxpr, prefix: tuple[str, ...]) -> Iterator[tuple[Where, str
     for eqn in jaxpr.eqns:
         stack = prefix + scopes(eqn)
         kind = eqn.primitive.name
-        if _is_product(eqn):
-            yield _where(stack), scope_path(stack), SHORT_NAMES.get(kind, kind)
+        where = _where(stack)
+        # A site multiplies integer codes; outside of sites, products of integers are indices, masks and counts.
+        integers = where != "outside" and kind in ARRAY_OPERATIONS
+        if integers or is_array_operation(eqn) or kind in HIDDEN_MATMULS:
+            yield where, scope_path(stack), SHORT_NAMES.get(kind, kind)
         for inner in sub_jaxprs(eqn.params):
             yield from _matmuls(inner, stack)
-
-
-def _is_product(eqn: JaxprEqn) -> bool:
-    return is_array_operation(eqn) or eqn.primitive.name in HIDDEN_MATMULS
 
 
 def _where(stack: tuple[str, ...]) -> Where:

@@ -169,9 +169,8 @@ _NESTED = {"remat2": _remat, "scan": _scan, "while": _while, "cond": _cond}
 
 
 def _custom(step: CustomStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
-    if run.collects:
-        return evaluate(step.primal, args, run)
     rule, count = step.rule, len(step.primal.jaxpr.jaxpr.outvars)
+    operands = len(args)  # the rules below outlive this trace, and must close over no value of it
 
     @jax.custom_vjp
     def call(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> list[Any]:
@@ -188,7 +187,7 @@ def _custom(step: CustomStep, args: list[Any], run: Execution) -> tuple[list[Any
         gradients, behind = evaluate(step.backward, [*residuals, *given], inner)
         nothing = jax.tree.map(jnp.zeros_like, states)
         by_input = dict(zip(rule.inputs, gradients, strict=True))
-        return None, _add(nothing, _add(telemetry, behind)), None, [by_input.get(i) for i in range(len(args))]
+        return None, _add(nothing, _add(telemetry, behind)), None, [by_input.get(i) for i in range(operands)]
 
     call.defvjp(forward, backward)
     return call(run.key, _states_of(step, run), run.iterations, args), {}

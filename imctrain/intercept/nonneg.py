@@ -48,11 +48,11 @@ def nonneg_outputs(eqn: JaxprEqn, facts: Sequence[Known]) -> list[bool]:
 
 
 def is_nonneg_value(value: Any) -> bool:
-    """Whether a concrete constant is >= 0 everywhere (False for what is no real number, such as a key)."""
+    """Whether a concrete constant is nowhere below 0 (False for what is no real number, such as a key)."""
     dtype = getattr(value, "dtype", np.asarray(value).dtype)
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_) or jnp.issubdtype(dtype, jnp.complexfloating):
         return False
-    return bool(np.all(np.asarray(value).astype(np.float64) >= 0))
+    return not np.any(np.asarray(value).astype(np.float64) < 0)
 
 
 def _is_unsigned(dtype: Any) -> bool:

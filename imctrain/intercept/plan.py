@@ -141,7 +141,8 @@ class Planner:
         if is_array_operation(eqn):
             operation = operation_of(eqn, infos, *where)
             return SiteStep(self._found(operation, frame)), transfer(eqn, facts)
-        if name in CUSTOM_RULES:
+        # Where JAX does not differentiate, a rule is not used: the call is looked into like any other.
+        if name in CUSTOM_RULES and frame.differentiated:
             step = self._plan_custom(eqn, facts, frame)
             if step is not None:
                 return step, transfer(eqn, facts)

@@ -158,8 +158,10 @@ def leave(eqn: JaxprEqn, facts: Sequence[Fact], outputs: Sequence[Sequence[Fact]
         case "scan":
             first, count = params["num_consts"], params["num_carry"]
             start = facts[first : first + count]
-            carry = [_join(a, b) for a, b in zip(start, outputs[0][:count], strict=True)]
-            return [*carry, *map(_renamed, outputs[0][count:])]
+            carry = outputs[0][:count]
+            if params["length"] == 0:
+                carry = [_join(a, b) for a, b in zip(start, carry, strict=True)]
+            return [*map(_renamed, carry), *map(_renamed, outputs[0][count:])]
         case "while":
             start = facts[params["cond_nconsts"] + params["body_nconsts"] :]
             carry = [_join(a, b) for a, b in zip(start, outputs[1], strict=True)]
