@@ -249,8 +249,8 @@ class Hardware:
         path: "exact" simulates every conversion; "digital" keeps the number formats and computes the integer
             products digitally (no array: never reported as analog).
         chip_seed: draws the columns that were not measured.
-        memory_mib: bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB stay in
-            a CPU's cache, which is also fastest there; a GPU wants hundreds.
+        memory_mib: bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB
+            stay in a CPU's cache, which is also fastest there; a GPU wants hundreds.
     """
 
     array: ArraySpec = field(default_factory=ArraySpec)

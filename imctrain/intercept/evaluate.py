@@ -75,11 +75,22 @@ def _site(site: Site, args: list[Any], run: Execution) -> tuple[list[Any], State
     name = site.spec.name
     lhs, rhs = args
     key = execution_key(run.key, site.spec.index, run.iterations, (lhs, rhs))
+    state = _per_element(run.states[name], key)
     if not _reports(site, run):
-        return [site.apply(lhs, rhs, run.states[name], key)], {}
-    out, pullback = jax.vjp(lambda state: site.apply(lhs, rhs, state, key), run.states[name])
+        return [site.apply(lhs, rhs, state, key)], {}
+    out, pullback = jax.vjp(lambda state: site.apply(lhs, rhs, state, key), state)
     (telemetry,) = pullback(jnp.zeros_like(out))
     return [out], {name: telemetry}
+
+
+def _per_element(state: Any, key: Array) -> Any:
+    """The state, with a batch dimension where `jax.vmap` gave the key one.
+
+    Telemetry is not linear in the output's cotangent, as JAX takes a backward rule to be: what does not depend on the
+    batch (the number of calls) would be counted once for all its elements. A mapped state is counted for each.
+    """
+    zero = (jax.random.key_data(key)[0] & 0).astype(jnp.float32)
+    return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), state)
 
 
 def _reports(site: Site, run: Execution) -> bool:

@@ -155,6 +155,7 @@ class ImcFunction:
 
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
         leaves, tree = jax.tree.flatten((args, kwargs))
+        trained = self._weight_leaves(args, kwargs)
         results: list[Any] = []
 
         def flat(*dynamic: Any) -> list[Any]:
@@ -168,7 +169,6 @@ class ImcFunction:
         dynamic = [leaf for leaf in leaves if _is_array(leaf)]
         jaxpr = without_dead_code(jax.make_jaxpr(flat)(*dynamic))
         out_tree, static_out = results
-        trained = self._weight_leaves(args, kwargs)
         facts = [
             weight_fact(leaf) if is_weight else data_fact(leaf)
             for leaf, is_weight in zip(leaves, trained, strict=True)

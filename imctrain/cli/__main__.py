@@ -1,0 +1,5 @@
+"""`python -m imctrain.cli`."""
+
+from imctrain.cli import main
+
+main()

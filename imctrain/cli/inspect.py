@@ -1,0 +1,91 @@
+"""`imctrain inspect`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imctrain.cli.options import ConfigFile, Overrides, prepare_jax
+
+SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
+
+
+def inspect(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print records for programs.")] = False,
+) -> None:
+    """Show every matmul of an experiment: where it runs, on what, and how well.
+
+    Each site's three MVMs (forward, input gradient dX, weight gradient dW) with
+    their size (vectors x contraction x outputs), row tiles T, passes P, planes
+    J, conversions a step, the share of the array's cells they use, the ADC's
+    reference range R, and the SNR of the output under the config's noise, from
+    one forward and backward pass of a real batch.
+
+    Example: `imctrain inspect --config experiments/quickstart.toml`
+    """
+    from imctrain.config import load_config
+
+    loaded = load_config(config, overrides or [])
+    print("compiling one step ...", file=sys.stderr)
+    prepare_jax()
+    from imctrain.experiment.inspect import inspect as inspect_experiment
+
+    inspection = inspect_experiment(loaded, config.parent)
+    if as_json:
+        typer.echo(json.dumps({"batch": inspection.batch, "sites": inspection.records}, indent=1))
+        return
+    console = Console(highlight=False)
+    console.print(_table(inspection.records))
+    sites = inspection.records
+    on_array = [r for r in sites if r["path"] not in ("float", "digital")]
+    total = sum(mvm["conversions"] for r in sites for mvm in r["mvms"])
+    macs = sum(mvm["macs"] for r in sites for mvm in r["mvms"])
+    console.print(
+        f"{len(on_array)} of {len(sites)} sites on the array, {len(sites) - len(on_array)} digital; "
+        f"{total:,} conversions and {macs:,} MACs a step of {loaded.data.batch_size} images.",
+        markup=False,
+    )
+    console.print(f"SNR measured on {inspection.batch}.", markup=False)
+
+
+def _table(records: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for header, justify in (
+        ("site", "left"), ("MVM", "left"), ("size", "right"), ("T", "right"), ("P", "right"), ("J", "right"),
+        ("conv.", "right"), ("cells", "right"), ("R", "right"), ("SNR dB", "right"),
+    ):  # fmt: skip
+        table.add_column(header, justify=justify, no_wrap=header != "site")  # type: ignore[arg-type]
+    for record in records:
+        label = {"float": "float (digital)", "digital": "formats (digital)"}.get(record["path"])
+        if label is not None:
+            table.add_row(record["site"], "", label, *[""] * 7)
+            continue
+        for index, mvm in enumerate(record["mvms"]):
+            size = f"{mvm['vectors']}x{mvm['contraction']}x{mvm['outputs']}"
+            table.add_row(
+                record["site"] if index == 0 else "",
+                SHORT[mvm["mvm"]],
+                size if mvm["groups"] == 1 else f"{mvm['groups']}x({size})",
+                str(mvm["tiles"]),
+                str(mvm["passes"]),
+                str(mvm["planes"]),
+                _engineering(mvm["conversions"]),
+                f"{100 * mvm['utilisation']:.0f}%",
+                "" if mvm["range"] is None else f"{mvm['range']:.3g}",
+                "" if mvm["snr_db"] is None else f"{mvm['snr_db']:.1f}",
+            )
+    return table
+
+
+def _engineering(value: float) -> str:
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{suffix}"
+    return str(int(value))

@@ -1,0 +1,85 @@
+"""`imctrain run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from imctrain.cli.options import Overrides, prepare_jax
+from imctrain.errors import UserError
+
+
+def run(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Experiment (TOML).", show_default=False),
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Run folder (default: runs/NAME-TIMESTAMP).", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="DIR", help="Continue the run in this folder.", show_default=False),
+    ] = None,
+) -> None:
+    """Train the network of an experiment, every matmul on the simulated array.
+
+    Results go to a run folder: the config as resolved, the environment, metrics
+    as JSON Lines, checkpoints, result.json, a learning curve, and the ledger of
+    all matmuls. Interrupting a run (Ctrl-C) saves it; `--resume DIR` continues
+    to the same bits as if it had not stopped.
+
+    Exit codes: 0 trained, 1 internal or disk error, 2 bad input, 3 diverged,
+    130 or 143 interrupted and saved.
+
+    Examples:
+
+        imctrain run --config experiments/quickstart.toml
+
+        imctrain run -c my.toml --set imc.noise.sigma_lsb=0.5 --set seed=1
+
+        imctrain run --resume runs/quickstart-20250101-120000
+    """
+    if (config is None) == (resume is None):
+        raise UserError("run needs either --config FILE (a new run) or --resume DIR (one that stopped)")
+    if resume is not None and (overrides or out is not None):
+        raise UserError("--resume continues a run as it was: --set and --out cannot be given with it")
+    console = Console(highlight=False)
+    if config is not None:
+        from imctrain.config import load_config
+
+        loaded = load_config(config, overrides or [])
+    console.print("loading jax ...", markup=False)
+    prepare_jax()
+    from imctrain.experiment import run as runs
+    from imctrain.training.loop import Diverged
+    from imctrain.training.signals import Interrupted
+
+    place = runs.Place()
+    try:
+        if config is not None:
+            result = runs.start(loaded, out, config.parent, console, place)
+        else:
+            assert resume is not None
+            result = runs.resume(resume, console, place)
+    except Interrupted as stopped:
+        print(
+            f"imctrain: stopped by {stopped}, saved; continue with: imctrain run --resume {place.folder}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(stopped.code) from None
+    except Diverged as error:
+        print(f"imctrain: {error}", file=sys.stderr)
+        raise typer.Exit(3) from None
+    accuracy = f"test accuracy {100 * result['test_accuracy']:.2f}%"
+    if "baseline_test_accuracy" in result:
+        accuracy += f" (float baseline {100 * result['baseline_test_accuracy']:.2f}%)"
+    console.print(f"{accuracy}, {result['seconds_per_epoch']:.1f} s an epoch; results in {place.folder}", markup=False)

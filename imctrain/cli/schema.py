@@ -1,0 +1,29 @@
+"""`imctrain schema`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    config = "config"
+    calibration = "calibration"
+
+
+def schema(
+    what: Annotated[What, typer.Argument(help="config (an experiment's TOML) or calibration (JSON).")] = What.config,
+) -> None:
+    """Print a JSON Schema, for completion and checks in an editor.
+
+    Example: `imctrain schema > imctrain.schema.json`, then name it in the
+    first line of an experiment: `#:schema ../imctrain.schema.json`
+    """
+    if what is What.config:
+        from imctrain.config import Config as model
+    else:
+        from imctrain.calibration import Calibration as model
+    typer.echo(json.dumps(model.model_json_schema(), indent=1))

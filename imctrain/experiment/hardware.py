@@ -1,0 +1,101 @@
+"""From a config and a calibration to the hardware and the rules that sites get."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from imctrain.calibration import Calibration, load_calibration
+from imctrain.config import Config, ImcConfig
+from imctrain.errors import UserError
+from imctrain.imc.hardware import (
+    AdcSpec,
+    ArraySpec,
+    ColumnError,
+    FormatSpec,
+    Hardware,
+    MappingSpec,
+    NoiseSpec,
+)
+from imctrain.intercept import Rule
+
+
+def calibration_of(config: Config, config_dir: Path | None = None) -> Calibration:
+    """The calibration that a config names; paths are relative to the config's folder."""
+    return load_calibration(config.imc.calibration, config_dir)
+
+
+def build_hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
+    """Hardware of all sites that no rule changes. Raises UserError for a combination that is not possible."""
+    array = calibration.array
+    return Hardware(
+        array=ArraySpec(
+            rows=imc.array.rows or array.rows,
+            columns=imc.array.columns or array.columns,
+            input_bits=imc.array.input_bits or array.input_bits,
+            cell=imc.array.cell or array.cell,
+            replicate=imc.array.replicate,
+            segment_rows=imc.array.segment_rows,
+            macros=imc.array.macros,
+        ),
+        adc=AdcSpec(**(imc.adc.model_dump(exclude={"bits"}) | {"bits": imc.adc.bits or calibration.adc.bits})),
+        noise=build_noise(imc, calibration),
+        formats=FormatSpec(**imc.formats.model_dump()),
+        mapping=MappingSpec(**imc.mapping.model_dump()),
+        path="digital" if imc.path == "digital" else "exact",
+        chip_seed=imc.chip_seed,
+        memory_mib=imc.memory_mib,
+    )
+
+
+def build_noise(imc: ImcConfig, calibration: Calibration) -> NoiseSpec:
+    """Noise and mismatch of a calibration with the config's overrides."""
+    array_part, adc_part = noise_parts(calibration)
+    if imc.noise.sigma_lsb is not None:
+        total = math.hypot(array_part, adc_part)
+        # Without noise to split, all of it is put before the range: it then does not shrink with a smaller R.
+        share = (array_part / total, adc_part / total) if total > 0 else (1.0, 0.0)
+        array_part, adc_part = (imc.noise.sigma_lsb * part for part in share)
+    spec = NoiseSpec(
+        sigma_array_lsb=array_part,
+        sigma_adc_lsb=adc_part,
+        reference_bits=calibration.adc.bits,
+        reference_polarity=calibration.adc.polarity,
+        scale=imc.noise.scale,
+    )
+    if not imc.noise.mismatch:
+        return spec
+    return NoiseSpec(
+        sigma_array_lsb=array_part,
+        sigma_adc_lsb=adc_part,
+        reference_bits=calibration.adc.bits,
+        reference_polarity=calibration.adc.polarity,
+        scale=imc.noise.scale,
+        columns=tuple(ColumnError(c.column, c.gain, c.offset_lsb) for c in calibration.columns),
+        gain_std=calibration.spread.gain_std,
+        offset_std_lsb=calibration.spread.offset_std_lsb,
+        inl_v=calibration.inl.v,
+        inl_lsb=calibration.inl.lsb,
+    )
+
+
+def noise_parts(calibration: Calibration) -> tuple[float, float]:
+    """(before the range, in the converter), LSB; what cannot be told apart counts as before the range."""
+    noise = calibration.noise
+    if noise.sigma_array_lsb is None or noise.sigma_adc_lsb is None:
+        return noise.sigma_lsb.value, 0.0
+    return noise.sigma_array_lsb.value, noise.sigma_adc_lsb.value
+
+
+def total_sigma_lsb(hardware: Hardware) -> float:
+    """Total noise before rounding in LSB at R = 1 of the calibrated converter, `scale` included."""
+    noise = hardware.noise
+    return noise.scale * math.hypot(noise.sigma_array_lsb, noise.sigma_adc_lsb)
+
+
+def build_rules(imc: ImcConfig) -> tuple[Rule, ...]:
+    """The config's rules."""
+    try:
+        return tuple(Rule(rule.match, rule.path, rule.overrides) for rule in imc.rules)
+    except UserError as error:
+        raise UserError(f"imc.rules: {error}") from None

@@ -1,0 +1,90 @@
+"""What `imctrain inspect` shows: the ledger of an experiment with the SNR that one real batch has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from imctrain.config import Config
+from imctrain.data import Dataset, Source, Split, load
+from imctrain.errors import UserError
+from imctrain.experiment.ledger_table import ledger_records
+from imctrain.experiment.setup import Setup, set_up
+from imctrain.training.loop import make_batches
+
+SHAPES = {"cifar10": ((32, 32, 3), 10), "fashion_mnist": ((28, 28, 1), 10)}
+"""Image shape and classes of data sets that may be inspected before they are prepared."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """records: of `ledger_records`, each MVM with snr_db, clipped and range. batch: what it was measured on."""
+
+    records: list[dict[str, Any]]
+    batch: str
+
+
+def inspect(config: Config, config_dir: Path) -> Inspection:
+    """Run one batch forward and backward and read every site's report. Raises UserError for a float experiment."""
+    if config.imc.path == "float":
+        raise UserError("imc.path = 'float' has no sites: nothing is on the array")
+    dataset, batch = _dataset(config)
+    setup = set_up(config, dataset, config_dir)
+    assert setup.ledger is not None
+    reports = _reports(config, dataset, setup)
+    records = ledger_records(setup.ledger)
+    for record in records:
+        report = reports.get(record["site"], {})
+        for mvm in record["mvms"]:
+            for key in ("snr_db", "clipped", "range"):
+                value = float(report.get(f"{key}_{mvm['mvm']}", math.nan))
+                mvm[key] = value if math.isfinite(value) else None
+    return Inspection(records, batch)
+
+
+def _dataset(config: Config) -> tuple[Dataset, str]:
+    name = config.data.name
+    try:
+        return load(name, config.data.data_dir), f"one batch of {name}, untrained weights"
+    except UserError:
+        if name not in SHAPES:
+            raise
+    shape, classes = SHAPES[name]
+    rng = np.random.default_rng(0)
+    count = config.data.batch_size
+    images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+    split = Split(images, rng.integers(0, classes, count).astype(np.int32))
+    names = tuple(str(number) for number in range(classes))
+    mean, std = (0.5,) * shape[-1], (0.29,) * shape[-1]
+    dataset = Dataset(name, split, split, names, shape, mean, std, Source("synthetic"))
+    return dataset, f"random images in place of {name}, which is not prepared; untrained weights"
+
+
+def _reports(config: Config, dataset: Dataset, setup: Setup) -> dict[str, dict[str, jax.Array]]:
+    function = setup.steps.function
+    assert function is not None
+    train, _ = make_batches(config, dataset)
+    batch = train.batch(0, 0)
+    start = setup.steps.initial
+
+    @jax.jit
+    def probe(params: Any, sites: Any, images: jax.Array, labels: jax.Array) -> Any:
+        def objective(params: Any, sites: Any) -> jax.Array:
+            logits, _ = function(params, start.rest, images, key=jax.random.key(config.seed), state=sites)
+            return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+        _, telemetry = jax.grad(objective, argnums=(0, 1))(params, sites)
+        return function.update(sites, telemetry)
+
+    sites, reports = probe(start.params, start.sites, batch.images, batch.labels)
+    # Range policies choose from what they have seen: the second batch shows what they settle on.
+    if config.imc.adc.range_policy != "fixed":
+        _, reports = probe(start.params, sites, batch.images, batch.labels)
+    return jax.device_get(reports)

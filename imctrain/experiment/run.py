@@ -1,0 +1,166 @@
+"""A run: train (and a float baseline where asked for), from the start or from where it stopped, into a folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from imctrain.config import Config, config_hash, load_config
+from imctrain.data import Dataset, load
+from imctrain.errors import UserError
+from imctrain.experiment.folder import RESULT_VERSION, new_folder, write_json, write_start, write_text
+from imctrain.experiment.hardware import total_sigma_lsb
+from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
+from imctrain.experiment.setup import Setup, set_up
+from imctrain.training.loop import Position, Trainer
+from imctrain.training.parallel import DataParallel
+from imctrain.training.progress import TrainingProgress
+from imctrain.training.signals import StopRequest
+
+
+@dataclass
+class Place:
+    """Filled in with the run's folder as soon as there is one, so that an interrupted caller can name it."""
+
+    folder: Path | None = None
+
+
+def start(config: Config, out: Path | None, config_dir: Path, console: Console, place: Place) -> dict[str, Any]:
+    """Train a new run. Everything that can be wrong with the input is found before the folder is made.
+
+    Returns the content of result.json. Raises UserError, Diverged or Interrupted.
+    """
+    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False)
+    dataset = load(config.data.name, config.data.data_dir)
+    parallel = _parallel(config)
+    setup = set_up(config, dataset, config_dir)
+    folder = place.folder = new_folder(config, out)
+    if setup.calibration is not None:
+        # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
+        write_text(folder / "calibration.json", setup.calibration.model_dump_json(indent=1) + "\n")
+    write_start(folder, config)
+    return _train(config, dataset, setup, folder, parallel, console)
+
+
+def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
+    """Continue a run from its newest checkpoint, to the same bits as if it had not stopped."""
+    if not (folder / "config.toml").is_file():
+        raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
+    if (folder / "result.json").is_file():
+        raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
+    place.folder = folder
+    config = load_config(folder / "config.toml")
+    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False)
+    dataset = load(config.data.name, config.data.data_dir)
+    parallel = _parallel(config)
+    saved = folder / "calibration.json"
+    if saved.is_file():
+        imc = config.imc.model_copy(update={"calibration": str(saved.absolute())})
+        setup = set_up(config.model_copy(update={"imc": imc}), dataset)
+    else:
+        setup = set_up(config, dataset)
+    return _train(config, dataset, setup, folder, parallel, console)
+
+
+def _parallel(config: Config) -> DataParallel:
+    sizes = {"data.batch_size": config.data.batch_size, "data.eval_batch_size": config.data.eval_batch_size}
+    return DataParallel(sizes)
+
+
+def _train(
+    config: Config, dataset: Dataset, setup: Setup, folder: Path, parallel: DataParallel, console: Console
+) -> dict[str, Any]:
+    from imctrain.report.learning_curve import plot_learning_curve
+
+    if setup.ledger is not None:
+        write_json(folder / "ledger.json", ledger_records(setup.ledger))
+        write_text(folder / "ledger.md", ledger_markdown(setup.ledger))
+    with StopRequest() as stop:
+        baseline = None
+        if config.baseline and config.imc.path != "float":
+            baseline = _baseline(config, dataset, folder, parallel, console, stop)
+        title = f"{config.model.name} ({config.imc.path})"
+        result = _one(config, dataset, setup, folder, parallel, console, stop, title)
+    if baseline is not None:
+        result["baseline_test_accuracy"] = baseline["test_accuracy"]
+        result["baseline_seconds_per_epoch"] = baseline["seconds_per_epoch"]
+    plot_learning_curve(folder, folder / "learning_curve.png")
+    write_json(folder / "result.json", result)
+    return result
+
+
+def _baseline(
+    config: Config, dataset: Dataset, folder: Path, parallel: DataParallel, console: Console, stop: StopRequest
+) -> dict[str, Any]:
+    """The same network, data order and recipe in float, in baseline/; trained once, kept on resume."""
+    where = folder / "baseline"
+    if (where / "result.json").is_file():
+        return json.loads((where / "result.json").read_text(encoding="utf-8"))
+    float_config = config.model_copy(
+        update={"imc": config.imc.model_copy(update={"path": "float", "rules": ()}), "baseline": False}
+    )
+    where.mkdir(exist_ok=True)
+    write_start(where, float_config)
+    setup = set_up(float_config, dataset)
+    title = f"{config.model.name} (float baseline)"
+    result = _one(float_config, dataset, setup, where, parallel, console, stop, title)
+    write_json(where / "result.json", result)
+    return result
+
+
+def _one(
+    config: Config,
+    dataset: Dataset,
+    setup: Setup,
+    folder: Path,
+    parallel: DataParallel,
+    console: Console,
+    stop: StopRequest,
+    title: str,
+) -> dict[str, Any]:
+    from imctrain.training.metrics import truncate_metrics
+
+    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel)
+    steps = trainer.steps_per_epoch
+    truncate_metrics(folder / "metrics.jsonl", trainer.checkpoints.latest or 0)
+    with TrainingProgress(console, title, config.training.epochs, steps) as progress:
+        progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
+        _, position = trainer.run(progress, stop)
+    return _result(config, dataset, setup, position)
+
+
+def _result(config: Config, dataset: Dataset, setup: Setup, position: Position) -> dict[str, Any]:
+    """result.json of one trained network."""
+    epochs = position.epoch_seconds
+    result: dict[str, Any] = {
+        "schema_version": RESULT_VERSION,
+        "name": config.name,
+        "test_accuracy": position.test_accuracy,
+        "best_test_accuracy": position.best_accuracy,
+        "epochs": config.training.epochs,
+        "seconds": round(position.seconds, 3),
+        "seconds_per_epoch": round(sum(epochs) / len(epochs), 3),
+        "compile_seconds": round(position.compile_seconds, 3),
+        "path": config.imc.path,
+        "dataset": config.data.name,
+        "dataset_source": dataset.source.as_dict(),
+        "model": config.model.name,
+        "parameters": setup.network.parameter_count,
+        "config_hash": config_hash(config),
+        "seed": config.seed,
+        "clipped_fraction": position.last_clipped,
+    }
+    if setup.hardware is not None and setup.ledger is not None and setup.calibration is not None:
+        exact = config.imc.path != "digital"
+        result |= {
+            "calibration": setup.calibration.name if exact else None,
+            "calibration_provenance": setup.calibration.provenance if exact else None,
+            "sigma_lsb": total_sigma_lsb(setup.hardware) if exact else None,
+            "sites": {entry.name: entry.path for entry in setup.ledger},
+            "worst_site": dict(zip(("site", "mvm", "snr_db"), position.worst, strict=True)) if position.worst else None,
+        }
+    return result

@@ -1,0 +1,63 @@
+"""From a config to everything a run needs: data, network, hardware, compiled steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from imctrain.calibration import Calibration
+from imctrain.config import Config
+from imctrain.data import Dataset
+from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+from imctrain.imc.hardware import Hardware
+from imctrain.intercept import Ledger
+from imctrain.training.loop import limit
+from imctrain.training.network import Network
+from imctrain.training.optimizer import make_optimizer
+from imctrain.training.step import Steps, make_steps
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a config becomes. hardware, calibration and ledger are None on the float path."""
+
+    network: Network
+    steps: Steps
+    hardware: Hardware | None
+    calibration: Calibration | None
+    ledger: Ledger | None
+
+
+def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> Setup:
+    """Build network and steps. Raises UserError for a bad calibration, hardware or rule."""
+    network = Network(
+        config.model.name,
+        shape=dataset.shape,
+        classes=len(dataset.classes),
+        width=config.model.width,
+        seed=config.seed,
+    )
+    calibration = hardware = None
+    rules = ()
+    if config.imc.path != "float":
+        calibration = calibration_of(config, config_dir)
+        hardware = build_hardware(config.imc, calibration)
+        rules = build_rules(config.imc)
+    images = jax.ShapeDtypeStruct((config.data.batch_size, *dataset.shape), jnp.float32)
+    steps_per_epoch = len(limit(dataset.train, config.data.train_limit)) // config.data.batch_size
+    steps = make_steps(
+        network,
+        make_optimizer(config.training, steps_per_epoch),
+        images=images,
+        seed=config.seed,
+        label_smoothing=config.training.label_smoothing,
+        hardware=hardware,
+        rules=rules,
+    )
+    ledger = None
+    if steps.function is not None:
+        ledger = steps.function.ledger(network.params, network.rest, images)
+    return Setup(network, steps, hardware, calibration, ledger)

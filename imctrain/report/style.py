@@ -1,0 +1,39 @@
+"""One look for all figures: print-sized, colour-blind safe, readable in grey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe-Ito palette."""
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot without a display, with the project's style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    plt.rcParams.update(
+        {
+            "font.size": 9,
+            "axes.titlesize": 9,
+            "axes.labelsize": 9,
+            "legend.fontsize": 8,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.5,
+            "legend.frameon": False,
+            "savefig.dpi": 200,
+            "svg.hashsalt": "imctrain",
+            "axes.prop_cycle": cycler(color=COLOURS),
+        }
+    )
+    return plt

@@ -1,0 +1,68 @@
+"""metrics.jsonl: one JSON object a line, appended as training goes; TensorBoard events beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+
+class MetricsLog:
+    """Appends metrics of a run, and forgets on resume what came after the checkpoint."""
+
+    def __init__(self, path: Path, *, tensorboard: Path | None = None):
+        self.path = path
+        self._stream = path.open("a", encoding="utf-8")
+        self._events: Any = None
+        if tensorboard is not None:
+            try:
+                from tensorboardX import SummaryWriter
+            except ImportError:
+                return
+            self._events = SummaryWriter(str(tensorboard))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record ("kind", "step", "epoch" and values); numbers that are not finite become null."""
+        self._stream.write(json.dumps(_clean(record)) + "\n")
+        self._stream.flush()
+        if self._events is not None:
+            for key, value in record.items():
+                if isinstance(value, float) and math.isfinite(value):
+                    self._events.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+
+    def close(self) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Records of a metrics file; a last line that was cut off is left out."""
+    records = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return records
+
+
+def truncate_metrics(path: Path, step: int) -> None:
+    """Keep the records up to `step` steps, so that resumed training repeats none."""
+    kept = [record for record in read_metrics(path) if record["step"] <= step]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,40 @@
+"""A flax nnx network as pure functions of its parameters, ready for `on_imc` and `jax.grad`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from flax import nnx
+from jax import Array
+
+from imctrain.models import build
+
+
+class Network:
+    """A model split into static structure and state.
+
+    Attributes:
+        params, rest: initial trained parameters, and the state that is not trained (batch statistics).
+    """
+
+    def __init__(self, name: str, *, shape: tuple[int, int, int], classes: int, width: int | None, seed: int):
+        model = build(name, shape=shape, classes=classes, width=width, rngs=nnx.Rngs(seed))
+        model.train()
+        self._train_graph, self.params, self.rest = nnx.split(model, nnx.Param, ...)
+        model.eval()
+        self._eval_graph = nnx.graphdef(model)
+
+    def train_forward(self, params: Any, rest: Any, images: Array) -> tuple[Array, Any]:
+        """(logits [b, classes], the batch statistics after this batch)."""
+        model = nnx.merge(self._train_graph, params, rest, copy=True)
+        logits = model(images)
+        return logits, nnx.state(model, nnx.Not(nnx.Param))
+
+    def eval_forward(self, params: Any, rest: Any, images: Array) -> Array:
+        """Logits with the running batch statistics."""
+        return nnx.merge(self._eval_graph, params, rest, copy=True)(images)
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))

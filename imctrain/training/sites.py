@@ -1,0 +1,56 @@
+"""Summaries of the sites' reports: clipping over the whole network, and the site of worst SNR."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from imctrain.intercept import Ledger
+
+
+class SiteSummary:
+    """Weights the sites' reports by their conversions."""
+
+    def __init__(self, ledger: Ledger | None):
+        self._weights: dict[tuple[str, str], float] = {}
+        for entry in ledger.sites if ledger is not None else ():
+            for plan in entry.mvms:
+                self._weights[entry.name, plan.name] = float(plan.conversions * (entry.executions or 1))
+
+    def clipped(self, reports: dict[str, dict[str, float]]) -> float:
+        """Fraction of all conversions that clipped; NaN where there are none."""
+        pairs = [
+            (weight, reports[site].get(f"clipped_{mvm}", math.nan)) for (site, mvm), weight in self._weights.items()
+        ]
+        return _weighted(pairs)
+
+    def worst(self, reports: dict[str, dict[str, float]]) -> tuple[str, str, float] | None:
+        """(site, MVM, SNR in dB) of the lowest SNR; None where there is none."""
+        found = [
+            (reports[site].get(f"snr_db_{mvm}", math.nan), site, mvm) for site, mvm in self._weights if site in reports
+        ]
+        finite = [item for item in found if math.isfinite(item[0])]
+        if not finite:
+            return None
+        snr, site, mvm = min(finite)
+        return site, mvm, snr
+
+
+def flatten_reports(reports: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """{"site:quantity": value} of the finite values, for a line of metrics."""
+    return {
+        f"{site}:{key}": float(value)
+        for site, report in reports.items()
+        for key, value in report.items()
+        if math.isfinite(float(value))
+    }
+
+
+def _weighted(pairs: Iterable[tuple[float, float]]) -> float:
+    total = weight_sum = 0.0
+    for weight, value in pairs:
+        if math.isfinite(value):
+            total += weight * value
+            weight_sum += weight
+    return total / weight_sum if weight_sum else math.nan

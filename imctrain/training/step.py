@@ -1,0 +1,116 @@
+"""The jitted training and evaluation steps, float or on sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from imctrain.imc.hardware import Hardware
+from imctrain.intercept import ImcFunction, Rule, on_imc
+from imctrain.training.network import Network
+
+# What the training key is folded with, so that training and evaluation never share noise.
+_TRAIN, _EVAL = 0, 1
+
+
+class TrainState(NamedTuple):
+    """Everything that changes from step to step, all arrays.
+
+    Attributes:
+        params, rest: of the network. optimizer: optax state. sites: {site: state}, empty in float training.
+        step: int32, steps taken since the start.
+    """
+
+    params: Any
+    rest: Any
+    optimizer: Any
+    sites: Any
+    step: Array
+
+
+class Steps(NamedTuple):
+    """Compiled steps.
+
+    Attributes:
+        train: (state, images, labels) -> (state, metrics); metrics are device scalars: loss, correct, finite (per
+            site and per parameter), and each site's report under "sites".
+        evaluate: (params, rest, sites, images, labels, mask, epoch) -> (correct, loss sum).
+        initial: state before the first step.
+        function: the intercepted training forward pass; None in float training.
+    """
+
+    train: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    initial: TrainState
+    function: ImcFunction | None
+
+
+def make_steps(
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    *,
+    images: jax.ShapeDtypeStruct,
+    seed: int,
+    label_smoothing: float,
+    hardware: Hardware | None,
+    rules: tuple[Rule, ...] = (),
+) -> Steps:
+    """Build the steps of a run; `hardware` None is standard float training, with no interception at all."""
+    on_array = None if hardware is None else on_imc(network.train_forward, hardware, rules)
+    eval_on_array = None if hardware is None else on_imc(network.eval_forward, hardware, rules)
+    sites = {} if on_array is None else on_array.init(network.params, network.rest, images)
+
+    def forward(params: Any, rest: Any, batch: Array, sites: Any, key: Array) -> Any:
+        if on_array is None:
+            return network.train_forward(params, rest, batch)
+        return on_array(params, rest, batch, key=key, state=sites)
+
+    def train(state: TrainState, batch: Array, labels: Array) -> tuple[TrainState, dict[str, Any]]:
+        key = _key(seed, _TRAIN, state.step)
+
+        def objective(params: Any, sites: Any) -> Any:
+            logits, rest = forward(params, state.rest, batch, sites, key)
+            targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
+            return jnp.mean(optax.softmax_cross_entropy(logits, targets)), (logits, rest)
+
+        (loss, (logits, rest)), (gradient, telemetry) = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(
+            state.params, state.sites
+        )
+        sites, reports = ({}, {}) if on_array is None else on_array.update(state.sites, telemetry)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {
+            "loss": loss,
+            "correct": jnp.sum(jnp.argmax(logits, axis=-1) == labels, dtype=jnp.int32),
+            "gradient_norm": optax.global_norm(gradient),
+            "sites": reports,
+            "finite": {name: _finite(cotangent) for name, cotangent in telemetry.items()},
+        }
+        return TrainState(params, rest, optimizer_state, sites, state.step + 1), metrics
+
+    def evaluate(
+        params: Any, rest: Any, sites: Any, batch: Array, labels: Array, mask: Array, number: Array
+    ) -> tuple[Array, Array]:
+        if eval_on_array is None:
+            logits = network.eval_forward(params, rest, batch)
+        else:
+            logits = eval_on_array(params, rest, batch, key=_key(seed, _EVAL, number), state=sites)
+        correct = jnp.sum((jnp.argmax(logits, axis=-1) == labels) * mask)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return correct, jnp.sum(losses * mask)
+
+    initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
+    return Steps(jax.jit(train, donate_argnums=0), jax.jit(evaluate), initial, on_array)
+
+
+def _key(seed: int, purpose: int, number: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), number)
+
+
+def _finite(tree: Any) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
