@@ -1,0 +1,148 @@
+"""Networks of every framework, unchanged: equal on exact sites, trainable on the simulated array."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import flax.linen as nn
+import intercept_float_sites
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from intercept_float_sites import KEY, assert_same
+
+import imctrain
+from imctrain import models
+from imctrain.imc.hardware import AdcSpec, Hardware
+from imctrain.intercept import Rule, count_matmuls, digital_matmuls
+
+IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+
+
+@pytest.fixture
+def float_sites(monkeypatch):
+    intercept_float_sites.install(monkeypatch)
+
+
+class NnxNet(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(3, 4, (3, 3), strides=2, rngs=rngs)
+        self.norm = nnx.BatchNorm(4, rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(2, 4, decode=False, rngs=rngs)
+        self.dense = nnx.Linear(4, 5, rngs=rngs)
+
+    def __call__(self, x):
+        with jax.named_scope("conv"):
+            x = nnx.max_pool(nnx.relu(self.norm(self.conv(x))), (2, 2), (2, 2))
+        with jax.named_scope("attention"):
+            x = self.attention(x.reshape(x.shape[0], -1, 4))
+        with jax.named_scope("dense"):
+            return self.dense(x.mean(1))
+
+
+def functional(model):
+    structure, params, rest = nnx.split(model, nnx.Param, ...)
+
+    def forward(params, rest, x):
+        own = nnx.merge(structure, params, rest)
+        out = own(x)
+        return out, nnx.split(own, nnx.Param, ...)[2]
+
+    return forward, params, rest
+
+
+@pytest.mark.usefixtures("float_sites")
+def test_nnx():
+    forward, params, rest = functional(NnxNet(nnx.Rngs(0)))
+    imc = assert_same(lambda p, r, x: forward(p, r, x)[0], params, rest, IMAGES, sites=8)
+    ledger = imc.ledger(params, rest, IMAGES)
+    assert ledger.names == ["conv", *(["attention"] + [f"attention#{i}" for i in range(2, 7)]), "dense"]
+    assert ledger["attention"].lhs.nonneg, "after ReLU and max pooling"
+
+
+@pytest.mark.usefixtures("float_sites")
+def test_nnx_batch_statistics_come_out():
+    forward, params, rest = functional(NnxNet(nnx.Rngs(0)))
+    imc = imctrain.on_imc(forward, Hardware())
+    got, expected = imc(params, rest, IMAGES, key=KEY), forward(params, rest, IMAGES)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, expected)
+
+
+@pytest.mark.usefixtures("float_sites")
+def test_linen():
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.relu(nn.Conv(4, (3, 3))(x))
+            x = nn.avg_pool(x, (2, 2), (2, 2)).reshape(x.shape[0], -1)
+            return nn.Dense(3)(nn.relu(nn.Dense(5)(x)))
+
+    net = Net()
+    variables = net.init(jax.random.key(0), IMAGES)
+    imc = assert_same(net.apply, variables, IMAGES, sites=3)
+    ledger = imc.ledger(variables, IMAGES)
+    assert [name.split("/")[-1] for name in ledger.names] == ["Conv_0", "Dense_1", "Dense_0"]
+    assert [entry.lhs.nonneg for entry in ledger] == [False, True, True]
+
+
+@pytest.mark.usefixtures("float_sites")
+def test_equinox():
+    model = eqx.nn.MLP(4, 3, 5, 2, key=jax.random.key(0))
+    params, static = eqx.partition(model, eqx.is_array)
+    x = jax.random.normal(jax.random.key(1), (6, 4))
+    assert_same(lambda p, x: jax.vmap(eqx.combine(p, static))(x), params, x, sites=3)
+    # The module itself is a pytree whose functions and numbers are static leaves.
+    imc = imctrain.on_imc(lambda m, x: jax.vmap(m)(x), Hardware())
+    assert jnp.allclose(imc(model, x, key=KEY), jax.vmap(model)(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "sites", "outside"), [("resnet20", 20, 5), ("vit", 14, 5)])
+def test_no_matmul_of_a_train_step_is_left_outside_but_what_rules_left_digital(name, sites, outside):
+    forward, params, rest = functional(
+        models.build(name, shape=(16, 16, 3), classes=10, width=4 if name == "resnet20" else 32, rngs=nnx.Rngs(0))
+    )
+    rules = [Rule("stem", path="float"), Rule("head", path="float")]
+    imc = imctrain.on_imc(lambda p, r, x: forward(p, r, x)[0].sum(), Hardware(), rules)
+    x = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
+    state = imc.init(params, rest, x)
+
+    def step(params, state, x):
+        return jax.grad(lambda p, s: imc(p, rest, x, key=KEY, state=s), argnums=(0, 1))(params, state)
+
+    count = count_matmuls(jax.make_jaxpr(step)(params, state, x))
+    assert (len(imc.ledger(params, rest, x)), count.outside, count.formats) == (sites, outside, 0)
+    assert count.array == 3 * (sites - 2)
+    assert {name.split("#")[0] for name in digital_matmuls(step, params, state, x)} == {"stem", "head"}
+
+
+def test_a_network_trains_on_the_simulated_array():
+    x = jax.random.normal(jax.random.key(1), (64, 8))
+    target = jnp.tanh(x @ jax.random.normal(jax.random.key(2), (8, 1)))
+
+    def loss(params, x, target):
+        with jax.named_scope("fc1"):
+            hidden = jax.nn.relu(x @ params["w1"])
+        with jax.named_scope("fc2"):
+            return jnp.mean(jnp.square(hidden @ params["w2"] - target))
+
+    # Eight rows of 1152 are far below one LSB of the macro's converter; a finer one sees them.
+    imc = imctrain.on_imc(loss, Hardware(adc=AdcSpec(bits=16)))
+    params = {"w1": jax.random.normal(KEY, (8, 32)) / 3, "w2": jax.random.normal(KEY, (32, 1)) / 6}
+    state = imc.init(params, x, target)
+
+    @jax.jit
+    def step(params, state, key):
+        value, (grad, seen) = jax.value_and_grad(lambda p, s: imc(p, x, target, key=key, state=s), argnums=(0, 1))(
+            params, state
+        )
+        state, reports = imc.update(state, seen)
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grad), state, value, reports
+
+    values = []
+    for key in jax.random.split(KEY, 40):
+        params, state, value, reports = step(params, state, key)
+        values.append(float(value))
+    assert values[-1] < 0.5 * values[0]
+    assert reports["fc1"].keys() >= {"snr_db_forward", "clipped_weight_grad"}
+    assert step._cache_size() == 1
