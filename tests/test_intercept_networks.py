@@ -70,6 +70,7 @@ def test_nnx_batch_statistics_come_out():
 
 
 @pytest.mark.usefixtures("float_sites")
+@jax.numpy_dtype_promotion("standard")  # flax pools divide by integers
 def test_linen():
     class Net(nn.Module):
         @nn.compact

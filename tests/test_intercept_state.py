@@ -44,7 +44,7 @@ def test_telemetry_adds_up_over_executions():
     calls = {name: float(entry["calls"]) for name, entry in seen.items()}
     assert calls == {"plain": 1, "scanned": 5, "taken": 1, "left": 0, "mapped": 1}
     ledger = imc.ledger(W, X)
-    assert {e.name: e.executions for e in ledger} == {"plain": 1, "scanned": 5, "taken": 1, "left": 1, "mapped": 1}
+    assert {e.name: e.multiplicity for e in ledger} == {"plain": 1, "scanned": 5, "taken": 1, "left": 1, "mapped": 1}
     assert {e.name for e in ledger if e.conditional} == {"taken", "left"}
 
 
@@ -140,7 +140,8 @@ def test_a_function_that_closes_over_a_tracer_is_traced_anew():
         holder["scale"] = 2 * scale
         return outer(scale)
 
-    assert float(second(jnp.float32(3))) == 2 * float(first(jnp.float32(3)))
+    with jax.check_tracer_leaks(False):  # `holder` is a leak, of the kind that people write
+        assert float(second(jnp.float32(3))) == 2 * float(first(jnp.float32(3)))
 
 
 def test_counting_tells_array_formats_and_outside_apart():
@@ -151,7 +152,7 @@ def test_counting_tells_array_formats_and_outside_apart():
         with jax.named_scope("imc_formats"):
             y = lax.scan(lambda c, _: (c @ w, None), y, None, length=2)[0]
         with jax.named_scope("head"):
-            return y @ w + jnp.sum(codes), jnp.arange(3) @ jnp.arange(3)
+            return y @ w + jnp.sum(codes).astype(y.dtype), jnp.arange(3) @ jnp.arange(3)
 
     count = count_matmuls(jax.make_jaxpr(fn)(W, X))
     assert (count.array, count.formats, count.outside) == (2, 1, 1)
