@@ -136,7 +136,7 @@ def test_telemetry_of_a_scan_inside_a_rule():
     state = imc.init(W, X)
     _, telemetry = jax.grad(lambda w, s: imc(w, X, key=KEY, state=s), argnums=(0, 1))(W, state)
     assert {name: float(entry["calls"]) for name, entry in telemetry.items()} == {"dot": 4.0, "bwd": 0.0}
-    assert [entry.multiplicity for entry in imc.ledger(W, X)] == [4, 1]
+    assert [entry.executions for entry in imc.ledger(W, X)] == [4, 1]
 
 
 def test_rules_without_matmuls_are_left_alone():

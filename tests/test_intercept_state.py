@@ -44,7 +44,7 @@ def test_telemetry_adds_up_over_executions():
     calls = {name: float(entry["calls"]) for name, entry in seen.items()}
     assert calls == {"plain": 1, "scanned": 5, "taken": 1, "left": 0, "mapped": 1}
     ledger = imc.ledger(W, X)
-    assert {e.name: e.multiplicity for e in ledger} == {"plain": 1, "scanned": 5, "taken": 1, "left": 1, "mapped": 1}
+    assert {e.name: e.executions for e in ledger} == {"plain": 1, "scanned": 5, "taken": 1, "left": 1, "mapped": 1}
     assert {e.name for e in ledger if e.conditional} == {"taken", "left"}
 
 

@@ -24,7 +24,7 @@ class LedgerEntry:
         path: "float", or the path of the site's hardware.
         lhs_shape, rhs_shape, out_shape, dtype: of operands and result.
         lhs, rhs: what is known of the operands.
-        multiplicity: times it runs in one call of the function: the product of the lengths of the scans around it; None
+        executions: times it runs in one call of the function: the product of the lengths of the scans around it; None
             inside a while loop, where it is known only when it runs.
         conditional: it stands in a branch, and runs only when that is taken.
         site: the simulated site; None for a float one.
@@ -39,7 +39,7 @@ class LedgerEntry:
     dtype: Any
     lhs: OperandInfo
     rhs: OperandInfo
-    multiplicity: int | None
+    executions: int | None
     conditional: bool
     site: Site | None
 
@@ -105,7 +105,7 @@ def ledger_of(found: Sequence[Found]) -> Ledger:
                 dtype=operation.dtype,
                 lhs=operation.lhs,
                 rhs=operation.rhs,
-                multiplicity=operation.multiplicity,
+                executions=operation.executions,
                 conditional=operation.conditional,
                 site=item.site,
             )

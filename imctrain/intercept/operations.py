@@ -24,7 +24,7 @@ class Operation:
         op: its static parameters; None where it cannot run on the array, for the reason given in `obstacle`.
         lhs_shape, rhs_shape, out_shape, dtype: of the operands and the result.
         lhs, rhs: what is known of the operands.
-        multiplicity: times it runs in one call of the function; None inside a while loop.
+        executions: times it runs in one call of the function; None inside a while loop.
         conditional: inside a branch, so that it may not run at all.
     """
 
@@ -38,12 +38,12 @@ class Operation:
     dtype: Any
     lhs: OperandInfo
     rhs: OperandInfo
-    multiplicity: int | None
+    executions: int | None
     conditional: bool
 
 
 def operation_of(
-    eqn: JaxprEqn, infos: Sequence[OperandInfo], scope: str, multiplicity: int | None, conditional: bool
+    eqn: JaxprEqn, infos: Sequence[OperandInfo], scope: str, executions: int | None, conditional: bool
 ) -> Operation:
     """Of an array operation."""
     left, right = (aval(v) for v in eqn.invars)
@@ -64,13 +64,13 @@ def operation_of(
         dtype=aval(eqn.outvars[0]).dtype,
         lhs=infos[0],
         rhs=infos[1],
-        multiplicity=multiplicity,
+        executions=executions,
         conditional=conditional,
     )
 
 
 def obstacle_of(
-    eqn: JaxprEqn, reason: str, infos: Sequence[OperandInfo], scope: str, multiplicity: int | None, conditional: bool
+    eqn: JaxprEqn, reason: str, infos: Sequence[OperandInfo], scope: str, executions: int | None, conditional: bool
 ) -> Operation:
     """Of a primitive that multiplies matrices where no site can be put: float by a rule, or an error."""
     shapes = [tuple(getattr(aval(v), "shape", ())) for v in eqn.invars]
@@ -88,7 +88,7 @@ def obstacle_of(
         dtype=getattr(aval(eqn.outvars[0]), "dtype", None),
         lhs=lhs,
         rhs=rhs,
-        multiplicity=multiplicity,
+        executions=executions,
         conditional=conditional,
     )
 

@@ -100,14 +100,14 @@ class _Frame:
     """Where the planner is.
 
     Attributes:
-        scopes: named scopes around it. multiplicity, conditional: as in `Operation`.
+        scopes: named scopes around it. executions, conditional: as in `Operation`.
         differentiated: whether JAX differentiates through here (not inside a custom rule).
         twins: matmuls of a call's plain evaluation that its forward rule computes again: the same sites, as only one
             of the two runs.
     """
 
     scopes: tuple[str, ...] = ()
-    multiplicity: int | None = 1
+    executions: int | None = 1
     conditional: bool = False
     differentiated: bool = True
     twins: list[Found] | None = None
@@ -137,7 +137,7 @@ class Planner:
     def _plan_equation(self, eqn: JaxprEqn, facts: list[Fact], frame: _Frame) -> tuple[Step | None, list[Fact]]:
         name = eqn.primitive.name
         infos = [fact.operand(differentiated=frame.differentiated) for fact in facts]
-        where = (naming.scope_path(frame.scopes), frame.multiplicity, frame.conditional)
+        where = (naming.scope_path(frame.scopes), frame.executions, frame.conditional)
         if is_array_operation(eqn):
             operation = operation_of(eqn, infos, *where)
             return SiteStep(self._found(operation, frame)), transfer(eqn, facts)
@@ -156,10 +156,10 @@ class Planner:
 
     def _plan_nested(self, eqn: JaxprEqn, facts: list[Fact], frame: _Frame) -> tuple[Step | None, list[Fact]]:
         match eqn.primitive.name:
-            case "scan" if frame.multiplicity is not None:
-                frame = replace(frame, multiplicity=frame.multiplicity * eqn.params["length"])
+            case "scan" if frame.executions is not None:
+                frame = replace(frame, executions=frame.executions * eqn.params["length"])
             case "while":
-                frame = replace(frame, multiplicity=None)
+                frame = replace(frame, executions=None)
             case "cond":
                 frame = replace(frame, conditional=True)
         walked = [self._walk(child, inputs, frame) for child, inputs in enter(eqn, facts)]
