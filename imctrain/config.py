@@ -8,11 +8,11 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imctrain.errors import UserError
 
@@ -29,44 +29,50 @@ class _Section(BaseModel):
 class AugmentConfig(_Section):
     """[data.augment]"""
 
-    flip: bool = Field(False, description="mirror half of the training images")
-    crop: Annotated[int, Field(ge=0, le=64)] = Field(0, description="random shift by up to this many pixels")
+    flip: bool = Field(default=False, description="mirror half of the training images")
+    crop: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="random shift by up to this many pixels")
 
 
 class DataConfig(_Section):
     """[data]"""
 
-    name: str = Field("digits", description="digits, cifar10, fashion_mnist, or any prepared TFDS data set")
-    batch_size: PositiveInt = Field(128, description="images a training step")
-    eval_batch_size: PositiveInt = Field(500, description="images an evaluation step")
+    name: str = Field(default="digits", description="digits, cifar10, fashion_mnist, or any prepared TFDS data set")
+    batch_size: PositiveInt = Field(default=128, description="images a training step")
+    eval_batch_size: PositiveInt = Field(default=500, description="images an evaluation step")
     augment: AugmentConfig = AugmentConfig()
-    train_limit: PositiveInt | None = Field(None, description="use the first N training images only")
-    test_limit: PositiveInt | None = Field(None, description="use the first N test images only")
-    data_dir: str | None = Field(None, description="folder of prepared data sets")
+    train_limit: PositiveInt | None = Field(default=None, description="use the first N training images only")
+    test_limit: PositiveInt | None = Field(default=None, description="use the first N test images only")
+    data_dir: str | None = Field(default=None, description="folder of prepared data sets")
 
 
 class ModelConfig(_Section):
     """[model]"""
 
-    name: str = Field("mlp", description="mlp, cnn5, vgg9, resnet20, resnet18 or vit")
-    width: PositiveInt | None = Field(None, description="base width; the model's own by default")
+    name: str = Field(default="mlp", description="mlp, cnn5, vgg9, resnet20, resnet18 or vit")
+    width: PositiveInt | None = Field(default=None, description="base width; the model's own by default")
 
 
 class TrainingConfig(_Section):
     """[training]"""
 
-    epochs: PositiveInt = Field(10, description="passes over the training images")
+    epochs: PositiveInt = Field(default=10, description="passes over the training images")
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    learning_rate: Positive = Field(0.1, description="peak learning rate")
+    learning_rate: Positive = Field(default=0.1, description="peak learning rate")
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = True
-    weight_decay: NonNegative = Field(5e-4, description="on weights of two or more dimensions")
+    weight_decay: NonNegative = Field(default=5e-4, description="on weights of two or more dimensions")
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    warmup_epochs: NonNegative = Field(0.0, description="epochs of linear rise to the peak learning rate")
+    warmup_epochs: NonNegative = Field(default=0.0, description="epochs of linear rise to the peak learning rate")
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    clip_norm: Positive | None = Field(None, description="largest global norm of the gradient")
-    log_every: PositiveInt = Field(20, description="steps between two lines of metrics")
-    eval_every: PositiveInt = Field(1, description="epochs between two evaluations; the last epoch always is")
+    clip_norm: Positive | None = Field(default=None, description="largest global norm of the gradient")
+    log_every: PositiveInt = Field(default=20, description="steps between two lines of metrics")
+    eval_every: PositiveInt = Field(default=1, description="epochs between two evaluations; the last epoch always is")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> TrainingConfig:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs = {self.warmup_epochs} is more than epochs = {self.epochs}: lower it")
+        return self
 
 
 class ArrayConfig(_Section):
@@ -76,32 +82,34 @@ class ArrayConfig(_Section):
     columns: Annotated[int, Field(ge=1, le=65536)] | None = None
     input_bits: Annotated[int, Field(ge=1, le=8)] | None = None
     cell: Literal["and", "xnor"] | None = None
-    replicate: bool = Field(False, description="write operands that leave rows free several times")
-    segment_rows: PositiveInt | None = Field(None, description="rows of a segment; only segments in use share charge")
-    macros: PositiveInt = Field(16, description="macros that sites are time-multiplexed over")
+    replicate: bool = Field(default=False, description="write operands that leave rows free several times")
+    segment_rows: PositiveInt | None = Field(
+        default=None, description="rows of a segment; only segments in use share charge"
+    )
+    macros: PositiveInt = Field(default=16, description="macros that sites are time-multiplexed over")
 
 
 class AdcConfig(_Section):
     """[imc.adc]"""
 
-    bits: Annotated[int, Field(ge=2, le=24)] | None = Field(None, description="the calibration's by default")
+    bits: Annotated[int, Field(ge=2, le=24)] | None = Field(default=None, description="the calibration's by default")
     range_policy: Literal["fixed", "two_level", "per_site"] = "fixed"
-    range: Fraction = Field(1.0, description="R of the fixed policy, upper R of the others")
-    low_range: Fraction = Field(0.25, description="lower R of two_level")
-    min_range: Fraction = Field(2.0**-6, description="smallest R of per_site")
-    headroom: Positive = Field(4.0, description="R holds |mean| + headroom * std of the column voltages")
+    range: Fraction = Field(default=1.0, description="R of the fixed policy, upper R of the others")
+    low_range: Fraction = Field(default=0.25, description="lower R of two_level")
+    min_range: Fraction = Field(default=2.0**-6, description="smallest R of per_site")
+    headroom: Positive = Field(default=4.0, description="R holds |mean| + headroom * std of the column voltages")
     polarity: Literal["auto", "bipolar", "unipolar"] = "auto"
-    full_scale_on_last_code: bool = Field(False, description="2^B - 1 steps in place of 2^B")
+    full_scale_on_last_code: bool = Field(default=False, description="2^B - 1 steps in place of 2^B")
 
 
 class NoiseConfig(_Section):
     """[imc.noise]"""
 
     sigma_lsb: NonNegative | None = Field(
-        None, description="total noise before rounding, LSB at R = 1, in place of the calibration's; same split"
+        default=None, description="total noise before rounding, LSB at R = 1, in place of the calibration's; same split"
     )
-    scale: NonNegative = Field(1.0, description="multiplies the noise")
-    mismatch: bool = Field(True, description="gain, offset and INL of the calibration")
+    scale: NonNegative = Field(default=1.0, description="multiplies the noise")
+    mismatch: bool = Field(default=True, description="gain, offset and INL of the calibration")
 
 
 class FormatsConfig(_Section):
@@ -120,26 +128,32 @@ class MappingConfig(_Section):
     """[imc.mapping]"""
 
     gradient: Literal["bit_serial", "grouped", "balanced"] = "balanced"
-    passes: Annotated[int, Field(ge=1, le=7)] = Field(3, description="passes of the balanced mapping")
+    passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
 
 
 class RuleConfig(_Section):
     """[[imc.rules]]: what is different at the sites whose names match"""
 
-    match: str = Field(description="shell pattern for site names, such as 'stem' or 'stage1/*'")
+    match: str = Field(min_length=1, description="shell pattern for site names, such as 'stem' or 'stage1/*'")
     path: Literal["float", "digital", "exact"] | None = None
-    overrides: dict[str, Any] = Field({}, description="hardware keys such as 'adc.bits' = 10")
+    overrides: dict[str, Any] = Field(default={}, description="hardware keys such as adc.bits = 10")
+
+    @field_validator("overrides")
+    @classmethod
+    def _dotted(cls, value: dict[str, Any]) -> dict[str, Any]:
+        # TOML reads `overrides.adc.bits = 10` as nested tables; hardware keys are dotted.
+        return dict(_leaves(value))
 
 
 class ImcConfig(_Section):
     """[imc]"""
 
     path: Literal["float", "digital", "exact"] = Field(
-        "exact", description="float: standard training; digital: 4-bit formats, no array; exact: the array"
+        default="exact", description="float: standard training; digital: 4-bit formats, no array; exact: the array"
     )
-    calibration: str = Field("feasible-assumed", description="a shipped calibration's name, or a JSON file")
-    chip_seed: Annotated[int, Field(ge=0)] = Field(0, description="draws the columns that were not measured")
-    memory_mib: PositiveInt = Field(2, description="conversions held at once; raise it on a GPU")
+    calibration: str = Field(default="feasible-assumed", description="a shipped calibration's name, or a JSON file")
+    chip_seed: Annotated[int, Field(ge=0)] = Field(default=0, description="draws the columns that were not measured")
+    memory_mib: PositiveInt = Field(default=2, description="conversions held at once; raise it on a GPU")
     array: ArrayConfig = ArrayConfig()
     adc: AdcConfig = AdcConfig()
     noise: NoiseConfig = NoiseConfig()
@@ -152,16 +166,16 @@ class CheckpointConfig(_Section):
     """[checkpoint]"""
 
     every_epochs: PositiveInt = 1
-    every_steps: PositiveInt | None = Field(None, description="also within an epoch")
+    every_steps: PositiveInt | None = Field(default=None, description="also within an epoch")
 
 
 class Config(_Section):
     """An experiment."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run's folder")
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run's folder")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    baseline: bool = Field(False, description="also train the same network in float, for comparison")
-    tensorboard: bool = Field(True, description="write TensorBoard events where tensorboardX is installed")
+    baseline: bool = Field(default=False, description="also train the same network in float, for comparison")
+    tensorboard: bool = Field(default=True, description="write TensorBoard events where tensorboardX is installed")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -190,7 +204,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     for item in overrides:
         keys, value = _parse_override(item)
         _assign(data, keys, value, item)
-        origin[keys] = f"--set {item}"
+        origin[keys] = f"config {path} with --set {item}"
     return validate_config(data, f"config {path}", origin)
 
 
@@ -199,8 +213,8 @@ def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ..
     try:
         return Config.model_validate(_tuples(data))
     except ValidationError as error:
-        first = error.errors()[0]
-        # Parts that pydantic adds for unions ("int", "constrained-int") are no keys of the file.
+        # A misspelt key is also missing under its right name: the misspelling is what to show.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         keys = tuple(str(part) for part in first["loc"])
         overridden = ((known[: len(keys)], text) for known, text in (origin or {}).items())
         source = next((text for known, text in overridden if keys[: len(known)] == known), where)
@@ -210,12 +224,37 @@ def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ..
 def _explain(error: Any, keys: tuple[str, ...]) -> str:
     dotted = ".".join(keys)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(dotted, known_keys(), n=1, cutoff=0.0)[0]
-        return f"{dotted} is no known key; the nearest is {near}"
+        return f"{dotted} is no known key; {_known_instead(keys)}"
     if error["type"] == "missing":
         return f"{dotted} is missing"
-    expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{dotted}: {error['ctx']['error']}"
+    expected = _TYPES.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("String should ")
     return f"{dotted} = {error['input']!r} is not possible: it should be {expected}"
+
+
+_NAME = "letters, digits, '.', '_' and '-', with a letter or digit first"
+_TYPES = {"model_type": "a table", "dict_type": "a table", "tuple_type": "a list", "string_pattern_mismatch": _NAME}
+"""What pydantic's errors expect, in the words of TOML."""
+
+
+def _known_instead(keys: tuple[str, ...]) -> str:
+    """The nearest key, and all that the same table may hold."""
+    # Positions in lists are no part of a key's name.
+    *table, last = (key for key in keys if not key.isdigit())
+    prefix = "".join(f"{key}." for key in table)
+    known = known_keys()
+    beside = sorted({key.removeprefix(prefix).partition(".")[0] for key in known if key.startswith(prefix)})
+    candidates = dict.fromkeys([*(prefix + key for key in beside), *known])
+    typed = prefix + last
+    # A key in a wrong table is as common as a misspelt one: the last part alone counts too.
+    nearest = max(candidates, key=lambda key: max(_alike(typed, key), _alike(last, key.rpartition(".")[2]) - 0.05))
+    inside = f"[{'.'.join(table)}]" if table else "the top level"
+    return f"the nearest is {nearest}; allowed in {inside}: {', '.join(beside)}"
+
+
+def _alike(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b).ratio()
 
 
 def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -244,14 +283,35 @@ def _parse_override(item: str) -> tuple[tuple[str, ...], Any]:
 def _assign(data: dict[str, Any], keys: tuple[str, ...], value: Any, item: str) -> None:
     table: Any = data
     for depth, key in enumerate(keys[:-1]):
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
+        if isinstance(table, list):
+            table = table[_position(table, key, item)]
+        else:
+            table = table.setdefault(key, {})
+        if not isinstance(table, dict | list):
             raise UserError(f"--set {item}: {'.'.join(keys[: depth + 1])} is no table")
-    table[keys[-1]] = value
+    if isinstance(table, list):
+        table[_position(table, keys[-1], item)] = value
+    else:
+        table[keys[-1]] = value
+
+
+def _position(values: list[Any], key: str, item: str) -> int:
+    if not key.isdigit() or int(key) >= len(values):
+        raise UserError(f"--set {item}: {key!r} is no position in a list of {len(values)}: give 0 to {len(values) - 1}")
+    return int(key)
+
+
+def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of nested tables."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _tuples(value: Any) -> Any:
-    """TOML arrays as tuples, and whole numbers where a float is meant are left to pydantic."""
+    """TOML arrays as tuples, as frozen models hold them."""
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

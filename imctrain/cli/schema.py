@@ -22,8 +22,15 @@ def schema(
     Example: `imctrain schema > imctrain.schema.json`, then name it in the
     first line of an experiment: `#:schema ../imctrain.schema.json`
     """
+    from pydantic import BaseModel
+
+    model: type[BaseModel]
     if what is What.config:
-        from imctrain.config import Config as model
+        from imctrain.config import Config
+
+        model = Config
     else:
-        from imctrain.calibration import Calibration as model
+        from imctrain.calibration import Calibration
+
+        model = Calibration
     typer.echo(json.dumps(model.model_json_schema(), indent=1))

@@ -16,8 +16,9 @@ from imctrain.experiment.folder import RESULT_VERSION, new_folder, write_json, w
 from imctrain.experiment.hardware import total_sigma_lsb
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
-from imctrain.training.loop import Position, Trainer
+from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel
+from imctrain.training.position import Position
 from imctrain.training.progress import TrainingProgress
 from imctrain.training.signals import StopRequest
 
@@ -122,11 +123,8 @@ def _one(
     stop: StopRequest,
     title: str,
 ) -> dict[str, Any]:
-    from imctrain.training.metrics import truncate_metrics
-
     trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel)
     steps = trainer.steps_per_epoch
-    truncate_metrics(folder / "metrics.jsonl", trainer.checkpoints.latest or 0)
     with TrainingProgress(console, title, config.training.epochs, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
         _, position = trainer.run(progress, stop)

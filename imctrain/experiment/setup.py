@@ -13,8 +13,8 @@ from imctrain.config import Config
 from imctrain.data import Dataset
 from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
 from imctrain.imc.hardware import Hardware
-from imctrain.intercept import Ledger
-from imctrain.training.loop import limit
+from imctrain.intercept import Ledger, Rule
+from imctrain.training.loop import make_batches
 from imctrain.training.network import Network
 from imctrain.training.optimizer import make_optimizer
 from imctrain.training.step import Steps, make_steps
@@ -32,7 +32,7 @@ class Setup:
 
 
 def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> Setup:
-    """Build network and steps. Raises UserError for a bad calibration, hardware or rule."""
+    """Build network and steps. Raises UserError for a bad calibration, hardware, rule or batch size."""
     network = Network(
         config.model.name,
         shape=dataset.shape,
@@ -41,16 +41,16 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
         seed=config.seed,
     )
     calibration = hardware = None
-    rules = ()
+    rules: tuple[Rule, ...] = ()
     if config.imc.path != "float":
         calibration = calibration_of(config, config_dir)
         hardware = build_hardware(config.imc, calibration)
         rules = build_rules(config.imc)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *dataset.shape), jnp.float32)
-    steps_per_epoch = len(limit(dataset.train, config.data.train_limit)) // config.data.batch_size
+    train, _ = make_batches(config, dataset)
     steps = make_steps(
         network,
-        make_optimizer(config.training, steps_per_epoch),
+        make_optimizer(config.training, train.steps_per_epoch),
         images=images,
         seed=config.seed,
         label_smoothing=config.training.label_smoothing,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,15 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._ocp = ocp
         keep = policies.AnyPreservationPolicy(
-            [policies.LatestN(2), policies.BestN(get_metric_fn=lambda metrics: metrics["test_accuracy"], n=1)]
+            [
+                policies.LatestN(2),
+                policies.BestN(
+                    get_metric_fn=lambda metrics: metrics["test_accuracy"], n=1, keep_checkpoints_without_metrics=False
+                ),
+            ]
         )
         options = ocp.CheckpointManagerOptions(preservation_policy=keep, enable_async_checkpointing=False)
+        self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     @property
@@ -36,19 +44,30 @@ class Checkpoints:
         """Steps taken at the newest checkpoint."""
         return self._manager.latest_step()
 
-    def save(self, step: int, state: Any, position: dict[str, Any], test_accuracy: float) -> None:
+    def save(self, step: int, state: Any, position: dict[str, Any], test_accuracy: float | None) -> None:
         """Store the state after `step` steps; a step that is stored already is left alone.
 
         Args:
             position: where training is (epoch, sums of the epoch so far ...), plain JSON values.
-            test_accuracy: of the newest evaluation, for keeping the best.
+            test_accuracy: of this very state, for keeping the best; None where it was not evaluated.
+
+        Raises:
+            OSError: it cannot be written. Earlier checkpoints are as they were.
         """
         if step in self._manager.all_steps():
             return
         args = self._ocp.args
         items = args.Composite(state=args.StandardSave(_flat(state)), position=args.JsonSave(position))
-        self._manager.save(step, args=items, metrics={"test_accuracy": test_accuracy})
-        self._manager.wait_until_finished()
+        metrics = None if test_accuracy is None else {"test_accuracy": test_accuracy}
+        try:
+            self._manager.save(step, args=items, metrics=metrics)
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise OSError(
+                getattr(error, "errno", None) or errno.EIO,
+                f"checkpoint of step {step} cannot be written ({_reason(error)})",
+                str(self._folder),
+            ) from error
 
     def restore(self, template: Any) -> tuple[Any, dict[str, Any]]:
         """(state, position) of the newest checkpoint; `template` gives structure, shapes and dtypes."""
@@ -65,6 +84,15 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _reason(error: Exception) -> str:
+    """An OSError's own words, or those that tensorstore has from the system, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    found = re.search(r"OS error \d+: ([^\]]*)", text)
+    return found[1] if found else f"{type(error).__name__}: {text[:200]}"
 
 
 def _flat(tree: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +13,18 @@ import numpy as np
 
 from imctrain.config import Config
 from imctrain.data import Augment, Batches, Dataset, Split
+from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.training.checkpoint import Checkpoints
-from imctrain.training.metrics import MetricsLog
+from imctrain.training.divergence import Diverged as Diverged
+from imctrain.training.divergence import find, leaf_names
+from imctrain.training.metrics import MetricsLog, truncate_metrics
 from imctrain.training.parallel import DataParallel
+from imctrain.training.position import Clock, Position
 from imctrain.training.progress import TrainingProgress
 from imctrain.training.signals import Interrupted, StopRequest
 from imctrain.training.sites import SiteSummary, flatten_reports
 from imctrain.training.step import Steps, TrainState
-
-
-class Diverged(Exception):
-    """Training produced values that are not finite; the message says where and what is still good."""
-
-
-@dataclass
-class Position:
-    """Where training is, beside the arrays: stored with every checkpoint.
-
-    Attributes:
-        epoch, step: of the next batch (step within the epoch). loss, correct, images: sums of the epoch so far.
-        clipped, clipped_count: sum and count of the logged clipped fractions of the epoch.
-        seconds: training time so far, compilation left out; compile_seconds: first steps.
-        epoch_seconds: seconds of each finished epoch, evaluation included.
-        test_accuracy, best_accuracy: of the newest and the best evaluation.
-        worst: the newest (site, MVM, SNR in dB) of lowest SNR.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    loss: float = 0.0
-    correct: int = 0
-    images: int = 0
-    clipped: float = 0.0
-    clipped_count: int = 0
-    last_clipped: float | None = None
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-    epoch_seconds: list[float] = field(default_factory=list)
-    test_accuracy: float = 0.0
-    best_accuracy: float = 0.0
-    worst: list[Any] | None = None
 
 
 class Trainer:
@@ -76,12 +47,14 @@ class Trainer:
         self._config = config
         self._steps = steps
         self._summary = SiteSummary(ledger)
-        self._site_order = [entry.name for entry in ledger.sites] if ledger is not None else []
+        self._sites = [entry.name for entry in ledger.sites] if ledger is not None else []
+        self._parameters = leaf_names(steps.initial.params)
+        self._classes = len(dataset.classes)
         self._folder = folder
         self._parallel = parallel
         self._train, self._test = make_batches(config, dataset)
         self._checkpoints = Checkpoints(folder / "checkpoints")
-        self._compiled = False
+        self._compiled = self._evaluated = False
         self.steps_per_epoch = self._train.steps_per_epoch
 
     @property
@@ -92,103 +65,137 @@ class Trainer:
         """Train to the end, from the newest checkpoint of the folder if there is one.
 
         Raises:
-            Interrupted: on a signal, after saving. Diverged: at a loss that is not finite.
+            Interrupted: on a signal, after saving. Diverged: at values that are not finite, or a hopeless loss.
+            OSError: something cannot be written; what was saved before is as it was.
         """
         state, position = self._steps.initial, Position()
-        if self._checkpoints.latest is not None:
+        latest = self._checkpoints.latest
+        if latest is not None:
             restored, stored = self._checkpoints.restore(jax.tree.map(np.asarray, state))
             state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored)
+            progress.say(f"continuing after step {latest}, in epoch {position.epoch + 1}")
         state = self._parallel.replicate(state)
+        metrics = self._folder / "metrics.jsonl"
+        truncate_metrics(metrics, latest or 0, position.epoch)
         events = self._folder / "events" if self._config.tensorboard else None
-        log = MetricsLog(self._folder / "metrics.jsonl", tensorboard=events)
+        log = MetricsLog(metrics, tensorboard=events, step=latest or 0)
         try:
             while position.epoch < self._config.training.epochs:
                 state = self._epoch(state, position, log, progress, stop)
         finally:
-            log.close()
             self._checkpoints.close()
+            log.close()
         return state, position
 
     def _epoch(
         self, state: TrainState, position: Position, log: MetricsLog, progress: TrainingProgress, stop: StopRequest
     ) -> TrainState:
-        training, every = self._config.training, self._config.checkpoint.every_steps
-        clock = _Clock(position)
-        started = time.monotonic()
+        """One epoch from `position` on: its remaining steps, evaluation, checkpoint."""
+        clock = Clock(position)
+        state = self._train_steps(state, position, log, progress, stop, clock)
+        finished = position.epoch + 1
+        done = finished * self.steps_per_epoch
+        images = max(position.images, 1)
+        values = {"loss": position.loss / images, "accuracy": position.correct / images}
+        evaluated = finished % self._config.training.eval_every == 0 or finished == self._config.training.epochs
+        if evaluated:
+            try:
+                values["test_accuracy"], values["test_loss"] = self.evaluate(state, position.epoch, stop, clock)
+            except Interrupted:
+                # Resumed, this epoch goes on with its evaluation.
+                clock.stop()
+                self._save(done, state, position, None)
+                raise
+            position.test_accuracy = values["test_accuracy"]
+            position.best_accuracy = max(position.best_accuracy, position.test_accuracy)
+        if position.clipped_count:
+            position.last_clipped = values["clipped"] = position.clipped / position.clipped_count
+        clock.stop()
+        values["seconds"] = position.epoch_taken
+        position.epoch_seconds.append(position.epoch_taken)
+        progress.epoch(finished, values)
+        log.write({"kind": "epoch", "step": done, "epoch": finished, **values})
+        position.epoch, position.step, position.epoch_taken = finished, 0, 0.0
+        position.loss, position.correct, position.images = 0.0, 0, 0
+        position.clipped, position.clipped_count = 0.0, 0
+        if finished % self._config.checkpoint.every_epochs == 0 or finished == self._config.training.epochs:
+            self._save(done, state, position, position.test_accuracy if evaluated else None)
+        return state
+
+    def _train_steps(
+        self,
+        state: TrainState,
+        position: Position,
+        log: MetricsLog,
+        progress: TrainingProgress,
+        stop: StopRequest,
+        clock: Clock,
+    ) -> TrainState:
+        """The remaining steps of an epoch, with lines of metrics and checkpoints where they are due."""
+        log_every, save_every = self._config.training.log_every, self._config.checkpoint.every_steps
         pending: list[dict[str, Any]] = []
         for batch in self._train.epoch(position.epoch, position.step):
             images, labels = self._parallel.batch(batch.images, batch.labels)
             before = time.monotonic()
             state, metrics = self._steps.train(state, images, labels)
             if not self._compiled:
-                # The first step of a process compiles: it is counted apart.
+                # The first step of a process compiles.
                 jax.block_until_ready(state.step)
-                clock.skip(time.monotonic() - before)
-                position.compile_seconds += time.monotonic() - before
+                clock.compiled(before)
                 self._compiled = True
             pending.append(metrics)
             position.step += 1
             done = position.epoch * self.steps_per_epoch + position.step
             last = position.step == self.steps_per_epoch
-            due = every is not None and done % every == 0
-            if position.step % training.log_every == 0 or last or due or stop.number is not None:
-                self._log(pending, position, done, log, progress, clock)
+            line = position.step % log_every == 0 or last
+            save = stop.number is not None or (save_every is not None and done % save_every == 0 and not last)
+            if line or save:
+                newest = self._collect(pending, position, done)
                 pending = []
+                if line:
+                    self._line(newest, position, done, log, progress, clock)
+            if save:
+                clock.stop()
+                self._save(done, state, position, None)
             if stop.number is not None:
-                clock.stop()
-                self._save(done, state, position)
                 raise Interrupted(stop.number)
-            if due and not last:
-                clock.stop()
-                self._save(done, state, position)
-        accuracy = position.correct / max(position.images, 1)
-        values = {"loss": position.loss / max(position.images, 1), "accuracy": accuracy}
-        done = (position.epoch + 1) * self.steps_per_epoch
-        finished = position.epoch + 1
-        if finished % training.eval_every == 0 or finished == training.epochs:
-            values["test_accuracy"], values["test_loss"] = self.evaluate(state, position.epoch)
-            position.test_accuracy = values["test_accuracy"]
-            position.best_accuracy = max(position.best_accuracy, position.test_accuracy)
-        if position.clipped_count:
-            position.last_clipped = position.clipped / position.clipped_count
-            values["clipped"] = position.last_clipped
-        clock.stop()
-        values["seconds"] = time.monotonic() - started
-        position.epoch_seconds.append(clock.taken)
-        progress.epoch(finished, values)
-        log.write({"kind": "epoch", "step": done, "epoch": finished, **values})
-        position.epoch, position.step = finished, 0
-        position.loss, position.correct, position.images = 0.0, 0, 0
-        position.clipped, position.clipped_count = 0.0, 0
-        if finished % self._config.checkpoint.every_epochs == 0 or finished == training.epochs:
-            self._save(done, state, position)
         return state
 
-    def _log(
+    def _collect(self, pending: list[dict[str, Any]], position: Position, done: int) -> dict[str, Any]:
+        """Fetch the metrics of the newest steps, check them, add them up. Returns those of the last."""
+        fetched = jax.device_get(pending)
+        batch = self._config.data.batch_size
+        for step, metrics in enumerate(fetched, done - len(fetched) + 1):
+            loss = float(metrics["loss"])
+            where = find(metrics["health"], loss, classes=self._classes, parameters=self._parameters, sites=self._sites)
+            if where is not None:
+                raise self._diverged(step, f"loss {loss:.4g}, {where}")
+            position.loss += loss * batch
+            position.correct += int(metrics["correct"])
+            position.images += batch
+            position.line_loss += loss
+            position.line_correct += int(metrics["correct"])
+            position.line_steps += 1
+        return fetched[-1]
+
+    def _line(
         self,
-        pending: list[dict[str, Any]],
+        newest: dict[str, Any],
         position: Position,
         done: int,
         log: MetricsLog,
         progress: TrainingProgress,
-        clock: _Clock,
+        clock: Clock,
     ) -> None:
-        """Fetch the metrics of the steps since the last line, check them, write one line."""
-        fetched = jax.device_get(pending)
-        batch = self._config.data.batch_size
-        for offset, metrics in enumerate(fetched):
-            if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["gradient_norm"]):
-                raise Diverged(self._divergence(metrics, done - len(fetched) + 1 + offset))
-            position.loss += float(metrics["loss"]) * batch
-            position.correct += int(metrics["correct"])
-            position.images += batch
-        newest = fetched[-1]
+        """One line of metrics: means since the last line, and the newest step's reports."""
+        steps, batch = position.line_steps, self._config.data.batch_size
         values = {
-            "loss": float(np.mean([m["loss"] for m in fetched])),
-            "accuracy": float(np.sum([m["correct"] for m in fetched])) / (batch * len(fetched)),
+            "loss": position.line_loss / steps,
+            "accuracy": position.line_correct / (batch * steps),
             "gradient_norm": float(newest["gradient_norm"]),
-            "images_per_second": clock.rate(len(fetched) * batch),
+            "images_per_second": clock.rate(steps * batch),
         }
+        position.line_loss, position.line_correct, position.line_steps = 0.0, 0, 0
         reports = {site: {k: float(v) for k, v in report.items()} for site, report in newest["sites"].items()}
         if reports:
             clipped = self._summary.clipped(reports)
@@ -204,68 +211,59 @@ class Trainer:
         record = {"kind": "train", "step": done, "epoch": position.epoch + 1, **values}
         log.write(record | {"sites": flatten_reports(reports)})
 
-    def _divergence(self, metrics: dict[str, Any], step: int) -> str:
-        bad = [site for site in self._site_order if not metrics["finite"].get(site, True)]
-        where = f"first at site {bad[0]}" if bad else "at no simulated site: look at the learning rate"
+    def _diverged(self, step: int, what: str) -> Diverged:
         latest = self._checkpoints.latest
-        good = f"the last good checkpoint is step {latest}" if latest is not None else "there is no checkpoint yet"
-        return (
-            f"training diverged at step {step}: loss {metrics['loss']}, gradient norm {metrics['gradient_norm']}, "
-            f"{where}; {good} in {self._folder / 'checkpoints'}"
+        where = self._folder / "checkpoints"
+        good = f"the last good checkpoint is step {latest} in {where}" if latest is not None else "no checkpoint yet"
+        rate = self._config.training.learning_rate
+        return Diverged(
+            f"training diverged at step {step}: {what}; {good}; start again with a training.learning_rate below "
+            f"{rate:g}, or with training.clip_norm"
         )
 
-    def evaluate(self, state: TrainState, number: int) -> tuple[float, float]:
-        """(accuracy, mean loss) on every test image once, on the same hardware as training."""
+    def evaluate(self, state: TrainState, number: int, stop: StopRequest, clock: Clock) -> tuple[float, float]:
+        """(accuracy, mean loss) on every test image once, on the same hardware as training.
+
+        Raises Interrupted on a signal.
+        """
         correct = losses = 0.0
         for index, batch in enumerate(self._test.epoch(0)):
             images, labels, mask = self._parallel.batch(batch.images, batch.labels, batch.mask)
+            before = time.monotonic()
             call = np.int32(number * self._test.steps_per_epoch + index)
             c, l = self._steps.evaluate(state.params, state.rest, state.sites, images, labels, mask, call)
             correct, losses = correct + float(c), losses + float(l)
+            if not self._evaluated:
+                clock.compiled(before)
+                self._evaluated = True
+            if stop.number is not None:
+                raise Interrupted(stop.number)
         return correct / len(self._test.split), losses / len(self._test.split)
 
-    def _save(self, step: int, state: TrainState, position: Position) -> None:
-        self._checkpoints.save(step, state, asdict(position), position.test_accuracy)
-
-
-class _Clock:
-    """Training time into a position."""
-
-    def __init__(self, position: Position):
-        self._position = position
-        self._since = self._rate_since = time.monotonic()
-        self.taken = 0.0
-
-    def skip(self, seconds: float) -> None:
-        """Leave out the last `seconds` (compilation)."""
-        self._since += seconds
-        self._rate_since = time.monotonic()
-
-    def rate(self, images: int) -> float:
-        """Images a second since the last call."""
-        now = time.monotonic()
-        rate = images / max(now - self._rate_since, 1e-9)
-        self._rate_since = now
-        return rate
-
-    def stop(self) -> None:
-        """Add what was taken since the last stop."""
-        now = time.monotonic()
-        self._position.seconds += now - self._since
-        self.taken += now - self._since
-        self._since = now
+    def _save(self, step: int, state: TrainState, position: Position, test_accuracy: float | None) -> None:
+        """A checkpoint after `step` steps, unless the last update went wrong: a checkpoint is always good."""
+        host = jax.device_get(state)
+        for name, leaf in zip(self._parameters, jax.tree.leaves(host.params), strict=True):
+            if not np.all(np.isfinite(leaf)):
+                raise self._diverged(step, f"parameter {name} is not finite")
+        self._checkpoints.save(step, host, asdict(position), test_accuracy)
 
 
 def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches]:
-    """Training and test batches of a config."""
+    """Training and test batches of a config. Raises UserError for a batch larger than the data."""
     data = config.data
-    statistics = {"mean": dataset.mean, "std": dataset.std}
+    train, test = limit(dataset.train, data.train_limit), limit(dataset.test, data.test_limit)
+    if data.batch_size > len(train):
+        raise UserError(
+            f"data.batch_size = {data.batch_size} is more than the {len(train)} training images of {dataset.name}: "
+            "make it smaller"
+        )
+    mean, std = dataset.mean, dataset.std
     augment = Augment(flip=data.augment.flip, crop_padding=data.augment.crop)
-    train = Batches(
-        limit(dataset.train, data.train_limit), data.batch_size, seed=config.seed, augment=augment, **statistics
+    return (
+        Batches(train, data.batch_size, mean=mean, std=std, seed=config.seed, augment=augment),
+        Batches.evaluation(test, data.eval_batch_size, mean=mean, std=std),
     )
-    test = Batches.evaluation(limit(dataset.test, data.test_limit), data.eval_batch_size, **statistics)
-    return train, test
 
 
 def limit(split: Split, count: int | None) -> Split:

@@ -10,9 +10,14 @@ from typing import Any
 
 
 class MetricsLog:
-    """Appends metrics of a run, and forgets on resume what came after the checkpoint."""
+    """Appends metrics of a run to a file, and to TensorBoard events where tensorboardX is installed.
 
-    def __init__(self, path: Path, *, tensorboard: Path | None = None):
+    Args:
+        path: of the JSON Lines file. tensorboard: folder of the events; None for no events.
+        step: steps taken so far; TensorBoard forgets what an earlier process logged after them.
+    """
+
+    def __init__(self, path: Path, *, tensorboard: Path | None = None, step: int = 0):
         self.path = path
         self._stream = path.open("a", encoding="utf-8")
         self._events: Any = None
@@ -21,7 +26,7 @@ class MetricsLog:
                 from tensorboardX import SummaryWriter
             except ImportError:
                 return
-            self._events = SummaryWriter(str(tensorboard))
+            self._events = SummaryWriter(str(tensorboard), purge_step=step + 1)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record ("kind", "step", "epoch" and values); numbers that are not finite become null."""
@@ -33,11 +38,14 @@ class MetricsLog:
                     self._events.add_scalar(f"{record['kind']}/{key}", value, record["step"])
 
     def close(self) -> None:
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
-        if self._events is not None:
-            self._events.close()
+        """Make what was written durable."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        finally:
+            self._stream.close()
+            if self._events is not None:
+                self._events.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -52,9 +60,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def truncate_metrics(path: Path, step: int) -> None:
-    """Keep the records up to `step` steps, so that resumed training repeats none."""
-    kept = [record for record in read_metrics(path) if record["step"] <= step]
+def truncate_metrics(path: Path, step: int, epochs: int) -> None:
+    """Keep the records up to `step` steps and `epochs` finished epochs, so that resumed training repeats none."""
+    kept = [
+        record
+        for record in read_metrics(path)
+        if record["step"] <= step and (record["kind"] != "epoch" or record["epoch"] <= epochs)
+    ]
     temporary = path.with_suffix(".tmp")
     temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
     os.replace(temporary, path)

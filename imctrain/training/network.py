@@ -21,7 +21,10 @@ class Network:
     def __init__(self, name: str, *, shape: tuple[int, int, int], classes: int, width: int | None, seed: int):
         model = build(name, shape=shape, classes=classes, width=width, rngs=nnx.Rngs(seed))
         model.train()
-        self._train_graph, self.params, self.rest = nnx.split(model, nnx.Param, ...)
+        self._train_graph: Any
+        self.params: Any
+        self.rest: Any
+        self._train_graph, (self.params, self.rest) = _split(model)
         model.eval()
         self._eval_graph = nnx.graphdef(model)
 
@@ -38,3 +41,8 @@ class Network:
     @property
     def parameter_count(self) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+def _split(model: nnx.Module) -> tuple[Any, tuple[Any, Any]]:
+    graph, params, rest = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
+    return graph, (params, rest)

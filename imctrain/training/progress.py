@@ -47,14 +47,15 @@ class TrainingProgress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        (self._live.console if self._live is not None else self._console).print(text, markup=False, highlight=False)
+        console = self._live.console if self._live is not None else self._console
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def step(self, done: int, values: dict[str, float]) -> None:
         """After `done` steps in all; values: loss, accuracy and what else is known (see `_note`)."""
         if self._started is None:
             self._started = (time.monotonic(), done)
         note = _note(values)
-        epoch = min(done // self._steps + 1, self._epochs)
+        epoch = (done - 1) // self._steps + 1
         if self._live is not None:
             description = f"{self._title} epoch {epoch}/{self._epochs}"
             self._live.update(self._task, completed=done, note=note, description=description)

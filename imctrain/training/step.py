@@ -12,6 +12,7 @@ from jax import Array
 
 from imctrain.imc.hardware import Hardware
 from imctrain.intercept import ImcFunction, Rule, on_imc
+from imctrain.training.divergence import health
 from imctrain.training.network import Network
 
 # What the training key is folded with, so that training and evaluation never share noise.
@@ -37,8 +38,8 @@ class Steps(NamedTuple):
     """Compiled steps.
 
     Attributes:
-        train: (state, images, labels) -> (state, metrics); metrics are device scalars: loss, correct, finite (per
-            site and per parameter), and each site's report under "sites".
+        train: (state, images, labels) -> (state, metrics); metrics are on the device: loss, correct,
+            gradient_norm, health (see `divergence`), and each site's report under "sites".
         evaluate: (params, rest, sites, images, labels, mask, epoch) -> (correct, loss sum).
         initial: state before the first step.
         function: the intercepted training forward pass; None in float training.
@@ -64,6 +65,8 @@ def make_steps(
     on_array = None if hardware is None else on_imc(network.train_forward, hardware, rules)
     eval_on_array = None if hardware is None else on_imc(network.eval_forward, hardware, rules)
     sites = {} if on_array is None else on_array.init(network.params, network.rest, images)
+    # Steps give their input's memory away, which leaves that share memory cannot do.
+    sites = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), sites)
 
     def forward(params: Any, rest: Any, batch: Array, sites: Any, key: Array) -> Any:
         if on_array is None:
@@ -89,7 +92,7 @@ def make_steps(
             "correct": jnp.sum(jnp.argmax(logits, axis=-1) == labels, dtype=jnp.int32),
             "gradient_norm": optax.global_norm(gradient),
             "sites": reports,
-            "finite": {name: _finite(cotangent) for name, cotangent in telemetry.items()},
+            "health": health(state.params, gradient, telemetry, logits),
         }
         return TrainState(params, rest, optimizer_state, sites, state.step + 1), metrics
 
@@ -110,7 +113,3 @@ def make_steps(
 
 def _key(seed: int, purpose: int, number: Array) -> Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), number)
-
-
-def _finite(tree: Any) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

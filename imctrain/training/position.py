@@ -1,0 +1,71 @@
+"""Where training is, beside the arrays, and the time that it took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Position:
+    """Where training is, beside the arrays: stored with every checkpoint.
+
+    Attributes:
+        epoch, step: of the next batch (step within the epoch). loss, correct, images: sums of the epoch so far.
+        line_loss, line_correct, line_steps: sums since the last line of metrics, so that lines do not depend on
+            where training stopped.
+        clipped, clipped_count: sum and count of the logged clipped fractions of the epoch.
+        seconds: training time so far, compilation left out; compile_seconds: first steps.
+        epoch_taken: seconds of the epoch so far; epoch_seconds: of each finished one, evaluation included.
+        test_accuracy, best_accuracy: of the newest and the best evaluation.
+        worst: the newest (site, MVM, SNR in dB) of lowest SNR.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+    line_loss: float = 0.0
+    line_correct: int = 0
+    line_steps: int = 0
+    clipped: float = 0.0
+    clipped_count: int = 0
+    last_clipped: float | None = None
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    epoch_taken: float = 0.0
+    epoch_seconds: list[float] = field(default_factory=list)
+    test_accuracy: float = 0.0
+    best_accuracy: float = 0.0
+    worst: list[Any] | None = None
+
+
+class Clock:
+    """Training time into a position."""
+
+    def __init__(self, position: Position):
+        self._position = position
+        self._since = self._rate_since = time.monotonic()
+
+    def compiled(self, since: float) -> None:
+        """What began at `since` (monotonic) and has just ended was compilation: it is counted apart."""
+        now = time.monotonic()
+        self._position.compile_seconds += now - since
+        self._since += now - since
+        self._rate_since = now
+
+    def rate(self, images: int) -> float:
+        """Images a second since the last call."""
+        now = time.monotonic()
+        rate = images / max(now - self._rate_since, 1e-9)
+        self._rate_since = now
+        return rate
+
+    def stop(self) -> None:
+        """Add what was taken since the last stop."""
+        now = time.monotonic()
+        self._position.seconds += now - self._since
+        self._position.epoch_taken += now - self._since
+        self._since = now
