@@ -120,6 +120,7 @@ class FormatsConfig(_Section):
     pact_learning_rate: NonNegative = 0.01
     pact_decay: NonNegative = 1e-4
     gradient_rounding: Literal["nearest", "two_phase", "stochastic"] = "stochastic"
+    gradient_gain: Literal["matched", "unit"] = "matched"
     gradient_scale: Literal["step", "carried"] = "step"
     gradient_scale_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
 
@@ -131,11 +132,19 @@ class MappingConfig(_Section):
     passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
 
 
+class StatisticalConfig(_Section):
+    """[imc.statistical]: where the statistical path may stand in for the exact one"""
+
+    bias_limit: Positive = Field(0.03, description="largest bias of dithered rounding, LSB")
+    clip_limit: Positive = Field(2e-3, description="largest fraction of conversions that may clip")
+    inl_limit: Positive = Field(0.25, description="largest distance of the INL from a line, LSB")
+
+
 class RuleConfig(_Section):
     """[[imc.rules]]: what is different at the sites whose names match"""
 
     match: str = Field(min_length=1, description="shell pattern for site names, such as 'stem' or 'stage1/*'")
-    path: Literal["float", "digital", "exact"] | None = None
+    path: Literal["float", "digital", "exact", "statistical", "auto"] | None = None
     overrides: dict[str, Any] = Field(default={}, description="hardware keys such as adc.bits = 10")
 
     @field_validator("overrides")
@@ -148,8 +157,10 @@ class RuleConfig(_Section):
 class ImcConfig(_Section):
     """[imc]"""
 
-    path: Literal["float", "digital", "exact"] = Field(
-        default="exact", description="float: standard training; digital: 4-bit formats, no array; exact: the array"
+    path: Literal["float", "digital", "exact", "statistical", "auto"] = Field(
+        "exact",
+        description="float: standard training; digital: 4-bit formats, no array; exact: every conversion simulated; "
+        "statistical: outputs drawn from the distribution of their conversions; auto: statistical where it is valid",
     )
     calibration: str = Field(default="feasible-assumed", description="a shipped calibration's name, or a JSON file")
     chip_seed: Annotated[int, Field(ge=0)] = Field(default=0, description="draws the columns that were not measured")
@@ -159,6 +170,7 @@ class ImcConfig(_Section):
     noise: NoiseConfig = NoiseConfig()
     formats: FormatsConfig = FormatsConfig()
     mapping: MappingConfig = MappingConfig()
+    statistical: StatisticalConfig = StatisticalConfig()
     rules: tuple[RuleConfig, ...] = ()
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from imc_sites import ACTIVATION, MATMUL, UNSIGNED, WEIGHT, dot_site, hardware, integer_operands, levels, run
+from imc_sites import ACTIVATION, IDENTITY, MATMUL, UNSIGNED, WEIGHT, dot_site, hardware, integer_operands, levels, run
 
 from imctrain.errors import UserError
 from imctrain.imc.contraction import DotSpec
@@ -24,7 +24,7 @@ def floats(*shape):
 
 
 def test_two_phase_rounding_quantises_twice():
-    formats = FormatSpec(gradient_rounding="two_phase", weight_clip="max", activation_clip="max")
+    formats = dataclasses.replace(IDENTITY, gradient_rounding="two_phase")
     hw = Hardware(path="digital", formats=formats)
     x, w = integer_operands(rng, (4, 5), (5, 3))
     g = np.clip(levels(rng, (4, 3)) * 1.3, -4096, 4096).astype(np.float32)
@@ -37,6 +37,22 @@ def test_two_phase_rounding_quantises_twice():
 
     np.testing.assert_allclose(dx, nearest(g, 1.0) @ w.T, rtol=1e-5)
     np.testing.assert_allclose(dw, x.T @ nearest(g, 2.0), rtol=1e-5)
+
+
+def test_matched_gain_restores_what_nearest_rounding_takes():
+    """On magnitudes spread evenly in log the levels understate by a quarter; the matched gain gives it back."""
+    x, w = integer_operands(rng, (400, 3), (3, 60))
+    g = (np.exp(rng.uniform(np.log(1.0), np.log(4096.0), (400, 60))) * rng.choice([-1, 1], (400, 60))).astype(
+        np.float32
+    )
+    ratios = []
+    for gain in ("unit", "matched"):
+        formats = dataclasses.replace(IDENTITY, gradient_gain=gain)
+        _, dx, _, _ = run(dot_site(400, 3, 60, Hardware(path="digital", formats=formats)), x, w, g)
+        exact = g.astype(float) @ w.T
+        ratios.append(np.sum(dx * exact) / np.sum(exact**2))
+    assert ratios[0] < 0.85
+    assert abs(ratios[1] - 1) < 0.05
 
 
 def test_stochastic_rounding_is_unbiased_through_the_site():

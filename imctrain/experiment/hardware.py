@@ -16,6 +16,7 @@ from imctrain.imc.hardware import (
     Hardware,
     MappingSpec,
     NoiseSpec,
+    StatisticalSpec,
 )
 from imctrain.intercept import Rule
 
@@ -42,7 +43,8 @@ def build_hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
         noise=build_noise(imc, calibration),
         formats=FormatSpec(**imc.formats.model_dump()),
         mapping=MappingSpec(**imc.mapping.model_dump()),
-        path="digital" if imc.path == "digital" else "exact",
+        statistical=StatisticalSpec(**imc.statistical.model_dump()),
+        path="exact" if imc.path == "float" else imc.path,
         chip_seed=imc.chip_seed,
         memory_mib=imc.memory_mib,
     )

@@ -8,6 +8,7 @@ vectors (or tiles) are worked off in chunks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -192,14 +193,23 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     return _means(Reading(product, *(jnp.sum(s, axis=0) for s in parts[1:])), plan)
 
 
-def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def kernel_gradient(
+    g: Array,
+    x: Array,
+    geometry: ConvGeometry,
+    plan: MvmPlan,
+    ranges: Array,
+    seed: Array,
+    engine: Callable[[Array, Array, MvmPlan, Array, Array], Reading] = matmul,
+) -> Reading:
     """dw [*k, C/G, G*N] of the convolution x -> g: the gradient drives rows that hold what each output position saw.
 
-    Here row tiles cut the output positions, so the stored operand is laid out as explicit patches.
+    Here row tiles cut the output positions, so the stored operand is laid out as explicit patches, which `engine`
+    multiplies.
     """
     groups, outputs = geometry.groups, geometry.group_outputs
     driven = jnp.moveaxis(g.reshape(-1, groups, outputs), 0, -1)  # [G, N, B*O]
-    reading = matmul(driven, geometry.patches(x.astype(jnp.int8)), plan, ranges, seed)
+    reading = engine(driven, geometry.patches(x.astype(jnp.int8)), plan, ranges, seed)
     product = reading.product.reshape(groups, outputs, *geometry.kernel, geometry.group_channels)
     product = jnp.moveaxis(product, (0, 1), (-2, -1)).reshape(*geometry.kernel, geometry.group_channels, -1)
     return reading._replace(product=product)

@@ -22,7 +22,7 @@ from imctrain.errors import UserError
 Cell = Literal["and", "xnor"]
 Polarity = Literal["auto", "bipolar", "unipolar"]
 RangePolicy = Literal["fixed", "two_level", "per_site"]
-Path = Literal["exact", "digital"]
+Path = Literal["exact", "statistical", "auto", "digital"]
 Rounding = Literal["nearest", "two_phase", "stochastic"]
 GradientMapping = Literal["bit_serial", "grouped", "balanced"]
 
@@ -201,6 +201,9 @@ class FormatSpec:
         pact_learning_rate, pact_decay: step and L2 decay of a learned clip, relative to the clip itself.
         gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
             "stochastic" (independent draws for the two).
+        gradient_gain: "matched" scales nearest and two-phase levels digitally by the factor that fits the gradient best
+            (radix-4 rounding to nearest understates by a quarter); "unit" leaves them. Stochastic rounding is unbiased
+            and always has unit gain.
         gradient_scale: "step" (from this step's max|g|) or "carried" (a state that follows max|g|).
         gradient_scale_decay: how fast a carried scale falls when gradients shrink; it rises at once.
     """
@@ -210,6 +213,7 @@ class FormatSpec:
     pact_learning_rate: float = 0.01
     pact_decay: float = 1e-4
     gradient_rounding: Rounding = "stochastic"
+    gradient_gain: Literal["matched", "unit"] = "matched"
     gradient_scale: Literal["step", "carried"] = "step"
     gradient_scale_decay: float = 0.99
 
@@ -221,6 +225,7 @@ class FormatSpec:
         choice("weight_clip", "sawb", "max")
         choice("activation_clip", "rms", "max", "pact")
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
+        choice("gradient_gain", "matched", "unit")
         choice("gradient_scale", "step", "carried")
         _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
         _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
@@ -242,11 +247,32 @@ class MappingSpec:
 
 
 @dataclass(frozen=True)
+class StatisticalSpec:
+    """Where the statistical path may stand in for the exact one.
+
+    Attributes:
+        bias_limit: largest bias, in LSB, that dithered rounding may leave (see `dither`); 0.03 needs sigma >= 0.35 LSB.
+        clip_limit: largest fraction of conversions of a pass that may clip.
+        inl_limit: largest distance of the INL from a straight line, in LSB.
+    """
+
+    bias_limit: float = 0.03
+    clip_limit: float = 2e-3
+    inl_limit: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("bias_limit", "clip_limit", "inl_limit"):
+            _require(getattr(self, name) > 0, f"statistical.{name}", getattr(self, name), "above 0")
+
+
+@dataclass(frozen=True)
 class Hardware:
     """Everything a site needs to know.
 
     Attributes:
-        path: "exact" simulates every conversion; "digital" keeps the number formats and computes the integer
+        path: "exact" simulates every conversion; "statistical" draws each output from the distribution that its
+            conversions have; "auto" takes the statistical path where it is valid and the exact one elsewhere, for
+            each MVM and step; "digital" keeps the number formats and computes the integer
             products digitally (no array: never reported as analog).
         chip_seed: draws the columns that were not measured.
         memory_mib: bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB
@@ -258,12 +284,14 @@ class Hardware:
     noise: NoiseSpec = field(default_factory=NoiseSpec)
     formats: FormatSpec = field(default_factory=FormatSpec)
     mapping: MappingSpec = field(default_factory=MappingSpec)
+    statistical: StatisticalSpec = field(default_factory=StatisticalSpec)
     path: Path = "exact"
     chip_seed: int = 0
     memory_mib: int = 2
 
     def __post_init__(self) -> None:
-        _require(self.path in ("exact", "digital"), "path", self.path, "'exact' or 'digital'")
+        paths = ("exact", "statistical", "auto", "digital")
+        _require(self.path in paths, "path", self.path, "one of " + ", ".join(paths))
         _require(self.memory_mib >= 1, "memory_mib", self.memory_mib, "1 or more")
 
     def replace(self, **changes: object) -> Hardware:

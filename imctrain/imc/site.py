@@ -22,7 +22,7 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.formats import gradient_scale
-from imctrain.imc import digital, exact, noise, ranges
+from imctrain.imc import digital, exact, noise, ranges, statistical
 from imctrain.imc.contraction import ConvContraction as ConvContraction
 from imctrain.imc.contraction import ConvSpec as ConvSpec
 from imctrain.imc.contraction import DotContraction as DotContraction
@@ -38,11 +38,12 @@ from imctrain.imc.encode import (
 from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
 from imctrain.imc.hardware import MVMS, Hardware
+from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
 
 State = dict[str, Any]
-ENGINES: Tree[str, ModuleType] = {"exact": exact, "digital": digital}
-SCOPES = {"exact": "imc_array", "digital": "imc_formats"}
+ENGINES: Tree[str, ModuleType] = {"exact": exact, "statistical": statistical, "digital": digital}
+SCOPES = {"exact": "imc_array", "statistical": "imc_array", "auto": "imc_array", "digital": "imc_formats"}
 """Name scope of every product a site computes, so that a jaxpr tells array, formats and float matmuls apart."""
 
 # Purposes that a site's seed is derived for.
@@ -101,12 +102,16 @@ class Site:
                 self._contraction = ConvContraction(spec.op, spec.lhs_shape, spec.rhs_shape, rows)
         except UserError as error:
             raise UserError(f"site {spec.name}: {error}") from None
-        self._engine: Any = ENGINES[spec.hardware.path]
         self._scope = SCOPES[spec.hardware.path]
         self._forward = self._plan("forward")
         self._plans = {"forward": self._forward}
         if not self.one_way:
             self._plans |= {mvm: self._plan(mvm) for mvm in ("input_grad", "weight_grad")}
+        self.paths = {mvm: self._path_of(plan) for mvm, plan in self._plans.items()}
+
+    @property
+    def _is_digital(self) -> bool:
+        return self.spec.hardware.path == "digital"
 
     @property
     def one_way(self) -> bool:
@@ -119,6 +124,19 @@ class Site:
         needed = {"forward": True, "input_grad": self._driven_info.differentiated}
         needed["weight_grad"] = self._stored_info.differentiated
         return tuple(plan for mvm, plan in self._plans.items() if needed[mvm])
+
+    def _path_of(self, plan: MvmPlan) -> str:
+        """The path of one MVM: that of the hardware, with "auto" settled where only one choice is ever valid."""
+        path = self.spec.hardware.path
+        if path not in ("statistical", "auto"):
+            return path
+        answer, why = validity(plan)
+        if path == "statistical" and answer != "always":
+            raise UserError(
+                f"site {self.spec.name}, {plan.name}: the statistical path does not hold: {why}; use path = 'auto' "
+                "(exact where needed) or 'exact'"
+            )
+        return "exact" if answer == "never" else path
 
     @property
     def _driven_info(self) -> OperandInfo:
@@ -155,26 +173,23 @@ class Site:
 
     def init_state(self) -> State:
         """Scales not yet known (0), nothing seen, telemetry empty; float32."""
-        zero = jnp.zeros((), jnp.float32)
-        per_mvm = {}
-        needed = {}
-        for mvm, plan in self._plans.items():
-            nothing = jnp.zeros(plan.passes, jnp.float32)
-            needed[mvm] = nothing
-            per_mvm[mvm] = {
-                "calls": zero,
-                "clipped": nothing,
-                "v_mean": nothing,
-                "v_power": nothing,
-                "signal": zero,
-                "noise": zero,
-            }
-        telemetry = {"mvms": per_mvm, "largest_gradient": zero, "clip_statistics": jnp.zeros(2, jnp.float32)}
+
+        def zeros(*shape: int) -> Array:
+            return jnp.zeros(shape, jnp.float32)
+
+        # Every leaf is an array of its own: a training step may then donate them.
+        names = ("calls", "signal", "noise", "statistical")
+        vectors = ("clipped", "v_mean", "v_power")
+        per_mvm = {
+            mvm: {name: zeros() for name in names} | {name: zeros(plan.passes) for name in vectors}
+            for mvm, plan in self._plans.items()
+        }
         return {
-            "needed_range": needed,
-            "gradient_scale": zero,
-            "clips": jnp.zeros(2, jnp.float32),
-            "telemetry": telemetry,
+            "needed_range": {mvm: zeros(plan.passes) for mvm, plan in self._plans.items()},
+            "clipped": {mvm: zeros() for mvm in self._plans},
+            "gradient_scale": zeros(),
+            "clips": zeros(2),
+            "telemetry": {"mvms": per_mvm, "largest_gradient": zeros(), "clip_statistics": zeros(2)},
         }
 
     def apply(self, lhs: Array, rhs: Array, state: State, key: Array) -> Array:
@@ -287,6 +302,7 @@ class Site:
         telemetry["clip_statistics"] = kept["statistics"]
         cotangent = {
             "needed_range": jax.tree.map(jnp.zeros_like, state["needed_range"]),
+            "clipped": jax.tree.map(jnp.zeros_like, state["clipped"]),
             "gradient_scale": jnp.zeros((), jnp.float32),
             "clips": jnp.stack(clip_gradients),
             "telemetry": telemetry,
@@ -298,11 +314,25 @@ class Site:
         plan, product = self._plans[mvm], self._product_of(mvm)
         reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
         stream = noise.derive(seed, _ARRAY, MVMS.index(mvm))
-        with jax.named_scope(self._scope):
+
+        def on(path: str) -> Reading:
+            engine: Any = ENGINES[path]
             if product == "product":
-                return self._contraction.product(self._engine, plan, first, second, self.spec.driven, reference, stream)
+                return self._contraction.product(engine, plan, first, second, self.spec.driven, reference, stream)
             run = self._contraction.lhs_grad if product == "lhs_grad" else self._contraction.rhs_grad
-            return run(self._engine, plan, first, second, reference, stream)
+            return run(engine, plan, first, second, reference, stream)
+
+        with jax.named_scope(self._scope):
+            if self.paths[mvm] != "auto":
+                return on(self.paths[mvm])
+            return jax.lax.cond(self._statistical(mvm, state), lambda: on("statistical"), lambda: on("exact"))
+
+    def _statistical(self, mvm: str, state: State) -> Array:
+        """Whether an MVM runs on the statistical path in this step."""
+        if self.paths[mvm] != "auto":
+            return jnp.asarray(self.paths[mvm] == "statistical")
+        reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
+        return dithered(self._plans[mvm], reference, state["clipped"][mvm])
 
     def _telemetry(self, plan: MvmPlan, reading: Reading, state: State) -> dict[str, Array]:
         """Additive telemetry of one execution; signal and noise are powers of the integer output."""
@@ -313,7 +343,8 @@ class Site:
             "v_mean": reading.v_mean,
             "v_power": reading.v_power,
             "signal": jnp.mean(jnp.square(reading.product)),
-            "noise": plan.output_noise_power(reference) if self._engine is not digital else jnp.zeros((), jnp.float32),
+            "noise": jnp.zeros((), jnp.float32) if self._is_digital else plan.output_noise_power(reference),
+            "statistical": self._statistical(plan.name, state).astype(jnp.float32),
         }
 
     def update(self, state: State, grad: State) -> tuple[State, dict[str, Array]]:
@@ -325,13 +356,14 @@ class Site:
         Returns:
             The report holds scalars for each MVM that ran: `snr_db_<mvm>` (signal to noise of the output as the
             formulas of noise and quantisation predict it), `clipped_<mvm>` (fraction of conversions), `range_<mvm>`
-            (R, mean over passes); values of an MVM that did not run are NaN.
+            (R, mean over passes) and `statistical_<mvm>` (share of executions on the statistical path); values of an
+            MVM that did not run are NaN.
         """
         hardware = self.spec.hardware
         formats, adc = hardware.formats, hardware.adc
         telemetry = grad["telemetry"]
         report: dict[str, Array] = {}
-        needed = {}
+        needed, clipped = {}, {}
         for mvm in self._plans:
             sums = telemetry["mvms"][mvm]
             ran = sums["calls"] > 0
@@ -340,17 +372,20 @@ class Site:
             current = ranges.choose_range(before, adc)
             after = ranges.update_needed(before, current, mean["clipped"], mean["v_mean"], mean["v_power"], adc)
             needed[mvm] = jnp.where(ran, after, before)
-            if hardware.path != "digital":
+            clipped[mvm] = jnp.where(ran, jnp.max(mean["clipped"]), state["clipped"][mvm])
+            if not self._is_digital:
                 ratio = jnp.maximum(mean["signal"] - mean["noise"], 1e-6 * mean["noise"]) / mean["noise"]
                 report[f"snr_db_{mvm}"] = jnp.where(ran, 10.0 * jnp.log10(ratio), jnp.nan)
                 report[f"clipped_{mvm}"] = jnp.where(ran, jnp.mean(mean["clipped"]), jnp.nan)
                 report[f"range_{mvm}"] = jnp.where(ran, jnp.mean(current), jnp.nan)
+                report[f"statistical_{mvm}"] = jnp.where(ran, mean["statistical"], jnp.nan)
         calls = jnp.maximum(telemetry["mvms"]["forward"]["calls"], 1.0)
         scale = gradient_scale(telemetry["largest_gradient"] / calls)
         carried = jnp.maximum(scale, formats.gradient_scale_decay * state["gradient_scale"])
         seen = telemetry["mvms"]["forward"]["calls"] > 0
         new = {
             "needed_range": needed,
+            "clipped": clipped,
             "gradient_scale": jnp.where(seen, carried, state["gradient_scale"]),
             "clips": jnp.where(seen, self._next_clips(state["clips"], grad, calls), state["clips"]),
             "telemetry": jax.tree.map(jnp.zeros_like, state["telemetry"]),

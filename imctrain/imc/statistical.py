@@ -1,0 +1,160 @@
+"""The statistical path: one ordinary product and one Gaussian draw an output, in place of every conversion.
+
+When the noise before rounding dithers the converter (see `dither`) and hardly anything clips, a conversion is
+
+    code * lsb = gain * (v + inl(v)) + offset + (noise of variance lsb^2 (sigma^2 + 1/12)),
+
+so the sum over tiles, passes and planes is linear in the driven values and Gaussian around it:
+
+    Y = X W_eff + bias + N(0, variance)
+    W_eff[k, n]  = sum_j beta_j g[t(k), j, n] W_j[k, n]             gain folded into the stored operand, by tile
+    bias[n]      = sum_{t,p,j} c_p beta_j FS_t o[t, j, n]           offset; FS_t = rows_t * L
+    variance     = sum_{t,p,j} (c_p beta_j FS_t lsb_p)^2 (sigma_p^2 + 1/12)
+
+with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offset + gain a. Without gain errors W_eff
+is W and the product is that of the codes.
+
+Clipping and the column voltages (which the range policies need) are measured by exact conversions of a small share of
+the work: some vectors of the first tile of a matmul, one image of a convolution.
+
+Engine interface as in `exact`; which MVMs may run here is decided in `path`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from imctrain.imc import digital, exact, noise
+from imctrain.imc.exact import Reading
+from imctrain.imc.geometry import ConvGeometry
+from imctrain.imc.plan import MvmPlan
+from imctrain.imc.tiling import RowTiles
+
+PROBE_CONVERSIONS = 2**16
+"""Conversions that the probe of a matmul simulates exactly, at most."""
+
+_NOISE, _PROBE = 0, 1
+
+
+def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """[G, M, K] x [G, N, K] -> [G, M, N], see `exact.matmul`."""
+    mean = jnp.einsum("gmk,gnk->gmn", x, _effective(w, plan), preferred_element_type=jnp.float32)
+    bias = _bias(plan)
+    if bias is not None:
+        mean = mean + jnp.sum(bias, axis=0)[:, None, :]  # [G or 1, 1, N]
+    return _with_noise(mean, plan, ranges, seed, _probe_matmul(x, w, plan, ranges, seed))
+
+
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """A convolution in canonical layout, see `exact.convolve`."""
+    kernel = w
+    errors = _folded(plan)
+    if errors is not None:
+        # Tiles cut the input channels: every channel has the gains of its tile.
+        gain = np.repeat(errors[0], plan.tiles.size, axis=0)[: plan.tiles.units]  # [C/G, G, J, N]
+        split = w.reshape(*geometry.kernel, geometry.group_channels, geometry.groups, geometry.group_outputs)
+        cells = plan.coding.encode(split, axis=-2).astype(jnp.float32)
+        kernel = jnp.sum(cells * _weighted(gain, plan), axis=-2).reshape(w.shape)
+    mean = geometry.convolve(x, kernel)
+    bias = _bias(plan)
+    if bias is not None:
+        mean = mean + jnp.sum(bias, axis=0).reshape(-1)
+    image = dataclasses.replace(geometry, batch=1)
+    part = dataclasses.replace(plan, vectors=plan.vectors // geometry.batch)
+    probe = exact.convolve(x[:1], w, image, part, ranges, noise.derive(seed, _PROBE))
+    return _with_noise(mean, plan, ranges, seed, probe)
+
+
+def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """dw [*k, C/G, G*N], see `exact.kernel_gradient`: the convolution's own gradient where no gain is off."""
+    if _folded(plan) is not None:
+        return exact.kernel_gradient(g, x, geometry, plan, ranges, seed, engine=matmul)
+    mean = digital.kernel_gradient(g, x, geometry, plan, ranges, seed).product
+    # The probe is one row tile: as many whole images as hold the positions of a tile.
+    positions = plan.contraction // geometry.batch
+    images = min(-(-plan.tiles.size // positions), geometry.batch)
+    few = dataclasses.replace(geometry, batch=images)
+    size = min(plan.tiles.size, images * positions)
+    driven = jnp.moveaxis(g[:images].reshape(-1, geometry.groups, geometry.group_outputs), 0, -1)
+    stored = few.patches(x[:images].astype(jnp.int8))
+    probe = _probe_matmul(driven[..., :size], stored[..., :size], plan, ranges, seed)
+    return _with_noise(mean, plan, ranges, seed, probe)
+
+
+def _with_noise(mean: Array, plan: MvmPlan, ranges: Array, seed: Array, probe: Reading) -> Reading:
+    sigma = jnp.sqrt(plan.output_noise_power(ranges))
+    product = mean + sigma * noise.gaussian(noise.derive(seed, _NOISE), mean.shape)
+    return probe._replace(product=product)
+
+
+def _probe_matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """Exact conversions of the first tile for some vectors of the first group."""
+    size = min(plan.tiles.size, x.shape[-1])
+    each = plan.passes * plan.planes * plan.outputs
+    vectors = max(1, min(plan.vectors, PROBE_CONVERSIONS // each))
+    groups = 1 if plan.shared_columns else plan.groups
+    tile = RowTiles(size, 1, size)
+    part = dataclasses.replace(plan, groups=groups, vectors=vectors, contraction=size, tiles=tile)
+    return exact.matmul(x[:groups, :vectors, :size], w[:groups, :, :size], part, ranges, noise.derive(seed, _PROBE))
+
+
+def _effective(w: Array, plan: MvmPlan) -> Array:
+    """W_eff [G, N, K] of w [G, N, K]."""
+    errors = _folded(plan)
+    if errors is None:
+        return w
+    gain = np.repeat(errors[0], plan.tiles.size, axis=0)[: plan.tiles.units]  # [K, G or 1, J, N]
+    cells = plan.coding.encode(w, axis=1).astype(jnp.float32)  # [G, J, N, K]
+    weights = jnp.moveaxis(_weighted(gain, plan), 0, -1)  # [G or 1, J, N, K]
+    return jnp.sum(cells * weights, axis=1)
+
+
+def _weighted(gain: np.ndarray, plan: MvmPlan) -> Array:
+    """beta_j g, [..., J, N]."""
+    return jnp.asarray(gain * np.asarray(plan.coding.weights, np.float32)[:, None])
+
+
+def _bias(plan: MvmPlan) -> Array | None:
+    """Offset of every output, [T, G or 1, N] in units of the integer product; None without offsets."""
+    errors = _folded(plan)
+    if errors is None:
+        return None
+    passes = float(sum(plan.mapping.coefficients))
+    full_scale = plan.full_scales.astype(np.float64)[:, None, None]
+    beta = np.asarray(plan.coding.weights)[:, None]
+    return jnp.asarray((passes * full_scale * np.sum(errors[1] * beta, axis=-2)).astype(np.float32))
+
+
+def _folded(plan: MvmPlan) -> tuple[np.ndarray, np.ndarray] | None:
+    """(g, o), gain and offset with the INL's line folded in, [T, G or 1, J, N]; None where all are ideal."""
+    errors = plan.column_errors()
+    a, b = inl_line(plan)
+    if errors is None and a == 0 and b == 0:
+        return None
+    shape = (plan.tiles.count, 1 if plan.shared_columns else plan.groups, plan.planes, plan.outputs)
+    gain, offset = errors if errors is not None else (np.ones(shape, np.float32), np.zeros(shape, np.float32))
+    return (gain * (1 + b)).reshape(shape), (offset + gain * a).reshape(shape)
+
+
+def inl_line(plan: MvmPlan) -> tuple[float, float]:
+    """(a, b) of the line that fits the INL best over [-1, 1] (or [0, 1]), as fractions of full scale."""
+    knots, values = plan.converter.inl
+    if not knots:
+        return 0.0, 0.0
+    v = np.linspace(0.0 if plan.converter.unipolar else -1.0, 1.0, 257)
+    b, a = np.polyfit(v, np.interp(v, knots, values), 1)
+    return float(a), float(b)
+
+
+def inl_residual_lsb(plan: MvmPlan) -> float:
+    """Largest distance of the INL from its line, in LSB at R = 1 of the converter at hand."""
+    knots, values = plan.converter.inl
+    if not knots:
+        return 0.0
+    a, b = inl_line(plan)
+    v = np.linspace(0.0 if plan.converter.unipolar else -1.0, 1.0, 257)
+    return float(np.max(np.abs(np.interp(v, knots, values) - a - b * v)) / plan.converter.lsb_at_full_range)
