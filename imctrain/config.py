@@ -120,7 +120,6 @@ class FormatsConfig(_Section):
     pact_learning_rate: NonNegative = 0.01
     pact_decay: NonNegative = 1e-4
     gradient_rounding: Literal["nearest", "two_phase", "stochastic"] = "stochastic"
-    gradient_gain: Literal["matched", "unit"] = "matched"
     gradient_scale: Literal["step", "carried"] = "step"
     gradient_scale_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
 

@@ -41,7 +41,7 @@ def levels(rng, shape):
     return g
 
 
-IDENTITY = FormatSpec(weight_clip="max", activation_clip="max", gradient_rounding="nearest", gradient_gain="unit")
+IDENTITY = FormatSpec(weight_clip="max", activation_clip="max", gradient_rounding="nearest")
 """Formats that leave `integer_operands` and `levels` unchanged."""
 
 

@@ -47,16 +47,6 @@ def rms_clip(x: Array, *, signed: bool) -> Array:
     return jnp.maximum(jnp.minimum(factor * rms, jnp.max(jnp.abs(x))), TINY)
 
 
-def matched_gain(x: Array, levels: Array) -> Array:
-    """The factor on `levels` that is nearest to x in the least-squares sense, scalar.
-
-    Nearest rounding in radix 4 understates: a magnitude spread evenly in log over [0.625, 2.5] levels is 1.35 levels
-    in the mean. Left alone, that shrinks a gradient at every layer it passes.
-    """
-    power = jnp.sum(jnp.square(levels))
-    return jnp.where(power > 0, jnp.sum(x * levels) / jnp.maximum(power, 1.0), 1.0)
-
-
 def gradient_scale(largest: Array) -> Array:
     """s such that `largest` = max|g| reaches the top level 4**6."""
     return jnp.maximum(largest, TINY) / TOP_LEVEL

@@ -11,7 +11,6 @@ from jax import Array
 from imctrain.formats import (
     gradient_scale,
     inside_clip,
-    matched_gain,
     max_clip,
     quantise,
     rms_clip,
@@ -90,5 +89,4 @@ def encode_gradient(g: Array, scale: Array, formats: FormatSpec, seed: Array, *,
         return round_stochastic(g / scale, noise.uniform(noise.derive(seed, int(odd)), g.shape)), scale
     if formats.gradient_rounding == "two_phase" and odd:
         scale = 2.0 * scale
-    levels = round_nearest(g / scale)
-    return levels, scale * matched_gain(g / scale, levels) if formats.gradient_gain == "matched" else scale
+    return round_nearest(g / scale), scale

@@ -201,9 +201,6 @@ class FormatSpec:
         pact_learning_rate, pact_decay: step and L2 decay of a learned clip, relative to the clip itself.
         gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
             "stochastic" (independent draws for the two).
-        gradient_gain: "matched" scales nearest and two-phase levels digitally by the factor that fits the gradient best
-            (radix-4 rounding to nearest understates by a quarter); "unit" leaves them. Stochastic rounding is unbiased
-            and always has unit gain.
         gradient_scale: "step" (from this step's max|g|) or "carried" (a state that follows max|g|).
         gradient_scale_decay: how fast a carried scale falls when gradients shrink; it rises at once.
     """
@@ -213,7 +210,6 @@ class FormatSpec:
     pact_learning_rate: float = 0.01
     pact_decay: float = 1e-4
     gradient_rounding: Rounding = "stochastic"
-    gradient_gain: Literal["matched", "unit"] = "matched"
     gradient_scale: Literal["step", "carried"] = "step"
     gradient_scale_decay: float = 0.99
 
@@ -225,7 +221,6 @@ class FormatSpec:
         choice("weight_clip", "sawb", "max")
         choice("activation_clip", "rms", "max", "pact")
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
-        choice("gradient_gain", "matched", "unit")
         choice("gradient_scale", "step", "carried")
         _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
         _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
