@@ -134,9 +134,9 @@ class MappingConfig(_Section):
 class StatisticalConfig(_Section):
     """[imc.statistical]: where the statistical path may stand in for the exact one"""
 
-    bias_limit: Positive = Field(0.03, description="largest bias of dithered rounding, LSB")
-    clip_limit: Positive = Field(2e-3, description="largest fraction of conversions that may clip")
-    inl_limit: Positive = Field(0.25, description="largest distance of the INL from a line, LSB")
+    bias_limit: Positive = Field(default=0.03, description="largest bias of dithered rounding, LSB")
+    clip_limit: Positive = Field(default=2e-3, description="largest fraction of conversions that may clip")
+    inl_limit: Positive = Field(default=0.25, description="largest distance of the INL from a line, LSB")
 
 
 class RuleConfig(_Section):
@@ -157,7 +157,7 @@ class ImcConfig(_Section):
     """[imc]"""
 
     path: Literal["float", "digital", "exact", "statistical", "auto"] = Field(
-        "exact",
+        default="exact",
         description="float: standard training; digital: 4-bit formats, no array; exact: every conversion simulated; "
         "statistical: outputs drawn from the distribution of their conversions; auto: statistical where it is valid",
     )

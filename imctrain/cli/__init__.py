@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -55,22 +56,46 @@ app.add_typer(data_commands.app, name="data")
 
 
 def main() -> None:
-    """Entry point: one line on stderr and exit code 2 for a user's mistake."""
+    """Entry point: one line on stderr for whatever went wrong, and an exit code that says what.
+
+    0 done, 1 internal or disk error, 2 bad input, 3 diverged, 130 or 143 interrupted.
+    """
     try:
-        app()
+        code = app(standalone_mode=False) or 0
     except UserError as error:
-        print(f"imctrain: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("imctrain: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except OSError as error:
-        print(f"imctrain: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        _fail(str(error), 2)
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`| head`): nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
     except Exception as error:
+        # Typer brings its own copy of click, or uses click's, by version: its errors are known by what they can do.
+        if hasattr(error, "format_message"):
+            _usage(error)
         if "--traceback" in sys.argv:
             traceback.print_exc()
-        else:
-            hint = "run again with `imctrain --traceback ...` to see where"
-            print(f"imctrain: internal error: {type(error).__name__}: {error} ({hint})", file=sys.stderr)
-        sys.exit(1)
+            sys.exit(1)
+        hint = "run again with `imctrain --traceback ...` to see where"
+        _fail(f"internal error: {type(error).__name__}: {' '.join(str(error).split())} ({hint})", 1)
+    # Typer turns Ctrl-C into this code; commands that have something to say about it leave with SystemExit.
+    if code == 130:
+        _fail("interrupted", 130)
+    sys.exit(code)
+
+
+def _usage(error: Any) -> NoReturn:
+    """A mistake on the command line: one line, with the command whose help to read."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) is not None else "imctrain"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # Its message is the help; rich has printed it already where it is empty.
+        print(error.format_message(), end="")
+        sys.exit(2)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    _fail(f"{message} (see `{command} --help`)", 2)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"imctrain: {message}", file=sys.stderr)
+    sys.exit(code)

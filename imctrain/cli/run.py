@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -57,7 +57,7 @@ def run(
         from imctrain.config import load_config
 
         loaded = load_config(config, overrides or [])
-    console.print("loading jax ...", markup=False)
+    console.print("loading jax ...", markup=False, soft_wrap=True)
     prepare_jax()
     from imctrain.experiment import run as runs
     from imctrain.training.loop import Diverged
@@ -71,15 +71,32 @@ def run(
             assert resume is not None
             result = runs.resume(resume, console, place)
     except Interrupted as stopped:
-        print(
-            f"imctrain: stopped by {stopped}, saved; continue with: imctrain run --resume {place.folder}",
-            file=sys.stderr,
-        )
-        raise typer.Exit(stopped.code) from None
+        _leave(f"stopped by {stopped}, saved; continue with: imctrain run --resume {place.folder}", stopped.code)
     except Diverged as error:
-        print(f"imctrain: {error}", file=sys.stderr)
-        raise typer.Exit(3) from None
+        _leave(str(error), 3)
+    except KeyboardInterrupt:
+        if place.folder is None:
+            raise
+        _leave(f"stopped at once; continue from what was saved with: imctrain run --resume {place.folder}", 130)
+    except OSError as error:
+        if place.folder is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(
+            f"{where}{error.strerror or error}; what was saved before is intact: make room (or the folder writable), "
+            f"then continue with: imctrain run --resume {place.folder}",
+            1,
+        )
     accuracy = f"test accuracy {100 * result['test_accuracy']:.2f}%"
     if "baseline_test_accuracy" in result:
         accuracy += f" (float baseline {100 * result['baseline_test_accuracy']:.2f}%)"
-    console.print(f"{accuracy}, {result['seconds_per_epoch']:.1f} s an epoch; results in {place.folder}", markup=False)
+    console.print(
+        f"{accuracy}, {result['seconds_per_epoch']:.1f} s an epoch; results in {place.folder}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(f"imctrain: {message}", file=sys.stderr)
+    raise SystemExit(code)

@@ -35,7 +35,7 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
 
     Returns the content of result.json. Raises UserError, Diverged or Interrupted.
     """
-    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False)
+    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir)
@@ -55,7 +55,7 @@ def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
         raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
     place.folder = folder
     config = load_config(folder / "config.toml")
-    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False)
+    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
     saved = folder / "calibration.json"

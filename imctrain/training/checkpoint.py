@@ -25,7 +25,8 @@ class Checkpoints:
         import orbax.checkpoint as ocp
         from orbax.checkpoint import checkpoint_managers as policies
 
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Errors are raised as well as logged: the log would only add a traceback.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._ocp = ocp
         keep = policies.AnyPreservationPolicy(
             [

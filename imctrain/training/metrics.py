@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from imctrain.training.events import Events
+
 
 class MetricsLog:
     """Appends metrics of a run to a file, and to TensorBoard events where tensorboardX is installed.
@@ -20,22 +22,15 @@ class MetricsLog:
     def __init__(self, path: Path, *, tensorboard: Path | None = None, step: int = 0):
         self.path = path
         self._stream = path.open("a", encoding="utf-8")
-        self._events: Any = None
-        if tensorboard is not None:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError:
-                return
-            self._events = SummaryWriter(str(tensorboard), purge_step=step + 1)
+        self._events = None if tensorboard is None else Events.open(tensorboard, step)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record ("kind", "step", "epoch" and values); numbers that are not finite become null."""
         self._stream.write(json.dumps(_clean(record)) + "\n")
         self._stream.flush()
         if self._events is not None:
-            for key, value in record.items():
-                if isinstance(value, float) and math.isfinite(value):
-                    self._events.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+            finite = {key: x for key, x in record.items() if isinstance(x, float) and math.isfinite(x)}
+            self._events.scalars({f"{record['kind']}/{key}": x for key, x in finite.items()}, record["step"])
 
     def close(self) -> None:
         """Make what was written durable."""
