@@ -116,6 +116,18 @@ def test_ranges_follow_the_signals_and_stay_powers_of_two():
     assert float(report["clipped_forward"]) < 2e-3
 
 
+def test_a_range_too_wide_to_see_anything_shrinks():
+    """At R = 1 a weak signal gives only codes of zero: that too is a reason to shrink."""
+    adc = AdcSpec(range_policy="per_site")
+    site = dot_site(4, 4, 2, hardware(adc=adc))
+    x, w = integer_operands(rng, (4, 4), (4, 2))
+    state = site.init_state()
+    *_, telemetry = run(site, x, w, levels(rng, (4, 2)), state)
+    assert float(telemetry["telemetry"]["mvms"]["forward"]["v_power"][0]) == 0
+    state, _ = site.update(state, telemetry)
+    assert float(choose_range(state["needed_range"]["forward"], adc)[0]) == adc.min_range
+
+
 def test_a_range_that_clips_grows_again():
     adc = AdcSpec(range_policy="per_site", min_range=2.0**-9)
     site = dot_site(16, 64, 8, hardware(adc=adc))

@@ -12,6 +12,7 @@ from jax import Array
 from imctrain.imc.hardware import AdcSpec
 
 CLIP_LIMIT = 1e-3
+SILENT = 1e-6
 MEMORY = 0.9
 """Weight of the past in the running need; a larger need is taken over at once."""
 
@@ -19,7 +20,8 @@ MEMORY = 0.9
 def update_needed(needed: Array, current: Array, clipped: Array, mean: Array, power: Array, adc: AdcSpec) -> Array:
     """The running need of each pass, [P], after one step's statistics (0 where nothing was seen yet)."""
     std = jnp.sqrt(jnp.maximum(power - jnp.square(mean), 0.0))
-    now = jnp.abs(mean) + adc.headroom * std
+    # A pass whose codes are all zero needs less than can be told: not nothing, which would mean "not seen yet".
+    now = jnp.maximum(jnp.abs(mean) + adc.headroom * std, SILENT)
     now = jnp.where(clipped > CLIP_LIMIT, jnp.maximum(now, 2.0 * current), now)
     return jnp.where(needed > 0, jnp.maximum(now, MEMORY * needed + (1.0 - MEMORY) * now), now)
 
