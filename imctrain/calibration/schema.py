@@ -1,27 +1,47 @@
 """The calibration file: what is known of a chip's noise and mismatch, as JSON. See calibration/README.md.
 
 Units: one LSB is a step of the calibrated converter at reference range R = 1. gain is relative to the nominal transfer
-code = v * 2**(B-1) / R.
+code = v * 2**(B-1) / R (bipolar) or v * 2**B / R (unipolar). Fields whose default is None are left out of the file
+when the measurements do not support them, except those of the base layout, which are then null.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from imctrain.calibration.atomic import replacing
 from imctrain.errors import UserError
 
 SCHEMA_MAJOR = 1
 NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Interval = tuple[float, float]
+"""Lower and upper bound of a confidence interval."""
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    base_nulls: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are written as null, rather than left out, when they are not known."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: x for key, x in handler(self).items() if x is not None or key in self.base_nulls}
 
 
 class Source(_Model):
@@ -29,7 +49,7 @@ class Source(_Model):
 
     file: str
     sha256: str
-    rows: Annotated[int, Field(ge=0)]
+    rows: Count
     date: str
 
 
@@ -64,8 +84,18 @@ class Estimate(_Model):
         return self
 
 
+class SignedEstimate(_Model):
+    """A value of either sign with the bounds of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Noise(_Model):
     """Temporal noise, in LSB at R = 1: total before rounding, and its two parts where they could be told apart."""
+
+    base_nulls = frozenset({"sigma_array_lsb", "sigma_adc_lsb"})
 
     sigma_lsb: Estimate
     sigma_array_lsb: Estimate | None = None
@@ -75,11 +105,14 @@ class Noise(_Model):
 class Column(_Model):
     """Fixed pattern and noise of one measured column, from `n` conversions."""
 
-    column: Annotated[int, Field(ge=0)]
+    column: Count
     gain: float = 1.0
     offset_lsb: float = 0.0
     sigma_lsb: NonNegative = 0.0
-    n: Annotated[int, Field(ge=0)] = 0
+    n: Count = 0
+    gain_ci: Interval | None = None
+    offset_ci_lsb: Interval | None = None
+    sigma_ci_lsb: Interval | None = None
 
 
 class Spread(_Model):
@@ -87,21 +120,94 @@ class Spread(_Model):
 
     gain_std: NonNegative = 0.0
     offset_std_lsb: NonNegative = 0.0
+    gain_std_ci: Interval | None = None
+    offset_std_ci_lsb: Interval | None = None
 
 
 class Inl(_Model):
-    """Integral non-linearity: values in LSB at knots in v (fraction of full scale), linear between them."""
+    """Integral non-linearity that all columns share: values in LSB at knots in v, linear between, constant outside.
+
+    `low` and `high` bound it; `column_rms_lsb` is the rms of what single columns deviate from it.
+    """
 
     v: tuple[float, ...] = ()
     lsb: tuple[float, ...] = ()
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    column_rms_lsb: Estimate | None = None
 
     @model_validator(mode="after")
     def _knots(self) -> Inl:
         if len(self.v) != len(self.lsb):
             raise ValueError(f"v has {len(self.v)} knots but lsb has {len(self.lsb)} values")
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None and len(bound) != len(self.v):
+                raise ValueError(f"v has {len(self.v)} knots but {name} has {len(bound)} values")
         if any(b <= a for a, b in zip(self.v, self.v[1:], strict=False)):
             raise ValueError("knots in v must rise")
         return self
+
+
+class RangeNoise(_Model):
+    """Total noise at one reference range, in LSB of that range, fitted on its own."""
+
+    range: Annotated[float, Field(gt=0, le=1)]
+    sigma_lsb: Estimate
+    n: Count
+    clipped_fraction: Fraction
+
+
+class Dependence(_Model):
+    """Change with temperature (unit: degree Celsius) or supply (unit: volt) about a reference.
+
+    At `reference + x` the transfer is gain * (1 + x * gain_per_unit), offset_lsb + x * offset_lsb_per_unit, and the
+    noise sigma * exp(x * sigma_per_unit).
+    """
+
+    reference: float
+    lowest: float
+    highest: float
+    gain_per_unit: SignedEstimate
+    offset_lsb_per_unit: SignedEstimate
+    sigma_per_unit: SignedEstimate
+
+
+class Die(_Model):
+    """One die of several: means and standard deviations over its columns."""
+
+    die: str
+    columns: Count
+    n: Count
+    gain_mean: float
+    gain_std: NonNegative
+    offset_mean_lsb: float
+    offset_std_lsb: NonNegative
+    sigma_lsb: Estimate
+
+
+class DieSpread(_Model):
+    """Standard deviations of the dies' means."""
+
+    gain_std: NonNegative
+    offset_std_lsb: NonNegative
+    sigma_std_lsb: NonNegative
+
+
+class Tails(_Model):
+    """Rare conversions: the fraction beyond four sigma against a Gaussian's, and that of bad rows of any code."""
+
+    beyond_4_sigma: Fraction
+    beyond_4_sigma_gaussian: Fraction
+    bad_row_fraction: Fraction
+
+
+class Confidence(_Model):
+    """What the intervals in the file are."""
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    method: str
+    replicates: Count
 
 
 class Fit(_Model):
@@ -109,13 +215,20 @@ class Fit(_Model):
 
     r2: float = 1.0
     residual_kurtosis: float = 3.0
-    clipped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
-    rejected_rows: Annotated[int, Field(ge=0)] = 0
+    clipped_fraction: Fraction = 0.0
+    rejected_rows: Count = 0
     warnings: tuple[str, ...] = ()
+    residual_kurtosis_ci: Interval | None = None
+    tails: Tails | None = None
+    outlier_columns: tuple[int, ...] | None = None
+    dead_columns: tuple[int, ...] | None = None
+    confidence: Confidence | None = None
 
 
 class Calibration(_Model):
     """A calibration file."""
+
+    base_nulls = frozenset({"source"})
 
     schema_version: str = "1.0"
     name: str
@@ -129,6 +242,11 @@ class Calibration(_Model):
     spread: Spread = Spread()
     inl: Inl = Inl()
     fit: Fit = Fit()
+    ranges: tuple[RangeNoise, ...] | None = None
+    temperature: Dependence | None = None
+    supply: Dependence | None = None
+    dies: tuple[Die, ...] | None = None
+    die_spread: DieSpread | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Calibration:
@@ -175,16 +293,23 @@ def load_calibration(name_or_path: str, relative_to: Path | None = None) -> Cali
     path = find_calibration(name_or_path, relative_to)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"calibration {path}: not a readable JSON file ({error})") from None
     return parse_calibration(data, str(path))
 
 
 def parse_calibration(data: object, where: str) -> Calibration:
     """Validate the content of a calibration file; `where` names it in errors."""
-    version = str(data.get("schema_version", "")) if isinstance(data, dict) else ""
-    major = version.partition(".")[0]
-    if major.isdigit() and int(major) != SCHEMA_MAJOR:
+    if not isinstance(data, dict):
+        raise UserError(f"calibration {where}: the file holds no JSON object: give a calibration, as in its README")
+    version = data.get("schema_version")
+    match = re.fullmatch(r"(\d+)\.\d+", version) if isinstance(version, str) else None
+    if match is None:
+        raise UserError(
+            f'calibration {where}: schema_version is {version!r}, a calibration has "{SCHEMA_MAJOR}.0": is this '
+            "another kind of file?"
+        )
+    if int(match[1]) != SCHEMA_MAJOR:
         raise UserError(
             f"calibration {where}: schema_version {version} is not supported, this version reads {SCHEMA_MAJOR}.x: "
             "fit it again with `imctrain calibrate`, or update imctrain"
@@ -199,12 +324,5 @@ def parse_calibration(data: object, where: str) -> Calibration:
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
     """Write a calibration; the file is complete or not there at all."""
-    text = calibration.model_dump_json(indent=1) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,31 @@
+"""Files that are complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imctrain.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, with its suffixes; renamed to `path` on success, removed on any failure.
+
+    Raises:
+        UserError: the folder of `path` does not exist, or `path` is a folder.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"folder {path.parent} does not exist: create it or choose another output")
+    if path.is_dir():
+        raise UserError(f"output {path} is a folder: give the name of a file")
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
