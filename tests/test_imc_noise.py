@@ -32,7 +32,25 @@ def test_distribution_and_tails(samples):
     for z in (3.0, 4.0):
         expected = 2 * N * stats.norm.sf(z)
         assert abs(np.sum(np.abs(samples) > z) - expected) < 5 * np.sqrt(expected)
-    assert 4.5 < np.abs(samples).max() < 5.4
+    assert 4.5 < np.abs(samples).max() < 6.47
+
+
+def test_the_definition_gives_the_stated_distribution():
+    """popcount + two uniforms, exactly: unit variance, kurtosis 3, and the CDF and tails that the module states."""
+    triangle = np.convolve(np.full(256, 1 / 256), np.full(256, 1 / 256))
+    probability = np.zeros(32 * 256 + 511)
+    for ones, p in enumerate(stats.binom.pmf(np.arange(33), 32, 0.5)):
+        probability[ones * 256 : ones * 256 + 511] += p * triangle
+    centred = np.arange(len(probability)) - noise.MEAN
+    values = centred * (noise.LINEAR + noise.CUBIC * centred.astype(float) ** 2)
+    assert abs(probability @ values) < 1e-12
+    assert abs(probability @ values**2 - 1) < 1e-6
+    assert abs(probability @ values**4 - 3) < 1e-5
+    middle = np.cumsum(probability) - probability / 2
+    assert np.max(np.abs(middle - stats.norm.cdf(values))) < 1.7e-4
+    for z, low in ((3.0, 0.99), (4.0, 0.93), (4.5, 0.89)):
+        assert low < probability[np.abs(values) > z].sum() / (2 * stats.norm.sf(z)) < 1.01
+    assert 6.4 < values.max() < 6.5
 
 
 def test_neighbours_are_independent(samples):

@@ -11,6 +11,7 @@ import typer
 
 import imctrain
 from imctrain.cli import data as data_commands
+from imctrain.cli.bench import bench
 from imctrain.cli.inspect import inspect
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
@@ -52,6 +53,7 @@ def root(
 app.command()(run)
 app.command()(inspect)
 app.command()(schema)
+app.command()(bench)
 app.add_typer(data_commands.app, name="data")
 
 

@@ -1,11 +1,17 @@
 """Counter-based random numbers for conversions and rounding.
 
-A conversion costs one Gaussian sample, so a cipher-strength generator would cost more than the matrix multiplies.
-Here sample i of a stream is a 32-bit hash of i keyed by the stream's 64-bit seed (two rounds of the lowbias32
-finaliser by C. Wellons, the second half of the seed mixed in between), turned into a Gaussian by inverting the normal
-distribution. Streams differ by seed: every site, MVM, step and purpose derives its own (`derive`).
+A conversion costs one Gaussian sample, so a cipher-strength generator, or the inverse of the normal distribution, would
+cost more than the matrix multiplies. Sample i of a stream is made from one 32-bit hash of i, keyed by the stream's
+64-bit seed (Weyl sequence, then the lowbias32 finaliser by C. Wellons with the second half of the seed mixed in):
 
-Tails: 23-bit uniforms give samples up to +-5.3 sigma.
+    w   = hash(i)                                     uniform, 32 bits
+    t   = popcount(w) + u1 + u2                       binomial of 32 fair bits, smeared by a triangle of two 8-bit
+                                                      uniforms taken from the high half of w * odd constant
+    eps = z (A + C z^2),   z = (t - mean) / std       the cubic restores unit variance and a kurtosis of 3
+
+Distribution (computed from the definition, tests/test_imc_noise.py): the CDF is within 1.7e-4 of the normal one, tails
+hold 0.94 of the normal probability beyond 4 sigma and 0.9 beyond 4.5; samples reach 6.4 sigma. Streams differ by seed:
+every site, MVM, step and purpose derives its own (`derive`).
 """
 
 from __future__ import annotations
@@ -15,6 +21,9 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+WEYL = 0x9E3779B1
+"""2**32 over the golden ratio, odd: steps of it visit every word once, far from one another."""
 
 
 def seed_of(key: Array) -> Array:
@@ -33,7 +42,7 @@ def derive(seed: Array, *purpose: int | Array) -> Array:
     """A seed of its own for each purpose (integers, static or traced)."""
     low, high = seed[0], seed[1]
     for part in purpose:
-        part = jnp.asarray(part).astype(jnp.uint32) * jnp.uint32(0x9E3779B9) + jnp.uint32(0x85EBCA6B)
+        part = jnp.asarray(part).astype(jnp.uint32) * jnp.uint32(WEYL) + jnp.uint32(0x85EBCA6B)
         low, high = _mix(low ^ part), _mix(high + _mix(part ^ low))
     return jnp.stack([low, high])
 
@@ -41,7 +50,10 @@ def derive(seed: Array, *purpose: int | Array) -> Array:
 def bits(seed: Array, shape: tuple[int, ...]) -> Array:
     """Random uint32 words of the given shape."""
     counter = jax.lax.iota(jnp.uint32, max(math.prod(shape), 1)).reshape(shape) if shape else jnp.uint32(0)
-    return _mix(_mix(counter * jnp.uint32(0x9E3779B9) + seed[0]) ^ seed[1])
+    x = counter * jnp.uint32(WEYL) + seed[0]
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15) ^ seed[1]) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
 
 
 def uniform(seed: Array, shape: tuple[int, ...]) -> Array:
@@ -50,7 +62,17 @@ def uniform(seed: Array, shape: tuple[int, ...]) -> Array:
 
 
 def gaussian(seed: Array, shape: tuple[int, ...]) -> Array:
-    """Standard normal float32 samples."""
-    # 23 bits and a half: every value is exact in float32 and none rounds to +-1, whose normal quantile is infinite.
-    centred = ((bits(seed, shape) >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-22) - 1.0
-    return jnp.float32(math.sqrt(2.0)) * jax.lax.erf_inv(centred)
+    """Standard normal float32 samples (see the module for how normal)."""
+    word = bits(seed, shape)
+    other = word * jnp.uint32(WEYL)
+    smear = (other >> 24) + ((other >> 16) & 255)
+    total = (jax.lax.population_count(word) << 8) + smear
+    centred = total.astype(jnp.int32).astype(jnp.float32) - jnp.float32(MEAN)
+    return centred * (jnp.float32(LINEAR) + jnp.float32(CUBIC) * jnp.square(centred))
+
+
+# t in units of 1/256 has mean 16 * 256 + 255 and variance 8 * 256^2 + (256^2 - 1) / 6; A and C solve var = 1, kurtosis = 3.
+MEAN = 16 * 256 + 255
+_STD = math.sqrt(8 * 256**2 + (256**2 - 1) / 6)
+LINEAR = 0.992064243981342 / _STD
+CUBIC = 0.0026926988110874414 / _STD**3

@@ -45,7 +45,7 @@ class Steps(NamedTuple):
         function: the intercepted training forward pass; None in float training.
     """
 
-    train: Callable[..., Any]
+    train: Any
     evaluate: Callable[..., Any]
     initial: TrainState
     function: ImcFunction | None

@@ -1,0 +1,49 @@
+"""`python -m imctrain.imc.mapping_table` prints the tables of docs/mapping.md."""
+
+from __future__ import annotations
+
+import math
+
+from imctrain.imc.balanced import norm_bound, search_balanced
+from imctrain.imc.hardware import RADIX4_EXPONENTS
+from imctrain.imc.mapping import Mapping, balanced, bit_serial, grouped
+
+ARRAYS = ((8, 3), (16, 2), (16, 3), (16, 4), (16, 5), (32, 3), (64, 2), (128, 3))
+"""(L, passes) searched."""
+
+
+def mappings_table(levels: int = 16) -> list[str]:
+    """Rows: name, passes, coefficients, noise gain, noise against grouped in dB."""
+    reference = grouped(levels).noise_gain
+    rows = []
+    for name, mapping in (
+        ("bit_serial", bit_serial(levels)),
+        ("grouped", grouped(levels)),
+        ("balanced", balanced(levels)),
+    ):
+        gain = 20 * math.log10(mapping.noise_gain / reference)
+        coefficients = ", ".join(f"{c:g}" for c in mapping.coefficients)
+        rows.append(f"| {name} | {mapping.passes} | {coefficients} | {mapping.noise_gain:.1f} | {gain:.1f} dB |")
+    return rows
+
+
+def codes_table(mapping: Mapping) -> list[str]:
+    """Rows: magnitude and its code in each pass."""
+    return [f"| {4**k} | " + " | ".join(map(str, row)) + " |" for k, row in enumerate(mapping.codes)]
+
+
+def search_table() -> list[str]:
+    """Rows: L, passes, coefficients, norm, bound."""
+    rows = []
+    for levels, passes in ARRAYS:
+        found = search_balanced(levels, RADIX4_EXPONENTS, passes)
+        bound = norm_bound(levels, RADIX4_EXPONENTS, passes)
+        text = ", ".join(map(str, found)) if found else "-"
+        norm = f"{math.sqrt(sum(c * c for c in found)):.2f}" if found else ""
+        rows.append(f"| {levels} | {passes} | {text} | {norm} | {bound:.2f} |")
+    return rows
+
+
+if __name__ == "__main__":
+    for table in (mappings_table(), codes_table(balanced(16)), search_table()):
+        print("\n".join(table) + "\n")
