@@ -36,18 +36,20 @@ def main() -> None:
     with contextlib.redirect_stdout(forward):
         obvious.main()
     (HERE / "results.jsonl").write_text("".join(json.dumps(r.as_dict()) + "\n" for r in results), encoding="utf-8")
+    first = results[0]
     text = f"""# Benchmark
 
-Written by `make bench`; the numbers of the first table are in results.jsonl. Medians of {results[0].repeats} interleaved
-rounds at batch {results[0].batch}, as ratios to the float step of the same process. All sites on the array, 1152 rows, 8-bit
-converters, {SIGMA_LSB} LSB of noise, balanced mapping. "noise share" is what noise costs of the exact step; "peak" is the
-memory that XLA reserves for the exact step.
+Written by `make bench`; the numbers of the first table are in results.jsonl. Medians of {first.repeats} interleaved
+rounds at batch {first.batch}, as ratios to the float step of the same process. All sites on the array, 1152 rows,
+8-bit converters, {SIGMA_LSB} LSB of noise, balanced mapping. "noise share" is what noise costs of the exact step;
+"peak" is the memory that XLA reserves for the exact step.
 
 Machine: {cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, jax {metadata.version("jax")}.
 Load average at the end of the measurement: {os.getloadavg()[0]:.1f}.
 
 {table(results)}
-Against the obvious implementation (`benchmarks/obvious.py`: a loop over planes, `jax.random.normal` for each conversion):
+Against the obvious implementation (`benchmarks/obvious.py`: a loop over planes, `jax.random.normal` for each
+conversion):
 
 {forward.getvalue()}"""
     (HERE / "RESULTS.md").write_text(text, encoding="utf-8")

@@ -71,7 +71,7 @@ def gaussian(seed: Array, shape: tuple[int, ...]) -> Array:
     return centred * (jnp.float32(LINEAR) + jnp.float32(CUBIC) * jnp.square(centred))
 
 
-# t in units of 1/256 has mean 16 * 256 + 255 and variance 8 * 256^2 + (256^2 - 1) / 6; A and C solve var = 1, kurtosis = 3.
+# t in units of 1/256; A and C solve variance = 1 and kurtosis = 3.
 MEAN = 16 * 256 + 255
 _STD = math.sqrt(8 * 256**2 + (256**2 - 1) / 6)
 LINEAR = 0.992064243981342 / _STD
