@@ -138,3 +138,17 @@ def test_fixed_pattern_is_fixed_and_has_its_mean():
     offsets = np.array([0.3 * (c + 1) for c in range(8)]).reshape(4, 2)
     shift = unit * np.array([1, 2, 4, -8]) @ offsets
     check(samples, x @ w + shift, 85 * unit**2 * (0.7**2 + 1 / 12))
+
+
+def test_backward_passes_of_one_forward_pass_have_their_own_noise():
+    """jacrev maps cotangents over one forward pass: equal cotangents must still see different noise."""
+    x, w = integer_operands(rng, (3, 20), (20, 4))
+    site = dot_site(3, 20, 4, hardware(noise=NoiseSpec(sigma_array_lsb=1.0)))
+    state = site.init_state()
+
+    def gradients(key):
+        _, pullback = jax.vjp(lambda a: site.apply(a, w, state, key), x)
+        return jax.vmap(pullback)(jnp.ones((2, 3, 4), jnp.float32))[0]
+
+    first, second = np.asarray(jax.jit(gradients)(jax.random.key(0)))
+    assert np.mean(first == second) < 0.1

@@ -17,10 +17,12 @@ every site, MVM, step and purpose derives its own (`derive`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_batching import custom_vmap
 
 WEYL = 0x9E3779B1
 """2**32 over the golden ratio, odd: steps of it visit every word once, far from one another."""
@@ -45,6 +47,22 @@ def derive(seed: Array, *purpose: int | Array) -> Array:
         part = jnp.asarray(part).astype(jnp.uint32) * jnp.uint32(WEYL) + jnp.uint32(0x85EBCA6B)
         low, high = _mix(low ^ part), _mix(high + _mix(part ^ low))
     return jnp.stack([low, high])
+
+
+@custom_vmap
+def per_element(seed: Array, operand: Array) -> Array:
+    """The seed, or, where `jax.vmap` maps the operand but not the seed, a seed for each element of the batch."""
+    del operand
+    return seed
+
+
+@per_element.def_vmap
+def _seed_elements(axis_size: int, in_batched: Sequence[bool], seed: Array, operand: Array) -> tuple[Array, bool]:
+    seed_batched, operand_batched = in_batched
+    if seed_batched or not operand_batched:
+        return per_element(seed, operand), seed_batched
+    elements = jnp.arange(axis_size, dtype=jnp.uint32)
+    return jax.vmap(lambda element: derive(seed, element))(elements), True
 
 
 def bits(seed: Array, shape: tuple[int, ...]) -> Array:

@@ -211,6 +211,11 @@ class Site:
             return self._run_forward(lhs, rhs, state, seed)[0]
 
         def forward(lhs: Any, rhs: Any, state: Any, seed: Any) -> tuple[Array, Any]:
+            if self.one_way:
+                raise UserError(
+                    f"site {self.spec.name}: a product of a custom backward rule cannot be differentiated again "
+                    "on the array: leave it to a rule with path = 'float'"
+                )
             needs = (lhs.perturbed, rhs.perturbed)
             values = jax.tree.map(lambda leaf: leaf.value, (lhs, rhs, state, seed), is_leaf=_is_primal)
             out, residuals = self._run_forward(*values)
@@ -271,9 +276,9 @@ class Site:
     def _run_backward(
         self, g: Array, kept: dict[str, Any], state: State, seed: Array
     ) -> tuple[Array | None, Array | None, State]:
-        if self.one_way:
-            raise UserError(f"site {self.spec.name}: a gradient inside a custom backward rule cannot be differentiated")
         formats = self.spec.hardware.formats
+        # One forward pass may have several backward passes (jacrev maps them): each needs noise of its own.
+        seed = noise.per_element(seed, g)
         scale, largest = scale_of_gradient(g, formats, state["gradient_scale"])
         rounding = noise.derive(seed, _ROUNDING)
         telemetry = jax.tree.map(jnp.zeros_like, state["telemetry"])
