@@ -99,7 +99,7 @@ def fit_chip(histogram: Histogram, setup: MeasurementSetup, progress: Progress |
     strength = 1.0
     state = _State(parameters, noise, 0.01, strength, _scores(transfer, parameters, noise, 0.01))
 
-    converged = _iterate(transfer, state, lambda share: tell(0.5 * share))
+    converged = bool(usable.any()) and _iterate(transfer, state, lambda share: tell(0.5 * share))
     outliers = unlike_others(transfer, state, usable)
     if outliers.any():
         transfer = transfer.with_informative((usable & ~outliers).astype(np.float64))

@@ -17,9 +17,10 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from imctrain.calibration.histogram import Floats, Histogram, Ints
@@ -66,7 +67,7 @@ class Chunk(NamedTuple):
     cells: slice
     counts: Ints
 
-    def to_cells(self, per_bin: Floats | Ints) -> Floats:
+    def to_cells(self, per_bin: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(per_bin, self.counts)
 
     def per_bin(self, per_cell: Floats) -> Floats:

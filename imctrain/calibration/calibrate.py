@@ -1,0 +1,120 @@
+"""From a file of measured conversions to a calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from imctrain.calibration.assemble import assemble
+from imctrain.calibration.bootstrap import DEFAULT_REPLICATES, bootstrap
+from imctrain.calibration.column_curves import column_curves
+from imctrain.calibration.conversions import Conversions, FileFacts, Progress
+from imctrain.calibration.diagnostics import residuals
+from imctrain.calibration.evidence import Evidence
+from imctrain.calibration.fit import ChipFit, fit_chip
+from imctrain.calibration.histogram import MAX_CELLS, Reducer
+from imctrain.calibration.judge import refuse_counts, refuse_fit, refuse_residuals, warnings_of
+from imctrain.calibration.schema import Calibration, Source
+from imctrain.calibration.setup import MeasurementSetup
+from imctrain.errors import UserError
+
+LEAST_REPLICATES, MOST_REPLICATES = 20, 2000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes:
+        name: of the calibration. notes: what to say about it.
+        assumed: the conversions are not a chip's (a circuit simulation's, say): nothing may say `measured`.
+        die: whose columns go into the file; None: those of the first one.
+        single_column: go on with a file of one column.
+        replicates: of the bootstrap. seed: of its draws.
+    """
+
+    name: str
+    notes: str = ""
+    assumed: bool = False
+    die: str | None = None
+    single_column: bool = False
+    replicates: int = DEFAULT_REPLICATES
+    seed: int = 0
+    max_cells: int = MAX_CELLS
+
+    def __post_init__(self) -> None:
+        if not LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES:
+            raise UserError(
+                f"--bootstrap {self.replicates} is not possible: allowed is {LEAST_REPLICATES} to {MOST_REPLICATES}"
+            )
+
+
+def calibrate_file(
+    path: Path,
+    setup: MeasurementSetup,
+    request: Request,
+    reading: Progress | None = None,
+    fitting: Progress | None = None,
+) -> tuple[Calibration, Evidence]:
+    """Read, fit, and summarise.
+
+    Args:
+        reading, fitting: told the fraction done.
+
+    Raises:
+        UserError: the file cannot be read or nothing sensible can be fitted to it; one line that says what to do.
+    """
+    conversions = Conversions(path, setup, reading)
+    reducer = Reducer(setup, request.max_cells)
+    for batch in conversions.batches():
+        reducer.add(batch)
+    histogram = reducer.finish()
+    facts = conversions.facts
+    refuse_counts(histogram, path, request.single_column)
+    tell = fitting or (lambda fraction: None)
+    fit = fit_chip(histogram, setup, lambda fraction: tell(0.6 * fraction))
+    refuse_fit(fit, path)
+    found = residuals(fit)
+    refuse_residuals(found.r2, facts.rows, path)
+    tell(0.7)
+    replicates = bootstrap(fit, request.replicates, request.seed)
+    curves = column_curves(fit, request.replicates, request.seed)
+    evidence = Evidence(fit, replicates, found, curves, _die(fit, request.die))
+    tell(1.0)
+    provenance, source, notes = _origin(path, facts, request)
+    calibration = assemble(
+        evidence,
+        name=request.name,
+        provenance=provenance,
+        notes=notes,
+        source=source,
+        warnings=warnings_of(evidence),
+    )
+    return calibration, evidence
+
+
+def _die(fit: ChipFit, wanted: str | None) -> str:
+    dies = list(dict.fromkeys(fit.transfer.die.tolist()))
+    if wanted is None:
+        return dies[0]
+    if wanted not in dies:
+        there = ", ".join(dies[:20]) if dies != [""] else "no column `die`"
+        raise UserError(f"--die {wanted} is not in the file: it has {there}")
+    return wanted
+
+
+def _origin(
+    path: Path, facts: FileFacts, request: Request
+) -> tuple[Literal["measured", "assumed"], Source | None, str]:
+    """Provenance, source and notes. What was drawn by the virtual chip, or said to be no chip's, is not measured."""
+    if facts.simulated is None and not request.assumed:
+        date = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+        return "measured", Source(file=facts.name, sha256=facts.sha256, rows=facts.rows, date=date), request.notes
+    origin = f"fitted to {facts.rows} conversions in {facts.name} (SHA-256 {facts.sha256})"
+    if facts.simulated is not None:
+        note = f"Not a measurement: {origin}, drawn by imctrain's virtual chip, {facts.simulated}."
+    else:
+        note = f"Not a measurement of a chip: {origin}."
+    return "assumed", None, f"{note} {request.notes}".strip()

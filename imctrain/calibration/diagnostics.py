@@ -1,0 +1,203 @@
+"""How well a fit describes the conversions: residuals and their tails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from imctrain.calibration.fit import ChipFit
+from imctrain.calibration.histogram import Floats
+from imctrain.calibration.likelihood import Chunk, chunks, in_parallel
+
+WINDOW_SIGMAS, WINDOW_CODES = 6.0, 1.0
+"""A residual beyond this is a row that means nothing; what is inside counts for the tails."""
+FRACTIONS = 64
+V_BINS = 64
+HISTOGRAM_STEPS_PER_CODE = 8
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Residuals, code - mean, of fitted columns, where the converter does not clip.
+
+    Attributes:
+        rows: conversions looked at. clipped: those with the lowest or highest code.
+        r2: share of the variance of codes that the mean explains, without bad rows.
+        kurtosis: of the noise before rounding, 3 for a Gaussian; kurtosis_error: its standard error.
+        beyond_4, beyond_4_gaussian: fraction of rows beyond four sigma and half a code; expected of the fit.
+        bad: fraction of rows that have any code, from those outside the window.
+        edges, counts, gaussian: histogram of residuals, LSB of the range, and what the fit expects.
+        v, mean, deviation: centres of bins in v, and mean and standard deviation of residuals there; LSB.
+        image: counts of (v bin, code), [V_BINS, codes], for conversions at the largest R.
+    """
+
+    rows: int
+    clipped: int
+    r2: float
+    kurtosis: float
+    kurtosis_error: float
+    beyond_4: float
+    beyond_4_gaussian: float
+    bad: float
+    edges: Floats
+    counts: Floats
+    gaussian: Floats
+    v: Floats
+    mean: Floats
+    deviation: Floats
+    image: Floats
+
+
+class _Sums(NamedTuple):
+    """Over conversions of fitted columns: all of them, those where the window does not clip, those inside it."""
+
+    rows: float
+    clipped: float
+    looked_at: float
+    near: float
+    code: float
+    code2: float
+    r2: float
+    excess4: float
+    excess8: float
+    expected4: float
+    bad4: float
+    sigma4: float
+    far: float
+    expected_far: float
+    bad_far: float
+    codes_in_window: float
+
+
+class _Expected(NamedTuple):
+    """Of r = round(mean + sigma eps) - mean inside the window, for fractions of the mean, each [S, FRACTIONS].
+
+    r4, far: of a Gaussian, r^4 and whether |r| > 4 sigma + 1/2. bad4, bad_far, codes: sums over the window's codes of
+    r^4, of that, and of 1.
+    """
+
+    r4: Floats
+    far: Floats
+    bad4: Floats
+    bad_far: Floats
+    codes: Floats
+
+
+def residuals(fit: ChipFit) -> Residuals:
+    """One pass over all cells."""
+    transfer, h = fit.transfer, fit.transfer.histogram
+    setup = transfer.setup
+    mean, sigma = fit.mean(), fit.noise.sigma(transfer)
+    window = WINDOW_SIGMAS * sigma + WINDOW_CODES
+    half = int(np.ceil(float(window[fit.usable[transfer.unit]].max()) * HISTOGRAM_STEPS_PER_CODE)) + 1
+    expected = _expected(sigma)
+    v_span = 1.0 - setup.lowest_v
+    v_bin = np.clip(((transfer.v() - setup.lowest_v) / v_span * V_BINS).astype(int), 0, V_BINS - 1)
+    largest = h.range == h.range.max()
+    codes = setup.highest - setup.lowest + 1
+
+    def work(chunk: Chunk) -> tuple[_Sums, Floats, Floats, Floats]:
+        setting, at = h.setting[chunk.bins], mean[chunk.bins]
+        usable = fit.usable[transfer.unit[setting]]
+        # Residuals count where none inside the window can clip.
+        inside = usable & (at - window[setting] > setup.lowest) & (at + window[setting] < setup.highest)
+        fraction = np.minimum((at - np.floor(at)) * FRACTIONS, FRACTIONS - 1).astype(int)
+        of_bin = _Expected(*(chunk.to_cells(table[setting, fraction]) for table in expected))
+        code, width = h.code[chunk.cells].astype(np.float64), chunk.to_cells(sigma[setting])
+        r = code - chunk.to_cells(at)
+        every = h.count[chunk.cells] * chunk.to_cells(usable)
+        looked_at = h.count[chunk.cells] * chunk.to_cells(inside)
+        near = looked_at * (np.abs(r) <= chunk.to_cells(window[setting]))
+        sums = _Sums(
+            rows=float(every.sum()),
+            clipped=_dot(every, (code == setup.lowest) | (code == setup.highest)),
+            looked_at=float(looked_at.sum()),
+            near=float(near.sum()),
+            code=_dot(near, code),
+            code2=_dot(near, code**2),
+            r2=_dot(near, r**2),
+            excess4=_dot(near, r**4 - of_bin.r4),
+            excess8=_dot(near, (r**4 - of_bin.r4) ** 2),
+            expected4=_dot(near, of_bin.r4),
+            bad4=_dot(near, of_bin.bad4),
+            sigma4=_dot(near, width**4),
+            far=_dot(near, np.abs(r) > 4 * width + 0.5),
+            expected_far=_dot(near, of_bin.far),
+            bad_far=_dot(near, of_bin.bad_far),
+            codes_in_window=_dot(looked_at, of_bin.codes),
+        )
+        place = np.clip(np.floor(r * HISTOGRAM_STEPS_PER_CODE).astype(int) + half, 0, 2 * half - 1)
+        bins = chunk.to_cells(v_bin[chunk.bins]).astype(int)
+        by_v = np.stack([np.bincount(bins, near * x, V_BINS) for x in (1.0, r, r**2)])
+        pixel = bins * codes + h.code[chunk.cells] - setup.lowest
+        image = np.bincount(pixel, every * chunk.to_cells(largest[setting]), V_BINS * codes)
+        return sums, 1.0 * np.bincount(place, near, 2 * half), 1.0 * by_v, 1.0 * image
+
+    columns = list(zip(*in_parallel(work, chunks(h)), strict=True))
+    s = _Sums(*np.sum(np.array(columns[0]), axis=0))
+    counts, by_v, image = (np.sum(np.stack(column), axis=0) for column in columns[1:])
+    near, fourth = max(s.near, 1.0), max(s.sigma4, 1e-12)
+    bad = min(1.0, (s.looked_at - s.near) / max(s.looked_at - s.codes_in_window / codes, 1.0))
+    # Inside the window, a share of the rows are bad ones that fell there by chance.
+    excess = s.excess4 + bad * s.expected4 - bad / codes * s.bad4
+    far_expected = (1 - bad) * s.expected_far + bad / codes * s.bad_far
+    seen = by_v[0] > 0
+    n_v = np.maximum(by_v[0], 1.0)
+    mean_v = by_v[1] / n_v
+    edges = (np.arange(2 * half + 1) - half) / HISTOGRAM_STEPS_PER_CODE
+    centres = setup.lowest_v + (np.arange(V_BINS) + 0.5) / V_BINS * v_span
+    return Residuals(
+        rows=int(s.rows),
+        clipped=int(s.clipped),
+        r2=float(1.0 - s.r2 / max(s.code2 - s.code**2 / near, 1e-12)),
+        kurtosis=float(3.0 + excess / fourth),
+        kurtosis_error=float(np.sqrt(s.excess8) / fourth),
+        beyond_4=float(s.far / near),
+        beyond_4_gaussian=float(far_expected / near),
+        bad=float(bad),
+        edges=edges,
+        counts=counts,
+        gaussian=_expected_histogram(fit, sigma, edges, float(s.near)),
+        v=centres[seen],
+        mean=mean_v[seen],
+        deviation=np.sqrt(np.maximum(by_v[2] / n_v - mean_v**2, 0.0))[seen],
+        image=image.reshape(V_BINS, codes),
+    )
+
+
+def _dot(weights: Floats, values: Floats | NDArray[np.bool_]) -> float:
+    return float(weights @ values)
+
+
+def _expected(sigma: Floats) -> _Expected:
+    fraction = (np.arange(FRACTIONS) + 0.5) / FRACTIONS
+    distinct, index = np.unique(np.round(sigma, 4), return_inverse=True)
+    tables = np.empty((5, distinct.size, FRACTIONS))
+    for row, width in enumerate(np.maximum(distinct, 1e-4)):
+        window = WINDOW_SIGMAS * width + WINDOW_CODES
+        reach = int(np.ceil(window)) + 1
+        r = np.arange(-reach, reach + 1)[:, None] - fraction
+        near = np.abs(r) <= window
+        probability = (ndtr((r + 0.5) / width) - ndtr((r - 0.5) / width)) * near
+        far = np.abs(r) > 4 * width + 0.5
+        values = (probability * r**4, probability * far, near * r**4, near & far, near)
+        tables[:, row] = [value.sum(axis=0) for value in values]
+    return _Expected(*tables[:, index])
+
+
+def _expected_histogram(fit: ChipFit, sigma: Floats, edges: Floats, rows: float) -> Floats:
+    """Of the residuals, when the means' fractions are spread evenly: a Gaussian widened by one code."""
+    h = fit.transfer.histogram
+    weight = np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell)) * fit.usable[fit.transfer.unit]
+    distinct, index = np.unique(np.round(sigma, 3), return_inverse=True)
+    shares = np.bincount(index, weight) / weight.sum()
+    fine = np.linspace(edges[0], edges[-1], 4 * (edges.size - 1) + 1)
+    centres = 0.5 * (fine[1:] + fine[:-1])
+    density = np.zeros_like(centres)
+    for width, share in zip(np.maximum(distinct, 1e-3), shares, strict=True):
+        density += share * (ndtr((centres + 0.5) / width) - ndtr((centres - 0.5) / width))
+    return rows * density.reshape(-1, 4).mean(axis=1) * (edges[1] - edges[0])

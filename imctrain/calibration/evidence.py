@@ -1,0 +1,75 @@
+"""All that was fitted to one file, and figures with their bounds as the calibration file has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imctrain.calibration.bootstrap import Replicates
+from imctrain.calibration.column_curves import ColumnCurves
+from imctrain.calibration.diagnostics import Residuals
+from imctrain.calibration.fit import ChipFit
+from imctrain.calibration.noise_law import LEAST_SIGMA
+from imctrain.calibration.schema import Estimate, Interval, SignedEstimate
+
+DIGITS = 6
+"""Significant digits in the file: more would only pretend."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was fitted to one file.
+
+    Attributes:
+        die: the die whose columns go into the file; "" where the file has none.
+    """
+
+    fit: ChipFit
+    replicates: Replicates
+    residuals: Residuals
+    curves: ColumnCurves | None
+    die: str
+
+    @property
+    def temporal_share(self) -> float:
+        """Temporal noise over fitted noise at R = 1: single columns' curves look like noise to the fit."""
+        if self.curves is None or self.curves.low == 0.0:
+            return 1.0
+        return float(np.sqrt(max(1.0 - (self.curves.rms / self.fit.noise.total) ** 2, 0.01)))
+
+    @property
+    def freedom(self) -> float:
+        """Corrects a maximum-likelihood sigma for the parameters fitted to the same conversions."""
+        fit = self.fit
+        parameters = 2 * int(fit.usable.sum()) + fit.parameters.inl.size + fit.parameters.slopes.size
+        rows = fit.transfer.histogram.rows
+        return float(np.sqrt(rows / max(rows - parameters, 1)))
+
+
+def rounded(value: float) -> float:
+    return float(f"{float(value):.{DIGITS}g}")
+
+
+def interval(value: float, half: float) -> Interval:
+    return (rounded(value - half), rounded(value + half))
+
+
+def signed(value: float, half: float) -> SignedEstimate:
+    return SignedEstimate(value=rounded(value), low=rounded(value - half), high=rounded(value + half))
+
+
+def positive(value: float, log_half: float) -> Estimate:
+    """A positive figure whose logarithm has an interval of +-log_half."""
+    bounds = (rounded(value * np.exp(-log_half)), rounded(value), rounded(value * np.exp(log_half)))
+    return Estimate(value=bounds[1], low=min(bounds), high=max(bounds))
+
+
+def root(variance: float, half: float) -> Estimate:
+    """Estimate of a sigma from its variance +- half; what lies below the resolution of codes is 0."""
+    value = float(np.sqrt(variance))
+    high = float(np.sqrt(variance + half))
+    if value <= 1.1 * LEAST_SIGMA:
+        return Estimate(value=0.0, low=0.0, high=rounded(max(LEAST_SIGMA, high)))
+    bounds = [rounded(x) for x in (np.sqrt(max(variance - half, 0.0)), value, high)]
+    return Estimate(value=bounds[1], low=min(bounds), high=max(bounds))
