@@ -71,16 +71,25 @@ class Checkpoints:
             ) from error
 
     def restore(self, template: Any) -> tuple[Any, dict[str, Any]]:
-        """(state, position) of the newest checkpoint; `template` gives structure, shapes and dtypes."""
+        """(state, position) of the newest checkpoint; `template` gives structure, shapes and dtypes.
+
+        Raises UserError for a checkpoint that is not of such a state.
+        """
         args = self._ocp.args
-        flat = _flat(template)
-        try:
-            found = self._manager.restore(
-                self.latest, args=args.Composite(state=args.StandardRestore(flat), position=args.JsonRestore())
-            )
-        except (ValueError, KeyError, FileNotFoundError) as error:
-            raise UserError(f"checkpoint {self.latest} does not fit this run ({error}): start a new run") from None
-        leaves = [found.state[name] for name in flat]
+        found = self._manager.restore(
+            self.latest, args=args.Composite(state=args.StandardRestore(), position=args.JsonRestore())
+        )
+        # Given the template, orbax would cut or pad arrays of other shapes.
+        leaves = []
+        for name, expected in _flat(template).items():
+            leaf = found.state.get(name)
+            if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
+                stored = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
+                raise UserError(
+                    f"checkpoint {self.latest} in {self._folder} does not fit this run: {name} is {stored}, expected "
+                    f"{expected.dtype} {expected.shape}; start a new run"
+                )
+            leaves.append(np.asarray(leaf))
         return jax.tree.unflatten(jax.tree.structure(template), leaves), dict(found.position)
 
     def close(self) -> None:

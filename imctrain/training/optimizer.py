@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from imctrain.config import TrainingConfig
@@ -29,7 +30,12 @@ def learning_rate(config: TrainingConfig, steps_per_epoch: int) -> optax.Schedul
 
 def make_optimizer(config: TrainingConfig, steps_per_epoch: int) -> optax.GradientTransformation:
     """Clipping, decay of matrices and kernels (not of biases and norms), and the optimizer."""
-    schedule = learning_rate(config, steps_per_epoch)
+    rate = learning_rate(config, steps_per_epoch)
+
+    def schedule(count: Any) -> Any:
+        # optax mixes integers and floats, which strict dtype promotion forbids.
+        return rate(jnp.asarray(count, jnp.float32))
+
     parts = [] if config.clip_norm is None else [optax.clip_by_global_norm(config.clip_norm)]
     if config.optimizer == "sgd":
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))

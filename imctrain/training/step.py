@@ -103,7 +103,7 @@ def make_steps(
             logits = network.eval_forward(params, rest, batch)
         else:
             logits = eval_on_array(params, rest, batch, key=_key(seed, _EVAL, number), state=sites)
-        correct = jnp.sum((jnp.argmax(logits, axis=-1) == labels) * mask)
+        correct = jnp.sum(jnp.where(jnp.argmax(logits, axis=-1) == labels, mask, 0.0))
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return correct, jnp.sum(losses * mask)
 

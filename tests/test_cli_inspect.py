@@ -1,0 +1,57 @@
+"""`imctrain inspect`: the ledger, as a table for people and as records for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from run_tools import call, write
+
+pytestmark = pytest.mark.no_leak_checks("runs whole commands, which compile more than leak checks can wait for")
+
+
+def test_records_hold_every_site_and_mvm(tmp_path, monkeypatch, capsys):
+    head = 'imc.rules=[{match="head", path="float"}, {match="layer1", path="digital"}]'
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", head, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    sites = {record["site"]: record for record in found["sites"]}
+    assert {name: record["path"] for name, record in sites.items()} == {
+        "stem": "exact",
+        "layer1": "digital",
+        "head": "float",
+    }
+    forward, weight_grad = sites["stem"]["mvms"]
+    assert (forward["vectors"], forward["contraction"], forward["outputs"]) == (32, 64, 16)
+    assert (forward["tiles"], forward["passes"], forward["planes"]) == (1, 1, 4)
+    assert forward["conversions"] == 32 * 16 * 4
+    assert forward["macs"] == 32 * 64 * 16
+    assert weight_grad["mvm"] == "weight_grad"
+    assert weight_grad["passes"] == 3
+    for mvm in (forward, weight_grad):
+        assert 0 < mvm["snr_db"] < 60
+        assert 0 < mvm["range"] <= 1
+    assert sites["head"]["mvms"] == []
+
+
+def test_more_noise_shows_as_less_snr(tmp_path, monkeypatch, capsys):
+    def snr(scale: float) -> float:
+        assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", f"imc.noise.scale={scale}", "--json") == 0
+        return json.loads(capsys.readouterr().out)["sites"][0]["mvms"][0]["snr_db"]
+
+    assert snr(1.0) > snr(4.0) + 3.0
+
+
+def test_the_table_names_what_is_digital(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    head = 'imc.rules=[{match="head", path="float"}]'
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", head) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines()[:-2])) <= 80
+    assert "float (digital)" in out
+    assert "2 of 3 sites on the array, 1 digital; " in out
+    assert "SNR measured on one batch of digits, untrained weights." in out
+
+
+def test_a_float_experiment_has_nothing_to_inspect(tmp_path, monkeypatch, capsys):
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", "imc.path=float") == 2
+    assert "imc.path = 'float' has no sites: nothing is on the array" in capsys.readouterr().err

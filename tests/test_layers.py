@@ -1,0 +1,87 @@
+"""Imports go down only, as docs/architecture.md draws the layers; what must start fast imports nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import imctrain
+
+PACKAGE = Path(imctrain.__file__).parent
+BELOW = {
+    "errors": set(),
+    "formats": set(),
+    "config": {"errors"},
+    "calibration": {"errors"},
+    "imc": {"formats", "errors"},
+    "intercept": {"imc", "errors"},
+    "data": {"errors"},
+    "models": {"errors"},
+    "training": {"models", "data", "intercept", "imc", "config", "errors"},
+    "report": {"errors"},
+}
+for upper in ("experiment", "bench", "sweep", "cli"):
+    BELOW[upper] = set(BELOW)
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
+HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import, in functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            yield node.lineno, node.module or ""
+            if node.module == "imctrain":
+                yield from ((node.lineno, f"imctrain.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    own = layer(path)
+    assert own in BELOW or own.startswith("_"), f"{own} is not in the map of layers"
+    for line, module in imported(ast.parse(path.read_text())):
+        parts = module.split(".")
+        if parts[0] == "imctrain" and len(parts) > 1 and parts[1] in BELOW:
+            assert parts[1] in BELOW[own] | {own}, f"{path}:{line}: {own} imports {module}, which is not below it"
+
+
+@pytest.mark.parametrize("own", ["config", "errors", "calibration"])
+def test_layers_that_every_command_loads_import_no_jax(own):
+    for path in (path for path in MODULES if layer(path) == own):
+        found = {module.split(".")[0] for _, module in imported(ast.parse(path.read_text()))}
+        assert not found & {"jax", "flax", "optax"}, path
+
+
+def test_the_command_line_imports_heavy_libraries_in_functions_only():
+    for path in (path for path in MODULES if layer(path) == "cli"):
+        tree = ast.parse(path.read_text())
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        found = {module.split(".")[0] for node in top for _, module in imported(node)}
+        assert not found & HEAVY, path
+
+
+def test_jax_internals_are_imported_in_one_file_alone():
+    users = {
+        path.name
+        for path in MODULES
+        for _, module in imported(ast.parse(path.read_text()))
+        if module.startswith(("jax._src", "jax.extend"))
+    }
+    assert users <= {"_jax_internals.py"}
+
+
+def test_models_know_nothing_of_the_array():
+    for path in (path for path in MODULES if layer(path) == "models"):
+        assert not any(
+            m.startswith(("imctrain.imc", "imctrain.intercept")) for _, m in imported(ast.parse(path.read_text()))
+        )

@@ -1,0 +1,35 @@
+"""The quickstart experiment reaches what its file and the README promise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from run_tools import call
+
+pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
+
+CONFIG = Path(__file__).parents[1] / "experiments" / "quickstart.toml"
+
+
+def result(monkeypatch, out, *overrides):
+    assert call(monkeypatch, "run", "--config", CONFIG, "--out", out, *overrides) == 0
+    return json.loads((out / "result.json").read_text())
+
+
+def test_a_third_of_the_quickstart(tmp_path, monkeypatch):
+    found = result(monkeypatch, tmp_path / "run", "--set", "training.epochs=10")
+    assert found["path"] == "exact"
+    assert found["sigma_lsb"] > 0
+    assert set(found["sites"].values()) == {"exact"}
+    assert found["test_accuracy"] >= 0.92
+    assert found["baseline_test_accuracy"] >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_quickstart(tmp_path, monkeypatch, seed):
+    found = result(monkeypatch, tmp_path / "run", "--set", f"seed={seed}")
+    assert found["test_accuracy"] >= 0.95
+    assert found["baseline_test_accuracy"] >= 0.97
