@@ -112,7 +112,7 @@ def _origin(
     if facts.simulated is None and not request.assumed:
         date = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
         return "measured", Source(file=facts.name, sha256=facts.sha256, rows=facts.rows, date=date), request.notes
-    origin = f"fitted to {facts.rows} conversions in {facts.name} (SHA-256 {facts.sha256})"
+    origin = f"fitted to {facts.rows} conversions in {facts.name}, SHA-256 {facts.sha256}"
     if facts.simulated is not None:
         note = f"Not a measurement: {origin}, drawn by imctrain's virtual chip, {facts.simulated}."
     else:

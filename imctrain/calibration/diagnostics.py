@@ -30,8 +30,9 @@ class Residuals:
         kurtosis: of the noise before rounding, 3 for a Gaussian; kurtosis_error: its standard error.
         beyond_4, beyond_4_gaussian: fraction of rows beyond four sigma and half a code; expected of the fit.
         bad: fraction of rows that have any code, from those outside the window.
-        edges, counts, gaussian: histogram of residuals, LSB of the range, and what the fit expects.
-        v, mean, deviation: centres of bins in v, and mean and standard deviation of residuals there; LSB.
+        edges, counts, gaussian: histogram of residuals at the largest R, LSB of that range, and what the fit expects.
+        v, mean, deviation, error: centres of bins in v; of residuals there the mean, the standard deviation, and the
+            standard error of the mean; LSB at R = 1.
         image: counts of (v bin, code), [V_BINS, codes], for conversions at the largest R.
     """
 
@@ -49,6 +50,7 @@ class Residuals:
     v: Floats
     mean: Floats
     deviation: Floats
+    error: Floats
     image: Floats
 
 
@@ -93,11 +95,11 @@ def residuals(fit: ChipFit) -> Residuals:
     setup = transfer.setup
     mean, sigma = fit.mean(), fit.noise.sigma(transfer)
     window = WINDOW_SIGMAS * sigma + WINDOW_CODES
-    half = int(np.ceil(float(window[fit.usable[transfer.unit]].max()) * HISTOGRAM_STEPS_PER_CODE)) + 1
+    largest = h.range == h.range.max()
+    half = int(np.ceil(float(window[fit.usable[transfer.unit] & largest].max()) * HISTOGRAM_STEPS_PER_CODE)) + 1
     expected = _expected(sigma)
     v_span = 1.0 - setup.lowest_v
     v_bin = np.clip(((transfer.v() - setup.lowest_v) / v_span * V_BINS).astype(int), 0, V_BINS - 1)
-    largest = h.range == h.range.max()
     codes = setup.highest - setup.lowest + 1
 
     def work(chunk: Chunk) -> tuple[_Sums, Floats, Floats, Floats]:
@@ -132,10 +134,12 @@ def residuals(fit: ChipFit) -> Residuals:
         )
         place = np.clip(np.floor(r * HISTOGRAM_STEPS_PER_CODE).astype(int) + half, 0, 2 * half - 1)
         bins = chunk.to_cells(v_bin[chunk.bins]).astype(int)
-        by_v = np.stack([np.bincount(bins, near * x, V_BINS) for x in (1.0, r, r**2)])
+        volts = r * chunk.to_cells(h.range[setting])
+        by_v = np.stack([np.bincount(bins, near * x, V_BINS) for x in (1.0, volts, volts**2)])
+        shown = chunk.to_cells(largest[setting])
         pixel = bins * codes + h.code[chunk.cells] - setup.lowest
-        image = np.bincount(pixel, every * chunk.to_cells(largest[setting]), V_BINS * codes)
-        return sums, 1.0 * np.bincount(place, near, 2 * half), 1.0 * by_v, 1.0 * image
+        image = np.bincount(pixel, every * shown, V_BINS * codes)
+        return sums, 1.0 * np.bincount(place, near * shown, 2 * half), 1.0 * by_v, 1.0 * image
 
     columns = list(zip(*in_parallel(work, chunks(h)), strict=True))
     s = _Sums(*np.sum(np.array(columns[0]), axis=0))
@@ -148,6 +152,7 @@ def residuals(fit: ChipFit) -> Residuals:
     seen = by_v[0] > 0
     n_v = np.maximum(by_v[0], 1.0)
     mean_v = by_v[1] / n_v
+    deviation = np.sqrt(np.maximum(by_v[2] / n_v - mean_v**2, 0.0))
     edges = (np.arange(2 * half + 1) - half) / HISTOGRAM_STEPS_PER_CODE
     centres = setup.lowest_v + (np.arange(V_BINS) + 0.5) / V_BINS * v_span
     return Residuals(
@@ -161,10 +166,11 @@ def residuals(fit: ChipFit) -> Residuals:
         bad=float(bad),
         edges=edges,
         counts=counts,
-        gaussian=_expected_histogram(fit, sigma, edges, float(s.near)),
+        gaussian=_expected_histogram(fit, sigma, edges, float(counts.sum())),
         v=centres[seen],
         mean=mean_v[seen],
-        deviation=np.sqrt(np.maximum(by_v[2] / n_v - mean_v**2, 0.0))[seen],
+        deviation=deviation[seen],
+        error=(deviation / np.sqrt(n_v))[seen],
         image=image.reshape(V_BINS, codes),
     )
 
@@ -192,7 +198,8 @@ def _expected(sigma: Floats) -> _Expected:
 def _expected_histogram(fit: ChipFit, sigma: Floats, edges: Floats, rows: float) -> Floats:
     """Of the residuals, when the means' fractions are spread evenly: a Gaussian widened by one code."""
     h = fit.transfer.histogram
-    weight = np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell)) * fit.usable[fit.transfer.unit]
+    weight = np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell))
+    weight = weight * fit.usable[fit.transfer.unit] * (h.range == h.range.max())
     distinct, index = np.unique(np.round(sigma, 3), return_inverse=True)
     shares = np.bincount(index, weight) / weight.sum()
     fine = np.linspace(edges[0], edges[-1], 4 * (edges.size - 1) + 1)

@@ -1,0 +1,140 @@
+"""Two calibrations side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from imctrain.calibration.schema import Calibration
+from imctrain.calibration.summary import Figure, alive_columns, figures, geometry, origin
+
+BLUE, RED = "#0072B2", "#D55E00"
+
+
+def side_by_side(a: Calibration, b: Calibration) -> list[tuple[Figure, Figure, str]]:
+    """Every figure of both, and what to say of the difference."""
+    of_b = {figure.label: figure for figure in figures(b)}
+    of_a = {figure.label: figure for figure in figures(a)}
+    found = []
+    for label in dict.fromkeys([*of_a, *of_b]):
+        unit, digits = (of_a.get(label) or of_b[label]).unit, (of_a.get(label) or of_b[label]).digits
+        missing = Figure(label, unit, None, digits=digits)
+        one, other = of_a.get(label, missing), of_b.get(label, missing)
+        found.append((one, other, _verdict(one, other)))
+    return found
+
+
+def _verdict(a: Figure, b: Figure) -> str:
+    if a.value is None or b.value is None:
+        return ""
+    difference = b.value - a.value
+    words = f"{difference:+.{a.digits}f} {a.unit}".strip()
+    if a.value > 0 and a.unit == "LSB":
+        words += f" ({difference / a.value:+.1%})"
+    apart = a.differs_from(b)
+    return words if apart is None else words + (", apart" if apart else ", within intervals")
+
+
+def column_differences(a: Calibration, b: Calibration) -> dict[str, float] | None:
+    """Of columns that both list: how many, rms differences, and correlations of gain and offset; None without any."""
+    of_b = {column.column: column for column in alive_columns(b)}
+    pairs = [(column, of_b[column.column]) for column in alive_columns(a) if column.column in of_b]
+    if not pairs:
+        return None
+    gain = np.array([(x.gain, y.gain) for x, y in pairs])
+    offset = np.array([(x.offset_lsb, y.offset_lsb) for x, y in pairs])
+
+    def correlation(values: np.ndarray) -> float:
+        if len(values) < 3 or np.ptp(values[:, 0]) == 0 or np.ptp(values[:, 1]) == 0:
+            return float("nan")
+        return float(np.corrcoef(values.T)[0, 1])
+
+    return {
+        "columns": float(len(pairs)),
+        "gain_rms": float(np.sqrt(np.mean((gain[:, 1] - gain[:, 0]) ** 2))),
+        "offset_rms_lsb": float(np.sqrt(np.mean((offset[:, 1] - offset[:, 0]) ** 2))),
+        "gain_correlation": correlation(gain),
+        "offset_correlation": correlation(offset),
+    }
+
+
+def draw_comparison(a: Calibration, b: Calibration, plt: Any) -> Any:
+    """A figure of both.
+
+    Args:
+        plt: matplotlib.pyplot in the project's style.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(8.27, 6.2), layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
+    for c, colour, y in ((a, BLUE, 0.955), (b, RED, 0.905)):
+        figure.text(0.05, y, c.name, color=colour, fontweight="bold", fontsize=11, va="center")
+        figure.text(0.4, y, f"{origin(c)}\n{geometry(c)}", fontsize=7, va="center")
+    _noise(axes[0, 0], a, b)
+    _inl(axes[0, 1], a, b)
+    _distribution(axes[1, 0], a, b, "gain")
+    _distribution(axes[1, 1], a, b, "offset")
+    return figure
+
+
+def _noise(axis: Any, a: Calibration, b: Calibration) -> None:
+    """The noise and its parts, with intervals."""
+    labels = ("total", "before\nthe range", "in the\nconverter")
+    for c, colour, shift in ((a, BLUE, -0.2), (b, RED, 0.2)):
+        parts = (c.noise.sigma_lsb, c.noise.sigma_array_lsb, c.noise.sigma_adc_lsb)
+        for at, part in enumerate(parts):
+            if part is None:
+                axis.text(at + shift, 0, "not\nknown", ha="center", va="bottom", fontsize=7, color=colour)
+                continue
+            error = [[part.value - part.low], [part.high - part.value]]
+            axis.bar(at + shift, part.value, 0.36, color=colour, alpha=0.6)
+            axis.errorbar(at + shift, part.value, error, color="black", lw=1, capsize=2)
+    axis.set_xticks(range(3), labels)
+    axis.set(ylabel="LSB at R = 1")
+    axis.grid(axis="x", visible=False)
+    axis.set_title("Noise before rounding", loc="left", fontweight="bold")
+
+
+def _inl(axis: Any, a: Calibration, b: Calibration) -> None:
+    axis.axhline(0, color="black", lw=0.6)
+    for c, colour in ((a, BLUE), (b, RED)):
+        if not c.inl.v:
+            axis.plot([-1 if c.adc.polarity == "bipolar" else 0, 1], [0, 0], color=colour, ls=":", label="none given")
+            continue
+        axis.plot(c.inl.v, c.inl.lsb, color=colour)
+        if c.inl.low is not None and c.inl.high is not None:
+            axis.fill_between(c.inl.v, c.inl.low, c.inl.high, color=colour, alpha=0.2, lw=0)
+    axis.set(xlabel="ideal v (fraction of full scale)", ylabel="INL (LSB)")
+    axis.set_title("INL shared by the columns", loc="left", fontweight="bold")
+
+
+def _distribution(axis: Any, a: Calibration, b: Calibration, what: str) -> None:
+    """Columns against each other where both list them, else histograms, or the spread as a Gaussian."""
+    percent = what == "gain"
+    values = {}
+    for name, c in (("a", a), ("b", b)):
+        columns = alive_columns(c)
+        values[name] = {column.column: 100 * (column.gain - 1) if percent else column.offset_lsb for column in columns}
+    unit = "deviation from nominal (%)" if percent else "LSB"
+    axis.set_title(f"{what} of columns", loc="left", fontweight="bold")
+    shared = sorted(values["a"].keys() & values["b"].keys())
+    if shared:
+        x, y = ([values[name][column] for column in shared] for name in ("a", "b"))
+        limit = 1.05 * max(map(abs, [*x, *y])) or 1.0
+        axis.plot([-limit, limit], [-limit, limit], color="0.6", lw=0.8)
+        axis.scatter(x, y, s=7, color="black", lw=0, alpha=0.7)
+        axis.set(xlim=(-limit, limit), ylim=(-limit, limit))
+        axis.set_xlabel(f"{a.name}: {unit}", color=BLUE)
+        axis.set_ylabel(f"{b.name}: {unit}", color=RED)
+        return
+    for name, c, colour in (("a", a, BLUE), ("b", b, RED)):
+        spread = 100 * c.spread.gain_std if percent else c.spread.offset_std_lsb
+        if values[name]:
+            axis.hist(list(values[name].values()), bins=30, density=True, color=colour, alpha=0.5)
+        elif spread > 0:
+            x = np.linspace(-4, 4, 200)
+            density = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi) / spread
+            axis.plot(x * spread, density, color=colour, label="spread, no columns listed")
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend()
+    axis.set(xlabel=unit, ylabel="density")

@@ -1,0 +1,268 @@
+"""`imctrain calibrate`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imctrain.errors import UserError
+
+if TYPE_CHECKING:
+    from imctrain.calibration import Calibration
+    from imctrain.calibration.evidence import Evidence
+
+PLOTS = (".png", ".pdf")
+
+
+class Polarity(StrEnum):
+    bipolar = "bipolar"
+    unipolar = "unipolar"
+
+
+class Cell(StrEnum):
+    and_cell = "and"
+    xnor = "xnor"
+
+
+def calibrate(
+    measured: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Conversions: CSV, .csv.gz or parquet.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE.json", help="Calibration to write (default: beside FILE).", show_default=False
+        ),
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Write a datasheet page too, as PNG and PDF.")] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="NAME|FILE.json", help="Print and plot beside another calibration."),
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", metavar="NAME|FILE.json", help="Only validate calibrations; may be repeated."),
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="N, rows of the array; needed for `dot`.", show_default=False)
+    ] = None,
+    levels: Annotated[
+        int | None, typer.Option(help="L, largest input code (16 for 5 bits); needed for `dot`.", show_default=False)
+    ] = None,
+    columns: Annotated[int | None, typer.Option(help="Columns of the array.", show_default=False)] = None,
+    cell: Annotated[Cell, typer.Option(help="Cells of the array.")] = Cell.and_cell,
+    bits: Annotated[int, typer.Option(help="Resolution of the ADC.")] = 8,
+    polarity: Annotated[
+        Polarity, typer.Option(help="bipolar: codes around 0, v in [-1, 1]; unipolar: codes from 0, v in [0, 1].")
+    ] = Polarity.bipolar,
+    zero_code: Annotated[int, typer.Option(help="Code of v = 0, such as 128 of an offset-binary 8-bit ADC.")] = 0,
+    reference: Annotated[
+        float, typer.Option("--range", help="Reference range R of conversions without a `range` column.")
+    ] = 1.0,
+    die: Annotated[str | None, typer.Option(help="Die whose columns to keep (default: the first).")] = None,
+    single_column: Annotated[
+        bool, typer.Option("--single-column", help="Accept a file of one column: its spread is then not known.")
+    ] = False,
+    assumed: Annotated[
+        bool, typer.Option("--assumed", help="The conversions are not a chip's (a circuit simulation's, say).")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the calibration (default: that of the file).")] = None,
+    notes: Annotated[str, typer.Option(help="What to note in it: chip, lab, conditions.")] = "",
+    bootstrap: Annotated[int, typer.Option(help="Replicates of the bootstrap, for the intervals.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0)] = 0,
+) -> None:
+    """Turn a chip's measured conversions into a calibration that experiments load.
+
+    FILE has one row a conversion: `column` (from 0), `ideal` (the input v as
+    a fraction of full scale, in [-1, 1]) or `dot` (its integer sum; needs
+    --rows and --levels), `code` (the ADC's output); optional `range`
+    (reference range R), `die`, `temperature_c`, `vdd_v`, `repeat`.
+
+    Fitted, by maximum likelihood on rounded and clipped codes: gain, offset
+    and noise of every column, the INL they share, the noise before the range
+    and in the converter (with more than one `range`), and what depends on
+    temperature, supply and die. Everything has a 95 % interval.
+
+    Examples:
+
+      imctrain calibrate measured.csv --rows 1152 --levels 16 --plot
+
+      imctrain calibrate chip7.parquet -o calibration/chip7.json --bits 6
+
+      imctrain calibrate monday.json --compare friday.json
+
+      imctrain calibrate --check chip7.json
+    """
+    if check:
+        if measured is not None or out is not None or plot or compare is not None:
+            raise UserError("--check only validates: give it without FILE, --out, --plot and --compare")
+        _check(check)
+        return
+    if measured is None:
+        raise UserError("calibrate needs a FILE of conversions (or --check FILE.json); see `imctrain calibrate --help`")
+    if measured.suffix == ".json":
+        _compare_files(measured, compare, out, plot)
+        return
+    from imctrain.calibration import load_calibration
+    from imctrain.calibration.calibrate import Request, calibrate_file
+    from imctrain.calibration.setup import MeasurementSetup
+    from imctrain.cli.bars import bars
+
+    target = out or measured.with_name(measured.name.split(".")[0] + ".json")
+    other = None if compare is None else load_calibration(compare)
+    _refuse_target(target, measured)
+    setup = MeasurementSetup(bits, polarity.value, reference, zero_code, rows, levels, columns, cell.value)
+    request = Request(name or target.stem, notes, assumed, die, single_column, bootstrap, seed)
+    with bars("reading", "fitting") as (reading, fitting):
+        calibration, evidence = calibrate_file(measured, setup, request, reading, fitting)
+    _write(calibration, evidence if plot else None, other, target)
+    _print_figures(calibration)
+    if other is not None:
+        _print_comparison(calibration, other)
+    written = [str(target)]
+    if plot:
+        written += [str(target.with_suffix(suffix)) for suffix in PLOTS]
+    if other is not None:
+        written += [str(_comparison_path(target, other, suffix)) for suffix in PLOTS]
+    typer.echo(f"{calibration.provenance}: written to {', '.join(written)}")
+
+
+def _refuse_target(target: Path, measured: Path) -> None:
+    """What must not be written over, told before any work is done."""
+    from imctrain.calibration import load_calibration
+
+    if target.suffix != ".json":
+        raise UserError(f"--out {target}: a calibration is JSON: give a name that ends in .json")
+    if not target.parent.is_dir():
+        raise UserError(f"--out {target}: folder {target.parent} does not exist: create it or choose another output")
+    if target.exists():
+        try:
+            load_calibration(str(target.absolute()))
+        except UserError:
+            raise UserError(
+                f"--out {target}: there is a file that is not a calibration; move it or choose another name"
+            ) from None
+
+
+def _comparison_path(target: Path, other: Calibration, suffix: str) -> Path:
+    return target.with_name(f"{target.stem}-vs-{Path(other.name).name}{suffix}")
+
+
+def _write(calibration: Calibration | None, evidence: Evidence | None, other: Calibration | None, target: Path) -> None:
+    """All output files, or none."""
+    from imctrain.calibration.atomic import replacing
+
+    with ExitStack() as files:
+        if calibration is None:
+            return
+        text = calibration.model_dump_json(indent=1) + "\n"
+        files.enter_context(replacing(target)).write_text(text, encoding="utf-8")
+        if evidence is not None:
+            from imctrain.calibration.datasheet import draw_datasheet
+            from imctrain.report.style import pyplot
+
+            plt = pyplot()
+            figure = draw_datasheet(calibration, evidence, plt)
+            for suffix in PLOTS:
+                figure.savefig(files.enter_context(replacing(target.with_suffix(suffix))), format=suffix[1:])
+            plt.close(figure)
+        if other is not None:
+            _plot_comparison(calibration, other, target, files)
+
+
+def _plot_comparison(a: Calibration, b: Calibration, target: Path, files: ExitStack) -> None:
+    from imctrain.calibration.atomic import replacing
+    from imctrain.calibration.compare import draw_comparison
+    from imctrain.report.style import pyplot
+
+    plt = pyplot()
+    figure = draw_comparison(a, b, plt)
+    for suffix in PLOTS:
+        figure.savefig(files.enter_context(replacing(_comparison_path(target, b, suffix))), format=suffix[1:])
+    plt.close(figure)
+
+
+def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool) -> None:
+    from imctrain.calibration import load_calibration
+
+    if compare is None:
+        raise UserError(f"{file} is a calibration: compare it with --compare OTHER.json, or validate it with --check")
+    if plot:
+        raise UserError("--plot draws the datasheet of measurements: give their file, not a calibration")
+    a, b = load_calibration(str(file)), load_calibration(compare)
+    target = out or Path(file.name)
+    with ExitStack() as files:
+        _plot_comparison(a, b, target, files)
+    _print_comparison(a, b)
+    typer.echo(f"plotted to {', '.join(str(_comparison_path(target, b, suffix)) for suffix in PLOTS)}")
+
+
+def _check(names: list[str]) -> None:
+    """Validate each; the first that is wrong ends it."""
+    from imctrain.calibration import load_calibration
+    from imctrain.calibration.consistency import inconsistencies
+
+    for name in names:
+        calibration = load_calibration(name)
+        wrong = inconsistencies(calibration)
+        if wrong:
+            raise UserError(f"calibration {name}: {wrong[0]}")
+        sigma = calibration.noise.sigma_lsb.value
+        typer.echo(
+            f"{name}: valid, schema {calibration.schema_version}, {calibration.provenance}, noise {sigma:g} LSB, "
+            f"{len(calibration.columns)} columns listed"
+        )
+
+
+def _print_figures(calibration: Calibration) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from imctrain.calibration.summary import figures, geometry, origin
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{calibration.name}[/bold]  {origin(calibration)}", soft_wrap=True)
+    console.print(geometry(calibration), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for figure in figures(calibration):
+        table.add_row(figure.label, figure.text, figure.interval)
+    table.add_row("r2 of codes", f"{calibration.fit.r2:.5f}", "")
+    console.print(table)
+    for warning in calibration.fit.warnings:
+        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+
+
+def _print_comparison(a: Calibration, b: Calibration) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from imctrain.calibration.compare import column_differences, side_by_side
+    from imctrain.calibration.summary import origin
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for words in (a.name, b.name, "difference"):
+        table.add_column(words, justify="right")
+    table.add_row("", origin(a), origin(b), "")
+    for one, other, verdict in side_by_side(a, b):
+        table.add_row(one.label, one.text, other.text, verdict)
+    console.print(table)
+    columns = column_differences(a, b)
+    if columns is None:
+        console.print("the two list no column in common")
+        return
+    console.print(
+        f"{columns['columns']:.0f} columns in common: gains differ by {100 * columns['gain_rms']:.3f} % rms (correlation "
+        f"{columns['gain_correlation']:.3f}), offsets by {columns['offset_rms_lsb']:.3f} LSB rms (correlation "
+        f"{columns['offset_correlation']:.3f})",
+        soft_wrap=True,
+    )

@@ -1,0 +1,85 @@
+"""`imctrain chip`: the virtual chip."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="A virtual chip: conversions drawn from a calibration.", no_args_is_help=True)
+
+
+class Entrance(StrEnum):
+    ideal = "ideal"
+    dot = "dot"
+
+
+@app.callback()
+def group() -> None:
+    """A virtual chip: conversions drawn from a calibration."""
+
+
+@app.command()
+def sample(
+    calibration: Annotated[
+        str, typer.Option("--calibration", metavar="NAME|FILE", help="A shipped calibration's name, or a JSON file.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write: .csv, .csv.gz or .parquet.")
+    ],
+    conversions: Annotated[int, typer.Option(help="Rows to draw.")] = 200_000,
+    columns: Annotated[
+        int | None, typer.Option(help="Columns to measure, from 0 (default: the whole array).", show_default=False)
+    ] = None,
+    ranges: Annotated[
+        list[float] | None,
+        typer.Option("--range", help="Reference range R in (0, 1]; may be repeated (default: 1).", show_default=False),
+    ] = None,
+    inputs: Annotated[
+        int | None, typer.Option(help="Distinct inputs, evenly spaced (default: any).", show_default=False)
+    ] = None,
+    entrance: Annotated[
+        Entrance, typer.Option(help="Write the input as v or as integer dot product.")
+    ] = Entrance.ideal,
+    dies: Annotated[int, typer.Option(help="Dies to measure; the first has the calibration's columns.")] = 1,
+    temperatures: Annotated[
+        list[float] | None, typer.Option("--temperature", help="Degree Celsius; may be repeated.", show_default=False)
+    ] = None,
+    supplies: Annotated[
+        list[float] | None, typer.Option("--vdd", help="Volt; may be repeated.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of unlisted columns and of the noise.", min=0)] = 0,
+) -> None:
+    """Draw measurements from a calibration, as the chip that it describes would give them.
+
+    For tests, demonstrations, and to plan how many measurements a calibration
+    needs. The file is marked as simulated: a calibration fitted to it says
+    `assumed`, never `measured`.
+
+    Examples:
+
+      imctrain chip sample --calibration vlsi21-28nm-assumed --out chip.csv
+
+      imctrain chip sample --calibration mine.json --out chip.parquet
+      --conversions 2000000 --range 1 --range 0.25 --seed 3
+    """
+    from imctrain.calibration import load_calibration
+    from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
+    from imctrain.cli.bars import bars
+
+    chip = VirtualChip(load_calibration(calibration), seed)
+    plan = SamplePlan(
+        conversions=conversions,
+        columns=columns,
+        ranges=tuple(ranges or (1.0,)),
+        levels=inputs,
+        dies=dies,
+        temperatures=tuple(temperatures or ()),
+        supplies=tuple(supplies or ()),
+        entrance=entrance.value,
+    )
+    with bars("drawing") as (drawing,):
+        write_samples(chip, plan, out, drawing)
+    typer.echo(f"{conversions} conversions of a virtual {chip.calibration.name} in {out}")
