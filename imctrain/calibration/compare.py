@@ -29,11 +29,11 @@ def _verdict(a: Figure, b: Figure) -> str:
     if a.value is None or b.value is None:
         return ""
     difference = b.value - a.value
-    words = f"{difference:+.{a.digits}f} {a.unit}".strip()
+    words = f"{difference:+.{a.digits}f}"
     if a.value > 0 and a.unit == "LSB":
         words += f" ({difference / a.value:+.1%})"
     apart = a.differs_from(b)
-    return words if apart is None else words + (", apart" if apart else ", within intervals")
+    return words if apart is None else words + (" apart" if apart else " within")
 
 
 def column_differences(a: Calibration, b: Calibration) -> dict[str, float] | None:
@@ -132,9 +132,9 @@ def _distribution(axis: Any, a: Calibration, b: Calibration, what: str) -> None:
         if values[name]:
             axis.hist(list(values[name].values()), bins=30, density=True, color=colour, alpha=0.5)
         elif spread > 0:
-            x = np.linspace(-4, 4, 200)
-            density = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi) / spread
-            axis.plot(x * spread, density, color=colour, label="spread, no columns listed")
+            z = np.linspace(-4, 4, 200)
+            density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) / spread
+            axis.plot(z * spread, density, color=colour, label="spread, no columns listed")
     if axis.get_legend_handles_labels()[0]:
         axis.legend()
     axis.set(xlabel=unit, ylabel="density")

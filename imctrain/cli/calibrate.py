@@ -153,13 +153,11 @@ def _comparison_path(target: Path, other: Calibration, suffix: str) -> Path:
     return target.with_name(f"{target.stem}-vs-{Path(other.name).name}{suffix}")
 
 
-def _write(calibration: Calibration | None, evidence: Evidence | None, other: Calibration | None, target: Path) -> None:
-    """All output files, or none."""
+def _write(calibration: Calibration, evidence: Evidence | None, other: Calibration | None, target: Path) -> None:
+    """All output files, or none: with `evidence` the datasheet, with `other` the comparison."""
     from imctrain.calibration.atomic import replacing
 
     with ExitStack() as files:
-        if calibration is None:
-            return
         text = calibration.model_dump_json(indent=1) + "\n"
         files.enter_context(replacing(target)).write_text(text, encoding="utf-8")
         if evidence is not None:
@@ -225,8 +223,8 @@ def _print_figures(calibration: Calibration) -> None:
 
     from imctrain.calibration.summary import figures, geometry, origin
 
-    console = Console(highlight=False)
-    console.print(f"[bold]{calibration.name}[/bold]  {origin(calibration)}", soft_wrap=True)
+    console = Console(highlight=False, markup=False)
+    console.print(f"{calibration.name}: {origin(calibration)}", soft_wrap=True)
     console.print(geometry(calibration), soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -237,7 +235,7 @@ def _print_figures(calibration: Calibration) -> None:
     table.add_row("r2 of codes", f"{calibration.fit.r2:.5f}", "")
     console.print(table)
     for warning in calibration.fit.warnings:
-        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+        console.print(f"note: {warning}", soft_wrap=True)
 
 
 def _print_comparison(a: Calibration, b: Calibration) -> None:
@@ -247,22 +245,23 @@ def _print_comparison(a: Calibration, b: Calibration) -> None:
     from imctrain.calibration.compare import column_differences, side_by_side
     from imctrain.calibration.summary import origin
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
+    for letter, c in (("A", a), ("B", b)):
+        console.print(f"{letter}  {c.name}: {origin(c)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for words in (a.name, b.name, "difference"):
+    for words in ("A", "B", "B - A"):
         table.add_column(words, justify="right")
-    table.add_row("", origin(a), origin(b), "")
     for one, other, verdict in side_by_side(a, b):
         table.add_row(one.label, one.text, other.text, verdict)
     console.print(table)
     columns = column_differences(a, b)
     if columns is None:
-        console.print("the two list no column in common")
+        console.print("no column is listed in both")
         return
     console.print(
-        f"{columns['columns']:.0f} columns in common: gains differ by {100 * columns['gain_rms']:.3f} % rms (correlation "
-        f"{columns['gain_correlation']:.3f}), offsets by {columns['offset_rms_lsb']:.3f} LSB rms (correlation "
-        f"{columns['offset_correlation']:.3f})",
+        f"{columns['columns']:.0f} columns in both: gains differ by {100 * columns['gain_rms']:.3f} % rms "
+        f"(correlation {columns['gain_correlation']:.3f}), offsets by {columns['offset_rms_lsb']:.3f} LSB rms "
+        f"(correlation {columns['offset_correlation']:.3f})",
         soft_wrap=True,
     )
