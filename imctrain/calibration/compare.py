@@ -116,7 +116,7 @@ def _distribution(axis: Any, a: Calibration, b: Calibration, what: str) -> None:
         columns = alive_columns(c)
         values[name] = {column.column: 100 * (column.gain - 1) if percent else column.offset_lsb for column in columns}
     unit = "deviation from nominal (%)" if percent else "LSB"
-    axis.set_title(f"{what} of columns", loc="left", fontweight="bold")
+    axis.set_title(f"{what.capitalize()} of columns", loc="left", fontweight="bold")
     shared = sorted(values["a"].keys() & values["b"].keys())
     if shared:
         x, y = ([values[name][column] for column in shared] for name in ("a", "b"))
@@ -136,5 +136,6 @@ def _distribution(axis: Any, a: Calibration, b: Calibration, what: str) -> None:
             density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) / spread
             axis.plot(z * spread, density, color=colour, label="spread, no columns listed")
     if axis.get_legend_handles_labels()[0]:
-        axis.legend()
+        axis.legend(loc="upper right")
+        axis.set_ylim(0, 1.25 * axis.get_ylim()[1])
     axis.set(xlabel=unit, ylabel="density")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -132,7 +133,7 @@ def _residuals(axis: Any, e: Evidence) -> None:
     axis.text(
         0.99,
         0.93,
-        r"mean and $\pm 1\,\sigma$, R = 1",
+        r"mean and $\pm 1\,\sigma$",
         transform=axis.transAxes,
         ha="right",
         va="top",
@@ -149,16 +150,16 @@ def _noise(axis: Any, c: Calibration, e: Evidence) -> None:
     total = max(r.counts.sum(), 1.0)
     seen = r.counts > 0
     axis.bar(centres[seen], r.counts[seen] / total / width, width, color=BLUE, alpha=0.45, label="codes")
-    axis.plot(centres, r.gaussian / total / width, color=RED, lw=1.2, label="fit: Gaussian, rounded")
+    axis.plot(centres, r.gaussian / total / width, color=RED, lw=1.2, label="fit, rounded Gaussian")
     lowest = 0.3 / total / width
     axis.set(yscale="log", xlabel="code - fitted mean (LSB of the range)", ylabel="density (1/LSB)")
     peak = float((r.gaussian / total / width).max())
-    axis.set_ylim(lowest, 12 * peak)
+    axis.set_ylim(lowest, 60 * peak)
     reach = float(np.abs(centres[(r.counts > 0) | (r.gaussian > 0.3)]).max()) * 1.05
     axis.set_xlim(-reach, reach)
     axis.legend(loc="upper left")
     sigma = c.noise.sigma_lsb
-    words = f"$\\sigma$ = {sigma.value:.3f} LSB at R = 1\n{sigma.low:.3f} to {sigma.high:.3f}"
+    words = f"$\\sigma$ = {sigma.value:.3f} LSB\n{sigma.low:.3f} to {sigma.high:.3f}"
     words += f"\nkurtosis {c.fit.residual_kurtosis:.2f}"
     axis.text(0.97, 0.97, words, transform=axis.transAxes, ha="right", va="top", fontsize=8)
     _title(axis, f"Noise{_at_range(e)}")
@@ -297,9 +298,10 @@ def _text(figure: Any, place: Any, c: Calibration) -> None:
         left.text(0.99, y, interval, va="top", ha="right", fontsize=7.5, color=GREY, transform=left.transAxes)
     lines = [f"Origin. {origin(c)}."]
     if c.source is not None:
-        lines.append(f"SHA-256 {c.source.sha256[:32]}…")
+        lines.append(f"SHA-256 {c.source.sha256[:16]}…")
     if c.notes:
-        lines.append(c.notes)
+        # A digest is one long word: its beginning tells files apart.
+        lines.append(re.sub(r"([0-9a-f]{16})[0-9a-f]{48}", r"\1…", c.notes))
     if confidence is not None:
         lines.append(f"Intervals: {confidence.method}, {confidence.replicates} replicates.")
     lines += [f"• {warning}." for warning in c.fit.warnings] or ["No warnings."]

@@ -30,7 +30,7 @@ MARGIN = 1.3
 CODE_SPAN = 2 ** (MAX_BITS + 1)
 TEMPERATURE_STEP, SUPPLY_STEP = 1.0, 0.01
 """Width of the classes that temperatures (degree Celsius) and supplies (volt) are sorted into."""
-MAX_CELLS = 8_000_000
+MAX_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,11 @@ class Figure:
         return f"{self._number(self.bounds[0])} to {self._number(self.bounds[1])}"
 
     def _number(self, value: float) -> str:
-        return f"{value:.{self.digits}f}" if abs(value) >= 10.0**-self.digits or value == 0 else f"{value:.1e}"
+        digits = self.digits
+        if self.bounds is not None and 0 < self.bounds[1] - self.bounds[0] < 10.0**-digits:
+            # As many decimals as tell the bounds apart.
+            digits = min(6, math.ceil(-math.log10(self.bounds[1] - self.bounds[0])))
+        return f"{value:.{digits}f}" if abs(value) >= 10.0**-digits or value == 0 else f"{value:.1e}"
 
     def differs_from(self, other: Figure) -> bool | None:
         """Whether the two intervals lie apart; None where one has none."""
