@@ -10,8 +10,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import imctrain
+from imctrain.cli import chip as chip_commands
 from imctrain.cli import data as data_commands
 from imctrain.cli.bench import bench
+from imctrain.cli.calibrate import calibrate
 from imctrain.cli.inspect import inspect
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
@@ -54,6 +56,8 @@ app.command()(run)
 app.command()(inspect)
 app.command()(schema)
 app.command()(bench)
+app.command()(calibrate)
+app.add_typer(chip_commands.app, name="chip")
 app.add_typer(data_commands.app, name="data")
 
 
