@@ -56,6 +56,9 @@ class TrainingConfig(_Section):
     """[training]"""
 
     epochs: PositiveInt = Field(default=10, description="passes over the training images")
+    steps: PositiveInt | None = Field(
+        default=None, description="end after this many steps where that is before the last epoch's end"
+    )
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: Positive = Field(default=0.1, description="peak learning rate")
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -73,6 +76,11 @@ class TrainingConfig(_Section):
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs = {self.warmup_epochs} is more than epochs = {self.epochs}: lower it")
         return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole training."""
+        whole = self.epochs * steps_per_epoch
+        return whole if self.steps is None else min(self.steps, whole)
 
 
 class ArrayConfig(_Section):
@@ -178,6 +186,8 @@ class CheckpointConfig(_Section):
 
     every_epochs: PositiveInt = 1
     every_steps: PositiveInt | None = Field(default=None, description="also within an epoch")
+    every_seconds: Positive | None = Field(default=600.0, description="also within an epoch that takes longer")
+    keep: PositiveInt = Field(default=2, description="newest checkpoints kept; the best is kept beside them")
 
 
 class Config(_Section):

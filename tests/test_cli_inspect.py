@@ -52,6 +52,20 @@ def test_the_table_names_what_is_digital(tmp_path, monkeypatch, capsys):
     assert "SNR measured on one batch of digits, untrained weights." in out
 
 
+def test_the_table_says_which_path_auto_takes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    # 0.5 LSB of noise dithers the converters at full range, a tenth of it does not.
+    settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.5, mismatch=false}", "imc.adc={range_policy='fixed'}")
+    rule = 'imc.rules=[{match="[hl]*", overrides={"noise.scale"=0.1}}]'
+    overrides = [part for setting in (*settings, rule) for part in ("--set", setting)]
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), *overrides) == 0
+    lines = capsys.readouterr().out.splitlines()
+    taken = {line[:7].strip(): line.split()[-1] for line in lines[1:] if line[:7].strip() in ("stem", "layer1", "head")}
+    assert taken == {"stem": "stat.", "layer1": "exact", "head": "exact"}
+    assert lines[0].split()[-1] == "sim"
+    assert max(map(len, lines[:-2])) <= 80
+
+
 def test_a_float_experiment_has_nothing_to_inspect(tmp_path, monkeypatch, capsys):
     assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", "imc.path=float") == 2
     assert "imc.path = 'float' has no sites: nothing is on the array" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_the_shell_completes_commands(shell):
     asked["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
     script = "import sys; sys.argv[0] = 'imctrain'; from imctrain.cli import main; main()"
     done = spawn(script=script, _IMCTRAIN_COMPLETE=f"complete_{shell}", **asked)
-    for command in ("run", "inspect", "schema", "data"):
+    for command in ("run", "inspect", "schema", "bench", "calibrate", "chip", "data"):
         assert command in done.stdout, done.stderr
 
 
@@ -75,7 +75,9 @@ def test_the_shell_completion_script_is_printed():
     [
         (["run"], "run needs either --config FILE (a new run) or --resume DIR (one that stopped)"),
         (["run", "-c", "a.toml", "--resume", "b"], "run needs either --config FILE"),
-        (["run", "--resume", "b", "--set", "seed=1"], "--resume continues a run as it was: --set and --out cannot"),
+        (["run", "--resume", "b", "--set", "seed=1"], "--resume continues a run as it was: --set, --seed and --"),
+        (["run", "--resume", "b", "--seed", "1"], "--resume continues a run as it was: --set, --seed and --out cannot"),
+        (["calibrate"], "calibrate needs a FILE of conversions"),
         (["run", "--confg", "a.toml"], "No such option: --confg (Possible options: --config) (see `imctrain run --he"),
         (["run", "-c", "nowhere.toml"], "config nowhere.toml: cannot be read (No such file or directory)"),
         (["inspect"], "Missing option '--config' / '-c' (see `imctrain inspect --help`)"),

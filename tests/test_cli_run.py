@@ -31,7 +31,10 @@ pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads,
         ('imc.rules=[{match="stem", overrides={"adc.bit"=3}}]', "'adc.bit' is no hardware key; nearest: adc.bits"),
         ('imc.rules=[{match="stem", overrides={adc={bits=1}}}]', "adc.bits = 1 is not possible: allowed is 2 to 24"),
         ('imc.rules=[{match="stem"}]', "rule 'stem' changes nothing: give a path or overrides"),
-        ("imc.array.segment_rows=5000", "array.segment_rows = 5000 is not possible"),
+        (
+            "imc.array.segment_rows=5000",
+            "imc.array.segment_rows = 5000 is not possible: allowed is 1 to array.rows (wi",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys, override, says):
@@ -157,6 +160,35 @@ def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
     assert call(monkeypatch, "run", "-c", write(tmp_path), "-o", tmp_path / "run", *short) == 0
     assert not (tmp_path / "run" / "events").exists()
     assert json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"] > 0
+
+
+def test_a_run_may_end_within_an_epoch_and_keep_checkpoints_by_time(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    settings = ("imc.path=float", "training.steps=11", "checkpoint={every_seconds=1e-9, keep=4}")
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    assert call(monkeypatch, "run", "-c", write(tmp_path), "-o", out, "--seed", "5", *overrides) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert (result["epochs"], result["steps"], result["seed"]) == (2, 11, 5)
+    records = metrics(out)
+    assert [r["step"] for r in records if r["kind"] == "train"] == [3, 6, 8, 11]
+    assert [(r["epoch"], r["step"]) for r in records if r["kind"] == "epoch"] == [(1, 8), (2, 11)]
+    checkpoints = Checkpoints(out / "checkpoints")
+    kept = checkpoints._manager.all_steps()
+    checkpoints.close()
+    best = max((r for r in records if r["kind"] == "epoch"), key=lambda r: (r["test_accuracy"], r["step"]))["step"]
+    assert set(kept) == {8, 9, 10, 11, best}
+
+
+def test_auto_says_which_mvms_were_statistical(tmp_path, monkeypatch):
+    settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.6, mismatch=false}", "imc.adc={range_policy='fixed'}")
+    rule = 'imc.rules=[{match="[hl]*", overrides={"noise.scale"=0.1}}]'
+    overrides = [part for key in (*settings, rule, "training.epochs=1", "baseline=false") for part in ("--set", key)]
+    assert call(monkeypatch, "run", "-c", write(tmp_path), "-o", tmp_path / "run", *overrides) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["sites"] == dict.fromkeys(("stem", "layer1", "head"), "auto")
+    shares = result["statistical_share"]
+    assert shares["stem"] == {"forward": 1.0, "weight_grad": 1.0}
+    assert set(shares["head"].values()) == {0.0}
 
 
 def test_the_default_folder_is_named_after_the_run(tmp_path, monkeypatch):

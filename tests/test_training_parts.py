@@ -141,18 +141,19 @@ def test_health_tells_forward_from_backward():
 
 
 def test_clipping_is_weighted_by_conversions_and_the_worst_site_found():
-    def site(name, *plans):
+    def site(name, path, *plans):
         mvms = tuple(SimpleNamespace(name=mvm, conversions=count) for mvm, count in plans)
-        return SimpleNamespace(name=name, mvms=mvms, executions=2)
+        return SimpleNamespace(name=name, path=path, mvms=mvms, executions=2)
 
-    sites = [site("a", ("forward", 100), ("weight_grad", 300)), site("b", ("forward", 600))]
+    sites = [site("a", "exact", ("forward", 100), ("weight_grad", 300)), site("b", "auto", ("forward", 600))]
     summary = SiteSummary(SimpleNamespace(sites=sites))
     reports = {
         "a": {"clipped_forward": 0.1, "clipped_weight_grad": 0.2, "snr_db_forward": 20.0, "snr_db_weight_grad": 9.0},
-        "b": {"clipped_forward": 0.0, "snr_db_forward": math.nan},
+        "b": {"clipped_forward": 0.0, "snr_db_forward": math.nan, "statistical_forward": 0.25},
     }
     assert summary.clipped(reports) == pytest.approx((100 * 0.1 + 300 * 0.2) / 1000)
     assert summary.worst(reports) == ("a", "weight_grad", 9.0)
+    assert summary.statistical(reports) == {"b": {"forward": 0.25}}
     assert "b:snr_db_forward" not in flatten_reports(reports)
     assert math.isnan(SiteSummary(None).clipped({}))
     assert SiteSummary(None).worst({}) is None
@@ -162,7 +163,7 @@ def test_plain_lines_are_not_wrapped_and_name_the_right_epoch(monkeypatch):
     monkeypatch.setattr("imctrain.training.progress.PLAIN_SECONDS", 0.0)
     stream = io.StringIO()
     values = {"loss": 1.0, "accuracy": 0.5, "images_per_second": 1234.0, "clipped": 0.01, "worst_snr_db": 17.25}
-    with TrainingProgress(Console(file=stream, width=40), "cnn5 (exact)", 2, 10) as progress:
+    with TrainingProgress(Console(file=stream, width=40), "cnn5 (exact)", 20, 10) as progress:
         progress.step(5, values)
         progress.step(10, values)
         progress.epoch(1, values | {"test_accuracy": 0.75, "seconds": 3.0})

@@ -26,7 +26,8 @@ def inspect(
     their size (vectors x contraction x outputs), row tiles T, passes P, planes
     J, conversions a step, the share of the array's cells they use, the ADC's
     reference range R, and the SNR of the output under the config's noise, from
-    one forward and backward pass of a real batch.
+    one forward and backward pass of a real batch. Where sites may take the
+    statistical path, `sim` says which one each MVM takes.
 
     Example: `imctrain inspect --config experiments/quickstart.toml`
     """
@@ -57,15 +58,18 @@ def inspect(
 
 def _table(records: list[dict[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    simulated = any(record["path"] in ("statistical", "auto") for record in records)
     for header, justify in (
         ("site", "left"), ("MVM", "left"), ("size", "right"), ("T", "right"), ("P", "right"), ("J", "right"),
         ("conv.", "right"), ("cells", "right"), ("R", "right"), ("SNR dB", "right"),
     ):  # fmt: skip
         table.add_column(header, justify=justify, no_wrap=header != "site")  # type: ignore[arg-type]
+    if simulated:
+        table.add_column("sim", no_wrap=True)
     for record in records:
         label = {"float": "float (digital)", "digital": "formats (digital)"}.get(record["path"])
         if label is not None:
-            table.add_row(record["site"], "", label, *[""] * 7)
+            table.add_row(record["site"], "", label)
             continue
         for index, mvm in enumerate(record["mvms"]):
             size = f"{mvm['vectors']}x{mvm['contraction']}x{mvm['outputs']}"
@@ -80,8 +84,16 @@ def _table(records: list[dict[str, Any]]) -> Table:
                 f"{100 * mvm['utilisation']:.0f}%",
                 "" if mvm["range"] is None else f"{mvm['range']:.3g}",
                 "" if mvm["snr_db"] is None else f"{mvm['snr_db']:.1f}",
+                *([_simulation(mvm["statistical"])] if simulated else []),
             )
     return table
+
+
+def _simulation(statistical: float | None) -> str:
+    """The path that an MVM took."""
+    if statistical is None:
+        return ""
+    return {0.0: "exact", 1.0: "stat."}.get(statistical, f"{100 * statistical:.0f}% stat.")
 
 
 def _engineering(value: float) -> str:

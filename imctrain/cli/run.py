@@ -19,6 +19,10 @@ def run(
         typer.Option("--config", "-c", metavar="FILE", help="Experiment (TOML).", show_default=False),
     ] = None,
     overrides: Overrides = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, metavar="N", help="Short for --set seed=N.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -37,6 +41,9 @@ def run(
     all matmuls. Interrupting a run (Ctrl-C) saves it; `--resume DIR` continues
     to the same bits as if it had not stopped.
 
+    Compiled steps are kept in ~/.cache/imctrain/xla for the next run;
+    IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
+
     Exit codes: 0 trained, 1 internal or disk error, 2 bad input, 3 diverged,
     130 or 143 interrupted and saved.
 
@@ -44,19 +51,19 @@ def run(
 
         imctrain run --config experiments/quickstart.toml
 
-        imctrain run -c my.toml --set imc.noise.sigma_lsb=0.5 --set seed=1
+        imctrain run -c my.toml --set imc.noise.sigma_lsb=0.5 --seed 1
 
         imctrain run --resume runs/quickstart-20250101-120000
     """
     if (config is None) == (resume is None):
         raise UserError("run needs either --config FILE (a new run) or --resume DIR (one that stopped)")
-    if resume is not None and (overrides or out is not None):
-        raise UserError("--resume continues a run as it was: --set and --out cannot be given with it")
+    if resume is not None and (overrides or out is not None or seed is not None):
+        raise UserError("--resume continues a run as it was: --set, --seed and --out cannot be given with it")
     console = Console(highlight=False)
     if config is not None:
         from imctrain.config import load_config
 
-        loaded = load_config(config, overrides or [])
+        loaded = load_config(config, [*(overrides or []), *([] if seed is None else [f"seed={seed}"])])
     console.print("loading jax ...", markup=False, soft_wrap=True)
     prepare_jax()
     from imctrain.experiment import run as runs

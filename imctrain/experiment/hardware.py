@@ -28,6 +28,13 @@ def calibration_of(config: Config, config_dir: Path | None = None) -> Calibratio
 
 def build_hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
     """Hardware of all sites that no rule changes. Raises UserError for a combination that is not possible."""
+    try:
+        return _hardware(imc, calibration)
+    except UserError as error:
+        raise UserError(f"imc.{error} (with calibration {calibration.name})") from None
+
+
+def _hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
     array = calibration.array
     return Hardware(
         array=ArraySpec(

@@ -25,7 +25,8 @@ SHAPES = {"cifar10": ((32, 32, 3), 10), "fashion_mnist": ((28, 28, 1), 10)}
 
 @dataclass(frozen=True)
 class Inspection:
-    """records: of `ledger_records`, each MVM with snr_db, clipped and range. batch: what it was measured on."""
+    """records: of `ledger_records`, each MVM with snr_db, clipped, range and statistical (the share of its
+    executions on the statistical path). batch: what it was measured on."""
 
     records: list[dict[str, Any]]
     batch: str
@@ -43,7 +44,7 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
     for record in records:
         report = reports.get(record["site"], {})
         for mvm in record["mvms"]:
-            for key in ("snr_db", "clipped", "range"):
+            for key in ("snr_db", "clipped", "range", "statistical"):
                 value = float(report.get(f"{key}_{mvm['mvm']}", math.nan))
                 mvm[key] = value if math.isfinite(value) else None
     return Inspection(records, batch)
@@ -83,8 +84,7 @@ def _reports(config: Config, dataset: Dataset, setup: Setup) -> dict[str, dict[s
         _, telemetry = jax.grad(objective, argnums=(0, 1))(params, sites)
         return function.update(sites, telemetry)
 
-    sites, reports = probe(start.params, start.sites, batch.images, batch.labels)
-    # Range policies choose from what they have seen: the second batch shows what they settle on.
-    if config.imc.adc.range_policy != "fixed":
-        _, reports = probe(start.params, sites, batch.images, batch.labels)
+    # Range policies and the choice of path depend on what sites have seen: the second batch shows what they settle on.
+    sites, _ = probe(start.params, start.sites, batch.images, batch.labels)
+    _, reports = probe(start.params, sites, batch.images, batch.labels)
     return jax.device_get(reports)

@@ -125,13 +125,13 @@ def _one(
 ) -> dict[str, Any]:
     trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel)
     steps = trainer.steps_per_epoch
-    with TrainingProgress(console, title, config.training.epochs, steps) as progress:
+    with TrainingProgress(console, title, trainer.total_steps, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
         _, position = trainer.run(progress, stop)
-    return _result(config, dataset, setup, position)
+    return _result(config, dataset, setup, position, trainer.total_steps)
 
 
-def _result(config: Config, dataset: Dataset, setup: Setup, position: Position) -> dict[str, Any]:
+def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, steps: int) -> dict[str, Any]:
     """result.json of one trained network."""
     epochs = position.epoch_seconds
     result: dict[str, Any] = {
@@ -139,7 +139,8 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position) 
         "name": config.name,
         "test_accuracy": position.test_accuracy,
         "best_test_accuracy": position.best_accuracy,
-        "epochs": config.training.epochs,
+        "epochs": len(epochs),
+        "steps": steps,
         "seconds": round(position.seconds, 3),
         "seconds_per_epoch": round(sum(epochs) / len(epochs), 3),
         "compile_seconds": round(position.compile_seconds, 3),
@@ -159,6 +160,7 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position) 
             "calibration_provenance": setup.calibration.provenance if exact else None,
             "sigma_lsb": total_sigma_lsb(setup.hardware) if exact else None,
             "sites": {entry.name: entry.path for entry in setup.ledger},
+            "statistical_share": position.statistical or None,
             "worst_site": dict(zip(("site", "mvm", "snr_db"), position.worst, strict=True)) if position.worst else None,
         }
     return result

@@ -56,6 +56,7 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
         label_smoothing=config.training.label_smoothing,
         hardware=hardware,
         rules=rules,
+        eval_images=jax.ShapeDtypeStruct((config.data.eval_batch_size, *dataset.shape), jnp.float32),
     )
     ledger = None
     if steps.function is not None:

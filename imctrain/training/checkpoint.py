@@ -1,4 +1,4 @@
-"""Checkpoints of a run: orbax, atomic; the last two and the best are kept."""
+"""Checkpoints of a run: orbax, atomic; the newest and the best are kept."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from imctrain.errors import UserError
 
 
 class Checkpoints:
-    """Checkpoints of one run in one folder.
+    """Checkpoints of one run in one folder: the newest `keep`, and the one of best test accuracy.
 
     A state is stored as a flat dictionary from the path of each leaf to its value, so that a checkpoint can be read
     without the classes that made it.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, keep: int = 2):
         import orbax.checkpoint as ocp
         from orbax.checkpoint import checkpoint_managers as policies
 
         # Errors are raised as well as logged: the log would only add a traceback.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._ocp = ocp
-        keep = policies.AnyPreservationPolicy(
+        preserved = policies.AnyPreservationPolicy(
             [
-                policies.LatestN(2),
+                policies.LatestN(keep),
                 policies.BestN(
                     get_metric_fn=lambda metrics: metrics["test_accuracy"], n=1, keep_checkpoints_without_metrics=False
                 ),
             ]
         )
-        options = ocp.CheckpointManagerOptions(preservation_policy=keep, enable_async_checkpointing=False)
+        options = ocp.CheckpointManagerOptions(preservation_policy=preserved, enable_async_checkpointing=False)
         self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 

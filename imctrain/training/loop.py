@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,11 @@ class Trainer:
         self._folder = folder
         self._parallel = parallel
         self._train, self._test = make_batches(config, dataset)
-        self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
         self._compiled = self._evaluated = False
+        self._saved = time.monotonic()
         self.steps_per_epoch = self._train.steps_per_epoch
+        self.total_steps = config.training.total_steps(self.steps_per_epoch)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -80,7 +83,8 @@ class Trainer:
         events = self._folder / "events" if self._config.tensorboard else None
         log = MetricsLog(metrics, tensorboard=events, step=latest or 0)
         try:
-            while position.epoch < self._config.training.epochs:
+            self._saved = time.monotonic()
+            while position.epoch * self.steps_per_epoch < self.total_steps:
                 state = self._epoch(state, position, log, progress, stop)
         finally:
             self._checkpoints.close()
@@ -94,10 +98,10 @@ class Trainer:
         clock = Clock(position)
         state = self._train_steps(state, position, log, progress, stop, clock)
         finished = position.epoch + 1
-        done = finished * self.steps_per_epoch
+        done = min(finished * self.steps_per_epoch, self.total_steps)
         images = max(position.images, 1)
         values = {"loss": position.loss / images, "accuracy": position.correct / images}
-        evaluated = finished % self._config.training.eval_every == 0 or finished == self._config.training.epochs
+        evaluated = finished % self._config.training.eval_every == 0 or done == self.total_steps
         if evaluated:
             try:
                 values["test_accuracy"], values["test_loss"] = self.evaluate(state, position.epoch, stop, clock)
@@ -118,7 +122,7 @@ class Trainer:
         position.epoch, position.step, position.epoch_taken = finished, 0, 0.0
         position.loss, position.correct, position.images = 0.0, 0, 0
         position.clipped, position.clipped_count = 0.0, 0
-        if finished % self._config.checkpoint.every_epochs == 0 or finished == self._config.training.epochs:
+        if finished % self._config.checkpoint.every_epochs == 0 or done == self.total_steps:
             self._save(done, state, position, position.test_accuracy if evaluated else None)
         return state
 
@@ -132,9 +136,10 @@ class Trainer:
         clock: Clock,
     ) -> TrainState:
         """The remaining steps of an epoch, with lines of metrics and checkpoints where they are due."""
-        log_every, save_every = self._config.training.log_every, self._config.checkpoint.every_steps
+        log_every, before_epoch = self._config.training.log_every, position.epoch * self.steps_per_epoch
+        steps = min(self.steps_per_epoch, self.total_steps - before_epoch)
         pending: list[dict[str, Any]] = []
-        for batch in self._train.epoch(position.epoch, position.step):
+        for batch in islice(self._train.epoch(position.epoch, position.step), steps - position.step):
             images, labels = self._parallel.batch(batch.images, batch.labels)
             before = time.monotonic()
             state, metrics = self._steps.train(state, images, labels)
@@ -145,10 +150,9 @@ class Trainer:
                 self._compiled = True
             pending.append(metrics)
             position.step += 1
-            done = position.epoch * self.steps_per_epoch + position.step
-            last = position.step == self.steps_per_epoch
+            done, last = before_epoch + position.step, position.step == steps
             line = position.step % log_every == 0 or last
-            save = stop.number is not None or (save_every is not None and done % save_every == 0 and not last)
+            save = stop.number is not None or (self._is_due(done) and not last)
             if line or save:
                 newest = self._collect(pending, position, done)
                 pending = []
@@ -160,6 +164,12 @@ class Trainer:
             if stop.number is not None:
                 raise Interrupted(stop.number)
         return state
+
+    def _is_due(self, done: int) -> bool:
+        """Whether a checkpoint within the epoch is due after `done` steps."""
+        steps, seconds = self._config.checkpoint.every_steps, self._config.checkpoint.every_seconds
+        late = seconds is not None and time.monotonic() - self._saved >= seconds
+        return late or (steps is not None and done % steps == 0)
 
     def _collect(self, pending: list[dict[str, Any]], position: Position, done: int) -> dict[str, Any]:
         """Fetch the metrics of the newest steps, check them, add them up. Returns those of the last."""
@@ -207,6 +217,7 @@ class Trainer:
             if worst is not None:
                 values["worst_snr_db"] = worst[2]
                 position.worst = list(worst)
+            position.statistical = self._summary.statistical(reports)
         progress.step(done, values)
         record = {"kind": "train", "step": done, "epoch": position.epoch + 1, **values}
         log.write(record | {"sites": flatten_reports(reports)})
@@ -247,6 +258,7 @@ class Trainer:
             if not np.all(np.isfinite(leaf)):
                 raise self._diverged(step, f"parameter {name} is not finite")
         self._checkpoints.save(step, host, asdict(position), test_accuracy)
+        self._saved = time.monotonic()
 
 
 def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches]:

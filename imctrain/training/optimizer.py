@@ -13,7 +13,7 @@ from imctrain.config import TrainingConfig
 
 def learning_rate(config: TrainingConfig, steps_per_epoch: int) -> optax.Schedule:
     """Step -> learning rate: linear warm-up, then the schedule down to zero (or constant)."""
-    total = config.epochs * steps_per_epoch
+    total = config.total_steps(steps_per_epoch)
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
     after = max(total - warmup, 1)
     peak = config.learning_rate

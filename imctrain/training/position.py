@@ -20,6 +20,7 @@ class Position:
         epoch_taken: seconds of the epoch so far; epoch_seconds: of each finished one, evaluation included.
         test_accuracy, best_accuracy: of the newest and the best evaluation.
         worst: the newest (site, MVM, SNR in dB) of lowest SNR.
+        statistical: of sites that may take the statistical path, the newest {site: {MVM: share that took it}}.
     """
 
     epoch: int = 0
@@ -40,6 +41,7 @@ class Position:
     test_accuracy: float = 0.0
     best_accuracy: float = 0.0
     worst: list[Any] | None = None
+    statistical: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 class Clock:

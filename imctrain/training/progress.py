@@ -17,11 +17,12 @@ PLAIN_SECONDS = 10.0
 class TrainingProgress:
     """Context that shows epoch, step, loss, accuracy, speed, ETA, clipping and the worst site's SNR."""
 
-    def __init__(self, console: Console, title: str, epochs: int, steps_per_epoch: int):
+    def __init__(self, console: Console, title: str, total_steps: int, steps_per_epoch: int):
         self._console = console
         self._title = title
-        self._epochs = epochs
+        self._total = total_steps
         self._steps = steps_per_epoch
+        self._epochs = math.ceil(total_steps / steps_per_epoch)
         self._live: Progress | None = None
         self._task: Any = None
         self._last_line = time.monotonic()
@@ -38,7 +39,7 @@ class TrainingProgress:
                 console=self._console,
             )
             self._live.start()
-            self._task = self._live.add_task(self._title, total=self._epochs * self._steps, note="compiling ...")
+            self._task = self._live.add_task(self._title, total=self._total, note="compiling ...")
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -76,7 +77,7 @@ class TrainingProgress:
         since, first = self._started
         if done <= first:
             return "?"
-        seconds = (time.monotonic() - since) / (done - first) * (self._epochs * self._steps - done)
+        seconds = (time.monotonic() - since) / (done - first) * (self._total - done)
         return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 

@@ -1,4 +1,4 @@
-"""Summaries of the sites' reports: clipping over the whole network, and the site of worst SNR."""
+"""Summaries of the sites' reports: clipping over the whole network, the site of worst SNR, the paths taken."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ class SiteSummary:
 
     def __init__(self, ledger: Ledger | None):
         self._weights: dict[tuple[str, str], float] = {}
+        self._choosing: list[tuple[str, str]] = []
         for entry in ledger.sites if ledger is not None else ():
             for plan in entry.mvms:
                 self._weights[entry.name, plan.name] = float(plan.conversions * (entry.executions or 1))
+                if entry.path in ("statistical", "auto"):
+                    self._choosing.append((entry.name, plan.name))
 
     def clipped(self, reports: dict[str, dict[str, float]]) -> float:
         """Fraction of all conversions that clipped; NaN where there are none."""
@@ -35,6 +38,15 @@ class SiteSummary:
             return None
         snr, site, mvm = min(finite)
         return site, mvm, snr
+
+    def statistical(self, reports: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        """{site: {MVM: share of executions on the statistical path}} of the sites that may take it."""
+        shares: dict[str, dict[str, float]] = {}
+        for site, mvm in self._choosing:
+            share = reports[site].get(f"statistical_{mvm}", math.nan) if site in reports else math.nan
+            if math.isfinite(share):
+                shares.setdefault(site, {})[mvm] = share
+        return shares
 
 
 def flatten_reports(reports: dict[str, dict[str, Any]]) -> dict[str, float]:

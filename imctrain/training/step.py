@@ -60,11 +60,22 @@ def make_steps(
     label_smoothing: float,
     hardware: Hardware | None,
     rules: tuple[Rule, ...] = (),
+    eval_images: jax.ShapeDtypeStruct | None = None,
 ) -> Steps:
-    """Build the steps of a run; `hardware` None is standard float training, with no interception at all."""
+    """Build the steps of a run; `hardware` None is standard float training, with no interception at all.
+
+    Args:
+        images, eval_images: batches of training and of evaluation; without the latter, whether evaluation is possible
+            shows only when it is first done.
+
+    Raises UserError for a network or rules that the hardware cannot serve.
+    """
     on_array = None if hardware is None else on_imc(network.train_forward, hardware, rules)
     eval_on_array = None if hardware is None else on_imc(network.eval_forward, hardware, rules)
     sites = {} if on_array is None else on_array.init(network.params, network.rest, images)
+    if eval_on_array is not None and eval_images is not None:
+        # An evaluation batch has plans of its own: what is wrong with them must not show after an epoch of training.
+        eval_on_array.init(network.params, network.rest, eval_images)
     # Steps give their input's memory away, which leaves that share memory cannot do.
     sites = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), sites)
 
