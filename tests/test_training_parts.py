@@ -22,6 +22,7 @@ from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Health, find, health
 from imctrain.training.metrics import MetricsLog, read_metrics, truncate_metrics
 from imctrain.training.optimizer import learning_rate, make_optimizer
+from imctrain.training.position import Clock, Position
 from imctrain.training.progress import TrainingProgress
 from imctrain.training.signals import StopRequest
 from imctrain.training.sites import SiteSummary, flatten_reports
@@ -177,6 +178,20 @@ def test_plain_lines_are_not_wrapped_and_name_the_right_epoch(monkeypatch):
     ]
     assert "loss 1.0000, accuracy 50.0%, 1234 images/s, clipped 1%, worst SNR 17.2 dB" in lines[0]
     assert lines[2].endswith("test accuracy 75.00%, 3.0 s")
+
+
+def test_the_clock_leaves_compilation_out(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("imctrain.training.position.time.monotonic", lambda: now[0])
+    place = Position()
+    clock = Clock(place)
+    now[0] = 130.0
+    clock.compiled(101.0, 32)
+    assert clock.rate(32) is None
+    now[0] = 132.0
+    assert clock.rate(64) == 32.0
+    clock.stop()
+    assert (place.seconds, place.epoch_taken, place.compile_seconds) == (3.0, 3.0, 29.0)
 
 
 def test_the_first_signal_asks_and_the_second_stops_at_once():

@@ -146,7 +146,7 @@ class Trainer:
             if not self._compiled:
                 # The first step of a process compiles.
                 jax.block_until_ready(state.step)
-                clock.compiled(before)
+                clock.compiled(before, len(batch.labels))
                 self._compiled = True
             pending.append(metrics)
             position.step += 1
@@ -203,8 +203,10 @@ class Trainer:
             "loss": position.line_loss / steps,
             "accuracy": position.line_correct / (batch * steps),
             "gradient_norm": float(newest["gradient_norm"]),
-            "images_per_second": clock.rate(steps * batch),
         }
+        rate = clock.rate(steps * batch)
+        if rate is not None:
+            values["images_per_second"] = rate
         position.line_loss, position.line_correct, position.line_steps = 0.0, 0, 0
         reports = {site: {k: float(v) for k, v in report.items()} for site, report in newest["sites"].items()}
         if reports:

@@ -50,18 +50,22 @@ class Clock:
     def __init__(self, position: Position):
         self._position = position
         self._since = self._rate_since = time.monotonic()
+        self._untimed = 0
 
-    def compiled(self, since: float) -> None:
-        """What began at `since` (monotonic) and has just ended was compilation: it is counted apart."""
+    def compiled(self, since: float, images: int = 0) -> None:
+        """What began at `since` (monotonic) and has just ended was compilation, with the step of so many images that
+        came with it: it is counted apart."""
         now = time.monotonic()
+        self._untimed += images
         self._position.compile_seconds += now - since
         self._since += now - since
         self._rate_since = now
 
-    def rate(self, images: int) -> float:
-        """Images a second since the last call."""
+    def rate(self, images: int) -> float | None:
+        """Images a second, of so many since the last call; None if all of them came with compilation."""
         now = time.monotonic()
-        rate = images / max(now - self._rate_since, 1e-9)
+        timed, self._untimed = images - self._untimed, 0
+        rate = timed / max(now - self._rate_since, 1e-9) if timed > 0 else None
         self._rate_since = now
         return rate
 
