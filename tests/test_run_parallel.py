@@ -19,7 +19,7 @@ QUIET = ["imc.calibration=ideal", "imc.formats.gradient_rounding=nearest"]
     "settings",
     [
         pytest.param(["imc.path=float"], id="float"),
-        pytest.param(["imc.path=digital", *QUIET], id="digital"),
+        pytest.param(["imc.path=digital", *QUIET], id="digital", marks=pytest.mark.slow),
         # Without noise and at few bits, voltages lie halfway between codes: the compiler decides which one they get.
         pytest.param(["imc.path=exact", *QUIET, "imc.adc.bits=16"], id="exact"),
         pytest.param(["imc.path=exact"], id="exact, noise and stochastic rounding"),
