@@ -32,7 +32,7 @@ class Replicates:
     """Changes of the fit, one row a replicate.
 
     Attributes:
-        gain, offset: [B, U]. shared: inl and slopes, [B, P]. noise: (log array, log adc, slopes), [B, 2 + X].
+        gain, offset: [B, U]. shared: inl and slopes, [B, P]. noise: array and adc variances and slopes, [B, 2 + X].
         log_sigma: score of log sigma of every setting, [B, S]; divide sums by sums of the information.
     """
 

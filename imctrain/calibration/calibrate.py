@@ -74,7 +74,8 @@ def calibrate_file(
     facts = conversions.facts
     refuse_counts(histogram, path, request.single_column)
     tell = fitting or (lambda fraction: None)
-    fit = fit_chip(histogram, setup, lambda fraction: tell(0.6 * fraction))
+    where = f"{path}: rows 1 to {facts.rows}"
+    fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
     refuse_fit(fit, path)
     found = residuals(fit)
     refuse_residuals(found.r2, facts.rows, path)

@@ -121,6 +121,9 @@ def _at_range(e: Evidence) -> str:
 
 def _residuals(axis: Any, e: Evidence) -> None:
     r = e.residuals
+    if not r.v.size:
+        _instead(axis, "", "")
+        return
     # At the ends few conversions have a window that does not clip.
     shown = r.error < 3 * np.median(r.error)
     v, mean, deviation = r.v[shown], r.mean[shown], r.deviation[shown]
@@ -142,9 +145,20 @@ def _residuals(axis: Any, e: Evidence) -> None:
     )
 
 
+def _instead(axis: Any, words: str, title: str) -> None:
+    """What is written where there is nothing to draw."""
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=GREY)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    _title(axis, title)
+
+
 def _noise(axis: Any, c: Calibration, e: Evidence) -> None:
     """Residuals of codes against what the fitted Gaussian, rounded, should give."""
     r = e.residuals
+    if not r.counts.any():
+        _instead(axis, "the noise is so wide that every conversion may clip", "Noise")
+        return
     width = r.edges[1] - r.edges[0]
     centres = 0.5 * (r.edges[1:] + r.edges[:-1])
     total = max(r.counts.sum(), 1.0)
@@ -177,7 +191,8 @@ def _inl(axis: Any, c: Calibration, e: Evidence) -> None:
         axis.fill_between(knots, value - half, value + half, color=BLUE, alpha=0.25, lw=0, label="95 % confidence")
         axis.plot(knots, value, color=BLUE, label="fit")
         r = e.residuals
-        inside = (r.v > knots[0]) & (r.v < knots[-1]) & (r.error < 3 * np.median(r.error))
+        usual = 3 * np.median(r.error) if r.error.size else 0.0
+        inside = (r.v > knots[0]) & (r.v < knots[-1]) & (r.error < usual)
         at = (np.interp(r.v, knots, value) + r.mean)[inside]
         axis.errorbar(
             r.v[inside],
@@ -253,6 +268,9 @@ def _map(figure: Any, place: Any, values: list[tuple[int, float]], title: str, c
     grid.set_xticks(range(0, width, max(1, width // 8)), [f"+{k}" for k in range(0, width, max(1, width // 8))])
     grid.set_ylabel("column")
     _title(grid, title[0].upper() + title[1:])
+    if not values:
+        _instead(spread, "no column to show", "")
+        return
     numbers = np.array([value for _, value in values])
     spread.hist(numbers, bins=min(40, max(5, numbers.size // 6)), color=BLUE, alpha=0.6)
     spread.set_ylabel("columns")

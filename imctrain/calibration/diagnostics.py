@@ -22,7 +22,7 @@ HISTOGRAM_STEPS_PER_CODE = 8
 
 @dataclass(frozen=True)
 class Residuals:
-    """Residuals, code - mean, of fitted columns, where the converter does not clip.
+    """Residuals, code - mean, of fitted columns; but for the first three, where the converter does not clip.
 
     Attributes:
         rows: conversions looked at. clipped: those with the lowest or highest code.
@@ -55,12 +55,17 @@ class Residuals:
 
 
 class _Sums(NamedTuple):
-    """Over conversions of fitted columns: all of them, those where the window does not clip, those inside it."""
+    """Over conversions of fitted columns.
+
+    rows: all. looked_at: those where nothing inside the window can clip. near: those of them inside it. explained: all
+    inside it, codes clipped as the mean is; their codes, squares, and squared residuals follow.
+    """
 
     rows: float
     clipped: float
     looked_at: float
     near: float
+    explained: float
     code: float
     code2: float
     r2: float
@@ -114,14 +119,17 @@ def residuals(fit: ChipFit) -> Residuals:
         every = h.count[chunk.cells] * chunk.to_cells(usable)
         looked_at = h.count[chunk.cells] * chunk.to_cells(inside)
         near = looked_at * (np.abs(r) <= chunk.to_cells(window[setting]))
+        rest = code - chunk.to_cells(np.clip(at, setup.lowest, setup.highest))
+        explained = every * (np.abs(rest) <= chunk.to_cells(window[setting]))
         sums = _Sums(
             rows=float(every.sum()),
             clipped=_dot(every, (code == setup.lowest) | (code == setup.highest)),
             looked_at=float(looked_at.sum()),
             near=float(near.sum()),
-            code=_dot(near, code),
-            code2=_dot(near, code**2),
-            r2=_dot(near, r**2),
+            explained=float(explained.sum()),
+            code=_dot(explained, code),
+            code2=_dot(explained, code**2),
+            r2=_dot(explained, rest**2),
             excess4=_dot(near, r**4 - of_bin.r4),
             excess8=_dot(near, (r**4 - of_bin.r4) ** 2),
             expected4=_dot(near, of_bin.r4),
@@ -158,7 +166,7 @@ def residuals(fit: ChipFit) -> Residuals:
     return Residuals(
         rows=int(s.rows),
         clipped=int(s.clipped),
-        r2=float(1.0 - s.r2 / max(s.code2 - s.code**2 / near, 1e-12)),
+        r2=float(1.0 - s.r2 / max(s.code2 - s.code**2 / max(s.explained, 1.0), 1e-12)),
         kurtosis=float(3.0 + excess / fourth),
         kurtosis_error=float(np.sqrt(s.excess8) / fourth),
         beyond_4=float(s.far / near),

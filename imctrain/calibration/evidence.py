@@ -61,7 +61,8 @@ def signed(value: float, half: float) -> SignedEstimate:
 
 def positive(value: float, log_half: float) -> Estimate:
     """A positive figure whose logarithm has an interval of +-log_half."""
-    bounds = (rounded(value * np.exp(-log_half)), rounded(value), rounded(value * np.exp(log_half)))
+    factor = float(np.exp(min(log_half, 10.0)))
+    bounds = (rounded(value / factor), rounded(value), rounded(value * factor))
     return Estimate(value=bounds[1], low=min(bounds), high=max(bounds))
 
 

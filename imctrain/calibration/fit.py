@@ -24,11 +24,13 @@ from imctrain.calibration.newton import (
 )
 from imctrain.calibration.noise_law import NoiseLaw, starting_law
 from imctrain.calibration.setup import MeasurementSetup
-from imctrain.calibration.start import starting_lines
+from imctrain.calibration.start import FEWEST_ROWS, starting_lines
 from imctrain.calibration.transfer import Parameters, Transfer, design
+from imctrain.errors import UserError
 
 Flags = NDArray[np.bool_]
 
+SWAPPED = "are columns of the file swapped?"
 MOST_STEPS = 40
 UNIT_STEPS = 4
 LEAST_BAD, MOST_BAD = 1e-6, 0.3
@@ -67,11 +69,6 @@ class ChipFit:
         """Units that are fitted, [U]."""
         return ~self.dead & ~self.unmeasured
 
-    @property
-    def shared_noise(self) -> NoiseLaw:
-        """The noise with all units alike."""
-        return replace(self.noise, unit=np.ones(self.transfer.units))
-
     def mean(self) -> Floats:
         return self.transfer.mean(self.parameters)
 
@@ -87,21 +84,34 @@ class _State:
     scores: Scores
 
 
-def fit_chip(histogram: Histogram, setup: MeasurementSetup, progress: Progress | None = None) -> ChipFit:
-    """Fit; `progress` is told roughly how far it is."""
+def fit_chip(histogram: Histogram, setup: MeasurementSetup, where: str, progress: Progress | None = None) -> ChipFit:
+    """Fit; `progress` is told roughly how far it is.
+
+    Raises:
+        UserError: no column can be fitted; `where` names the rows.
+    """
     tell = progress or (lambda fraction: None)
     transfer = design(histogram, setup)
     start = starting_lines(transfer)
     usable = ~start.dead & ~start.unmeasured
+    if not usable.any():
+        if start.dead.any():
+            raise UserError(f"{where}: code follows the input in no column: {SWAPPED}")
+        raise UserError(
+            f"{where}: no column has enough conversions at different inputs that do not clip: measure {FEWEST_ROWS} "
+            "or more a column"
+        )
     transfer = transfer.with_informative(usable.astype(np.float64))
     parameters = replace(transfer.start(), gain=start.gain, offset=start.offset)
-    noise = starting_law(transfer, start.variance_of_range)
+    noise = replace(starting_law(transfer, start.variance_of_range), unit=start.noise)
     strength = 1.0
     state = _State(parameters, noise, 0.01, strength, _scores(transfer, parameters, noise, 0.01))
 
-    converged = bool(usable.any()) and _iterate(transfer, state, lambda share: tell(0.5 * share))
+    converged = _iterate(transfer, state, lambda share: tell(0.5 * share))
     outliers = unlike_others(transfer, state, usable)
-    if outliers.any():
+    if outliers.any() or (start.noise != 1.0).any():
+        state.noise = replace(state.noise, unit=np.where(outliers, state.noise.unit, 1.0))
+        state.scores = _scores(transfer, state.parameters, state.noise, state.bad)
         transfer = transfer.with_informative((usable & ~outliers).astype(np.float64))
         converged = _iterate(transfer, state, lambda share: tell(0.5 + 0.3 * share))
     information = newton_step(transfer, state.parameters, state.scores, state.strength)[2]
@@ -141,22 +151,23 @@ def _iterate(transfer: Transfer, state: _State, tell: Progress) -> bool:
     rows = float(counted @ np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell)))
     for number in range(MOST_STEPS):
         unit_step, shared_step, matrix, promised = newton_step(transfer, state.parameters, state.scores, state.strength)
-        noise, promised_by_noise = state.noise.stepped(transfer, state.scores)
+        noise_step, promised_by_noise = state.noise.step(transfer, state.scores)
         bad = float(np.clip(state.scores.bad @ counted / rows, LEAST_BAD, MOST_BAD))
         before = _objective(transfer, state)
-        step = 1.0
+        share = 1.0
         while True:
-            p = state.parameters.moved(unit_step[:, 0], unit_step[:, 1], shared_step, step)
+            p = state.parameters.moved(unit_step[:, 0], unit_step[:, 1], shared_step, share)
+            noise = state.noise.moved(noise_step, share)
             trial = replace(state, parameters=p, noise=noise, bad=bad, scores=_scores(transfer, p, noise, bad))
-            if _objective(transfer, trial) >= before - 1e-9 * abs(before) or step < 0.05:
+            if _objective(transfer, trial) >= before - 1e-9 * abs(before) or share < 0.05:
                 break
-            step *= 0.5
+            share *= 0.5
         strength = state.strength
         if state.parameters.inl.size and number >= 1:
             strength = choose_strength(transfer, trial.parameters, trial.scores, matrix)
         settled = strength == state.strength
         state.__dict__.update(vars(replace(trial, strength=strength)))
-        if settled and promised + promised_by_noise < TOLERANCE and step == 1.0:
+        if settled and promised + promised_by_noise < TOLERANCE and share == 1.0:
             return True
         tell(min(1.0, (number + 1) / 10))
     return False

@@ -9,7 +9,7 @@ import numpy as np
 from imctrain.calibration.assemble import DEFAULT_INPUT_BITS, DEFAULT_ROWS
 from imctrain.calibration.column_curves import FEWEST_ROWS_A_SEGMENT
 from imctrain.calibration.evidence import Evidence
-from imctrain.calibration.fit import ChipFit
+from imctrain.calibration.fit import SWAPPED, ChipFit
 from imctrain.calibration.histogram import Histogram
 from imctrain.calibration.summarise_noise import noise_of, ranges_of
 from imctrain.calibration.transfer import FEWEST_LEVELS
@@ -18,7 +18,6 @@ from imctrain.errors import UserError
 LEAST_R2 = 0.5
 GAIN_LIMITS = (0.5, 1.5)
 USUAL_GAIN = (0.85, 1.1)
-SWAPPED = "are columns of the file swapped?"
 
 
 def refuse_counts(h: Histogram, path: Path, single_column: bool) -> None:
@@ -38,10 +37,6 @@ def refuse_counts(h: Histogram, path: Path, single_column: bool) -> None:
 def refuse_fit(fit: ChipFit, path: Path) -> None:
     """Raises UserError for a fit that cannot be that of a chip."""
     rows = f"{path}: rows 1 to {fit.transfer.histogram.rows}"
-    if not fit.usable.any():
-        if fit.dead.any():
-            raise UserError(f"{rows}: code follows the input in no column: {SWAPPED}")
-        raise UserError(f"{rows}: no column has enough conversions at different inputs: measure 8 or more a column")
     gain = float(np.median(fit.parameters.gain[fit.usable]))
     if gain < 0:
         raise UserError(f"{rows}: code falls as the input rises: change the sign of one of the two")
@@ -55,7 +50,9 @@ def refuse_fit(fit: ChipFit, path: Path) -> None:
 def refuse_residuals(r2: float, rows: int, path: Path) -> None:
     """Raises UserError where the fit explains next to nothing."""
     if r2 < LEAST_R2:
-        raise UserError(f"{path}: rows 1 to {rows}: the input explains {r2:.0%} of the codes' variance: {SWAPPED}")
+        raise UserError(
+            f"{path}: rows 1 to {rows}: the input explains {max(r2, 0):.0%} of the codes' variance: {SWAPPED}"
+        )
 
 
 def warnings_of(e: Evidence) -> tuple[str, ...]:
@@ -124,6 +121,8 @@ def _unusual(e: Evidence) -> list[str]:
         told.append(
             f"single columns deviate from the shared INL by {e.curves.rms:.3g} LSB rms; that was taken off the noise"
         )
+    if not residuals.counts.any():
+        told.append("the noise is so wide that every conversion may clip: nothing is known about its tails")
     kurtosis = residuals.kurtosis
     if abs(kurtosis - 3) > max(0.3, 3 * residuals.kurtosis_error) and sigma.value > 0:
         tails = "heavier" if kurtosis > 3 else "lighter"

@@ -43,48 +43,73 @@ class NoiseLaw:
         """sigma at R = 1, LSB."""
         return float(np.sqrt(self.array + self.adc))
 
-    def _parts(self, transfer: Transfer) -> tuple[Floats, Floats]:
-        """(array, adc) parts of every setting's variance, [S]."""
+    def _factor(self, transfer: Transfer) -> Floats:
+        """What conditions and units multiply the variance with, [S]."""
         exponent = np.zeros(transfer.unit.size)
         for slope, condition in zip(self.slopes, transfer.conditions, strict=True):
             exponent += slope * condition.about
-        factor = np.exp(2.0 * np.clip(exponent, -5, 5)) * self.unit[transfer.unit] ** 2
-        return factor * self.array / transfer.histogram.range**2, factor * self.adc
+        return np.exp(2.0 * np.clip(exponent, -5, 5)) * self.unit[transfer.unit] ** 2
 
     def variance(self, transfer: Transfer) -> Floats:
         """Of the noise, [S]."""
-        return np.add(*self._parts(transfer))
+        return self._factor(transfer) * (self.array / transfer.histogram.range**2 + self.adc)
 
     def sigma(self, transfer: Transfer) -> Floats:
         """What the likelihood needs: the spread of inputs within bins included, [S]."""
         return np.sqrt(self.variance(transfer) + transfer.histogram.input_variance)
 
     def derivatives(self, transfer: Transfer) -> Floats:
-        """Of log sigma by (log array, log adc, slopes), [S, 2 + X]; the column of a part that is not fitted is 0."""
-        parts = self._parts(transfer)
-        total = parts[0] + parts[1] + transfer.histogram.input_variance
-        columns = [0.5 * parts[0] / total, 0.5 * parts[1] / total if self.split else np.zeros_like(total)]
-        columns += [condition.about * (parts[0] + parts[1]) / total for condition in transfer.conditions]
-        return np.stack(columns, axis=1)
+        """Of log sigma by (array, adc, slopes), [S, 2 + X]; the column of a part that is not fitted is 0."""
+        factor, squared_range = self._factor(transfer), transfer.histogram.range**2
+        noise = factor * (self.array / squared_range + self.adc)
+        total = noise + transfer.histogram.input_variance
+        by_array = 0.5 * factor / squared_range / total
+        by_adc = 0.5 * factor / total if self.split else np.zeros_like(total)
+        return np.stack([by_array, by_adc, *(c.about * noise / total for c in transfer.conditions)], axis=1)
 
     def information(self, transfer: Transfer, scores: Scores) -> Floats:
-        """Fisher information of (log array, log adc, slopes), [2 + X, 2 + X], a little kept off zero."""
+        """Fisher information of (array, adc, slopes), [2 + X, 2 + X], a little kept off zero."""
         d = self.derivatives(transfer)
         settings = scores.spread_square * transfer.informative[transfer.unit]
-        return (d.T * settings) @ d + 1e-9 * np.eye(d.shape[1])
+        information = (d.T * settings) @ d
+        return information + np.diag(1e-9 * np.diag(information) + 1e-12)
 
-    def stepped(self, transfer: Transfer, scores: Scores) -> tuple[NoiseLaw, float]:
-        """After a scoring step, and the gain in likelihood that the step promises."""
-        d = self.derivatives(transfer)
-        score = d.T @ (scores.spread * transfer.informative[transfer.unit])
-        raw = np.linalg.solve(self.information(transfer, scores), score)
-        step = np.clip(raw, -1.0, 1.0)
+    def step(self, transfer: Transfer, scores: Scores) -> tuple[Floats, float]:
+        """A scoring step of (array, adc, slopes), and the gain in likelihood that it promises.
+
+        A variance that would fall below its least value is held there, and the others are solved for again.
+        """
+        score = self.derivatives(transfer).T @ (scores.spread * transfer.informative[transfer.unit])
+        information = self.information(transfer, scores)
+        total = self.array + self.adc
+        current = np.array([self.array, self.adc, *self.slopes])
+        least = np.full(current.size, -np.inf)
+        least[:2] = np.maximum(self._least(), current[:2] - 0.8 * total)
+        most = np.full(current.size, np.inf)
+        most[:2] = current[:2] + 2.0 * total
+        step = np.zeros(current.size)
+        free = np.ones(current.size, bool)
+        free[1] = self.split
+        while free.any():
+            pull = score[free] - information[np.ix_(free, ~free)] @ step[~free]
+            step[free] = np.linalg.solve(information[np.ix_(free, free)], pull)
+            target = current + step
+            held = free & ((target < least) | (target > most))
+            if not held.any():
+                break
+            step[held] = (np.clip(target, least, most) - current)[held]
+            free &= ~held
+        return step, float(score @ step - 0.5 * step @ information @ step)
+
+    def moved(self, step: Floats, share: float = 1.0) -> NoiseLaw:
+        """After a share of a step."""
+        array, adc, *slopes = np.array([self.array, self.adc, *self.slopes]) + share * step
+        return replace(self, array=float(array), adc=float(adc), slopes=np.array(slopes))
+
+    def _least(self) -> Floats:
+        """Variances below which nothing is resolved: of the sum, which one of two parts may well be 0 in."""
         floor = LEAST_SIGMA**2
-        array = max(self.array * float(np.exp(step[0])), floor if not self.split else 0.01 * floor)
-        adc = max(self.adc * float(np.exp(step[1])), 0.01 * floor) if self.split else self.adc
-        at_floor = array <= 1.01 * floor and step[0] <= 0 and not self.split
-        law = replace(self, array=array, adc=adc, slopes=self.slopes + step[2:])
-        return law, 0.0 if at_floor else 0.5 * float(score @ step)
+        return np.array([0.01 * floor, 0.01 * floor] if self.split else [floor, 0.0])
 
     def with_units(self, transfer: Transfer, scores: Scores) -> NoiseLaw:
         """After a scoring step of every unit's m."""

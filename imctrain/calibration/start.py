@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imctrain.calibration.histogram import Floats
+from imctrain.calibration.histogram import Floats, Ints
 from imctrain.calibration.transfer import Transfer
 
 CELLS = 1_000_000
 """Cells that are looked at; more would not start better."""
 ROUNDS = 15
 FEWEST_ROWS = 8
+FAR_NOISIER = 2.0
 LEAST_GAIN = 0.2
 """Below this a column is dead."""
 
@@ -22,12 +23,14 @@ class Start(NamedTuple):
     """A line for every unit, [U], and the variance of codes about it for every R.
 
     gain, offset (LSB at R = 1). dead: the codes do not follow the input. unmeasured: too few rows, or of one input.
+    noise: of units that are far noisier than the others, how much; 1 for all others.
     """
 
     gain: Floats
     offset: Floats
     dead: NDArray[np.bool_]
     unmeasured: NDArray[np.bool_]
+    noise: Floats
     variance_of_range: dict[float, float]
 
 
@@ -67,7 +70,24 @@ def starting_lines(transfer: Transfer) -> Start:
     for value in np.unique(ranges):
         chosen = (ranges == value) & alive[unit]
         variances[float(value)] = _robust_variance(residual[chosen], count[chosen])
-    return Start(gain, offset, dead, unmeasured, variances)
+    typical = _medians(np.abs(residual), count, unit, units)
+    noise = typical / max(float(np.median(typical[alive])) if alive.any() else 1.0, 0.25)
+    # Residuals of a code or less may be rounding alone.
+    far = alive & (noise > FAR_NOISIER) & (typical > 1.0)
+    return Start(gain, offset, dead, unmeasured, np.where(far, noise, 1.0), variances)
+
+
+def _medians(values: Floats, count: Floats, unit: Ints, units: int) -> Floats:
+    """Weighted median of each unit, [U]; 0 for units without values."""
+    if values.size == 0:
+        return np.zeros(units)
+    order = np.lexsort((values, unit))
+    below = np.cumsum(count[order])
+    first = np.searchsorted(unit[order], np.arange(units), side="left")
+    last = np.searchsorted(unit[order], np.arange(units), side="right")
+    start, stop = np.append(0.0, below)[first], np.append(0.0, below)[last]
+    at = np.searchsorted(below, 0.5 * (start + stop))
+    return np.where(stop > start, values[order][np.minimum(at, values.size - 1)], 0.0)
 
 
 def _robust_variance(residual: Floats, count: Floats) -> float:

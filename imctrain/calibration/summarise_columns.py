@@ -9,7 +9,7 @@ from imctrain.calibration.evidence import Evidence, interval, positive, rounded
 from imctrain.calibration.fit import ChipFit, Flags
 from imctrain.calibration.histogram import Floats
 from imctrain.calibration.noise_law import LEAST_SIGMA
-from imctrain.calibration.schema import Column, Die, DieSpread, Interval, Spread
+from imctrain.calibration.schema import Column, Die, DieSpread, Estimate, Interval, Spread
 
 
 def columns_of(e: Evidence) -> tuple[Column, ...]:
@@ -33,18 +33,19 @@ def columns_of(e: Evidence) -> tuple[Column, ...]:
             columns.append(Column(column=number, gain=0.0, offset_lsb=rounded(_constant_voltage(fit, int(u))), n=n))
             continue
         sigma = fit.noise.total * fit.noise.unit[u] * e.temporal_share * np.sqrt(n / max(n - 2, 1))
-        floor = sigma <= 1.1 * LEAST_SIGMA
-        bounds = (0.0, LEAST_SIGMA) if floor else (sigma * np.exp(-half_sigma[u]), sigma * np.exp(half_sigma[u]))
+        noise = positive(float(sigma), float(half_sigma[u]))
+        if sigma <= 1.1 * LEAST_SIGMA:
+            noise = Estimate(value=0.0, low=0.0, high=LEAST_SIGMA)
         columns.append(
             Column(
                 column=number,
                 gain=rounded(gain),
                 offset_lsb=rounded(offset),
-                sigma_lsb=0.0 if floor else rounded(sigma),
+                sigma_lsb=noise.value,
                 n=n,
                 gain_ci=interval(gain, half_gain[u]),
                 offset_ci_lsb=interval(offset, half_offset[u]),
-                sigma_ci_lsb=(rounded(bounds[0]), rounded(bounds[1])),
+                sigma_ci_lsb=(noise.low, noise.high),
             )
         )
     return tuple(columns)

@@ -20,7 +20,7 @@ def noise_of(e: Evidence) -> Noise:
     curves = law.total**2 * (1 - e.temporal_share**2)
     array_variance = max(law.array * scale - curves, 0.0)
     adc_variance = law.adc * scale
-    d_array, d_adc = changes[:, 0] * law.array, changes[:, 1] * law.adc
+    d_array, d_adc = changes[:, 0], changes[:, 1]
     total = root(array_variance + adc_variance, float(half_width(d_array + d_adc)))
     if not law.split:
         return Noise(sigma_lsb=total)
