@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
 
+from imctrain.imc.adc import Converter
 from imctrain.imc.dither import bias_bound, least_sigma
 from imctrain.imc.hardware import Hardware
 from imctrain.imc.plan import MvmPlan
@@ -28,14 +30,19 @@ def validity(plan: MvmPlan) -> tuple[Validity, str]:
     if residual > limits.inl_limit:
         return "never", f"the INL is {residual:.2f} LSB from a straight line, the limit is {limits.inl_limit:g}"
     least = least_sigma(limits.bias_limit)
-    wide = float(conv.sigma_lsb(hardware.adc.range))
+    wide = _sigma_lsb(conv, hardware.adc.range)
     if wide >= least:
         return "always", ""
     why = (
         f"noise of {wide:.2f} LSB before rounding leaves a bias of up to {bias_bound(wide):.3f} LSB, the limit is "
         f"{limits.bias_limit:g} (sigma {least:.2f})"
     )
-    return ("depends" if float(conv.sigma_lsb(_smallest_range(hardware))) >= least else "never"), why
+    return ("depends" if _sigma_lsb(conv, _smallest_range(hardware)) >= least else "never"), why
+
+
+def _sigma_lsb(conv: Converter, reference: float) -> float:
+    """`Converter.sigma_lsb` of a known range, in plain Python: a plan may be made inside a trace."""
+    return math.hypot(conv.sigma_array / (reference * conv.lsb_at_full_range), conv.sigma_adc)
 
 
 def _smallest_range(hardware: Hardware) -> float:

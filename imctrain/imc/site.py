@@ -299,7 +299,7 @@ class Site:
             gradient = reading.product * (level_scale * kept["scales"][1 - side])
             signs = kept["signs"][side]
             if signs is not None:
-                clip_gradients[side] = jnp.sum(gradient * signs)
+                clip_gradients[side] = jnp.sum(gradient * signs.astype(jnp.float32))
             inside = kept["inside"][side]
             gradients[side] = gradient if inside is None else jnp.where(inside, gradient, 0.0)
             telemetry["mvms"][mvm] = self._telemetry(self._plans[mvm], reading, state)
