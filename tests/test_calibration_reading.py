@@ -68,7 +68,7 @@ HEADER = b"column,ideal,code\n"
         (HEADER + b"1,0.5,3,9\n", "4 fields where the header has 3"),
         (
             HEADER + b"1,0.5,128\n",
-            "code = 128 is outside -128..127, the codes of a 8-bit bipolar ADC: give its own --bits",
+            "code = 128 is outside -128..127, the codes of a bipolar 8-bit ADC: give its own --bits",
         ),
         (HEADER + b"57,100,0\n", "ideal = 100 is outside -1..1"),
         (HEADER + b"1,-1.01,0\n", "ideal = -1.01 is outside -1..1"),

@@ -67,7 +67,7 @@ def row_checks(names: list[str], setup: MeasurementSetup) -> list[Check]:
         found = f"beyond the {setup.columns} columns of --columns"
         between("column", 0, setup.columns - 1, found, "columns count from 0; give the array's own --columns")
     low, high = setup.lowest + setup.zero_code, setup.highest + setup.zero_code
-    found = f"outside {low}..{high}, the codes of a {setup.bits}-bit {setup.polarity} ADC"
+    found = f"outside {low}..{high}, the codes of a {setup.polarity} {setup.bits}-bit ADC"
     between("code", low, high, found, "give its own --bits, --polarity or --zero-code; are columns swapped?")
     tiny = math.ulp(0.0)
     limits = {"range": (tiny, 1.0), "temperature_c": (-273.15, 700.0), "vdd_v": (tiny, 10.0)}

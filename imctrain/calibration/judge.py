@@ -16,7 +16,8 @@ from imctrain.calibration.transfer import FEWEST_LEVELS
 from imctrain.errors import UserError
 
 LEAST_R2 = 0.5
-GAIN_LIMITS = (0.5, 1.5)
+GAIN_LIMITS = (0.5, 1.25)
+"""Parasitic capacitance takes much of a swing away, and next to nothing adds to it."""
 USUAL_GAIN = (0.85, 1.1)
 
 
@@ -39,7 +40,7 @@ def refuse_fit(fit: ChipFit, path: Path) -> None:
     rows = f"{path}: rows 1 to {fit.transfer.histogram.rows}"
     gain = float(np.median(fit.parameters.gain[fit.usable]))
     if gain < 0:
-        raise UserError(f"{rows}: code falls as the input rises: change the sign of one of the two")
+        raise UserError(f"{rows}: code falls as the input rises: change the sign of one of the two; {SWAPPED}")
     if not GAIN_LIMITS[0] <= gain <= GAIN_LIMITS[1]:
         raise UserError(
             f"{rows}: the columns' gain is {gain:.3g} of nominal, which no converter has: give the chip's own --rows "
