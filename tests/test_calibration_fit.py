@@ -239,6 +239,17 @@ def test_merging_bins_in_small_memory_keeps_the_answer(tmp_path):
     assert np.abs(listed(merged, "gain") - listed(whole, "gain")).max() < 2e-4
 
 
+def test_more_settings_than_memory_holds_are_fitted_to_some_of_the_rows_and_say_so(tmp_path):
+    chip = Chip(columns=32, array=0.3)
+    found, evidence = calibrated(tmp_path, chip.measure(200_000), chip.setup, max_cells=60_000)
+    assert evidence.fit.transfer.histogram.share < 1
+    assert sum(column.n for column in found.columns) == evidence.fit.transfer.histogram.rows < 150_000
+    assert found.source.rows == 200_000
+    assert any("conversions was used, drawn at random" in warning for warning in found.fit.warnings)
+    assert found.noise.sigma_lsb.value == pytest.approx(0.3, rel=0.03)
+    assert np.abs(listed(found, "gain") - chip.gain).max() < 1e-3
+
+
 def test_derivatives_of_the_likelihood():
     code = np.arange(-8, 8)
     mean, sigma, bad = np.full(16, 1.3), np.full(16, 0.7), 1e-9

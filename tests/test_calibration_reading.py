@@ -176,7 +176,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_the_reduction_counts_every_row_however_it_is_cut():
-    chip = Chip(columns=4)
+    chip = Chip(columns=4, array=1.0)
     table = chip.measure(30_000).rename({"ideal": "v"}).with_columns(pl.lit(1.0).alias("range"))
 
     def reduced(batch, **limits):
@@ -199,11 +199,35 @@ def test_the_reduction_counts_every_row_however_it_is_cut():
         assert np.bincount(h.code + 128, h.count, 256).tolist() == np.bincount(table["code"] + 128, None, 256).tolist()
 
 
-def test_more_settings_than_memory_may_hold_are_refused():
-    reducer = Reducer(SETUP, max_cells=100)
-    table = Chip(columns=200).measure(5_000).rename({"ideal": "v"}).with_columns(pl.lit(1.0).alias("range"))
-    with pytest.raises(UserError, match="more than 50 different settings, inputs and codes: calibrate fewer dies"):
-        reducer.add(table), reducer.add(table)
+def reduced(chip, rows, max_cells, ranges=(1.0,)):
+    reducer = Reducer(SETUP, max_cells)
+    for seed in range(4):
+        table = chip.measure(rows // 4, ranges=ranges, seed=seed).rename({"ideal": "v"})
+        reducer.add(table if "range" in table.columns else table.with_columns(pl.lit(1.0).alias("range")))
+    return reducer.finish()
+
+
+def test_what_does_not_fit_into_memory_is_thinned_evenly():
+    """Quiet conversions keep narrow bins: rows are left out instead, of every column and code alike."""
+    chip = Chip(columns=20, array=0.15)
+    whole, thin = reduced(chip, 200_000, 2_000_000), reduced(chip, 200_000, 30_000)
+    assert whole.share == 1.0
+    assert thin.share in (0.5, 0.25, 0.125, 0.0625)
+    assert thin.code.size <= 15_000
+    assert thin.rows == pytest.approx(thin.share * 200_000, rel=0.02)
+    assert thin.input_variance < 2 / 12 / 4**2
+    of_column = np.bincount(thin.column[thin.setting[thin.bin_of_cell]], thin.count)
+    assert np.abs(of_column / thin.rows - 1 / 20).max() < 0.006
+    assert (thin.u[thin.bin_of_cell] @ thin.count) / thin.rows == pytest.approx(0, abs=3)
+    again = reduced(chip, 200_000, 30_000)
+    assert np.array_equal(again.count, thin.count)
+
+
+def test_loud_conversions_take_wider_bins_before_any_is_left_out():
+    loud = reduced(Chip(columns=4, array=1.0), 200_000, 20_000)
+    assert loud.share == 1.0
+    assert loud.rows == 200_000
+    assert loud.input_variance > 0.9 / 12 / 2**2
 
 
 ALPHABET = st.sampled_from(

@@ -67,7 +67,7 @@ def calibrate_file(
         UserError: the file cannot be read or nothing sensible can be fitted to it; one line that says what to do.
     """
     conversions = Conversions(path, setup, reading)
-    reducer = Reducer(setup, request.max_cells)
+    reducer = Reducer(setup, request.max_cells, request.seed)
     for batch in conversions.batches():
         reducer.add(batch)
     histogram = reducer.finish()

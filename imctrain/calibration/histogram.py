@@ -4,7 +4,8 @@ A setting is what stays the same for a group of conversions: die, column, refere
 Within a setting, inputs are sorted into bins a fraction of an LSB wide; a cell counts the conversions of one code in
 one bin. Each cell keeps the sum of its inputs and of their squares about the bin's centre, so that the mean input of a
 bin is exact however wide the bin is, and the spread within bins is known and can be taken off the noise. When there are
-too many cells, neighbouring bins are merged, which the sums survive exactly.
+too many cells, neighbouring bins are merged, which the sums survive exactly, as long as bins stay narrow beside the
+noise; beyond that every second conversion is left out, at random, as often as it takes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.signedinteger[Any]]
 
 BINS_PER_LSB = 16
+NARROW_BINS_PER_LSB = 4
+"""Bins that are narrow beside any noise that codes resolve; only louder noise allows wider ones."""
+LOUD_MODE = 0.55
+"""Share of a bin's conversions in its most frequent code below which noise is about half an LSB or more."""
+FEWEST_IN_A_BIN = 8
 MARGIN = 1.3
 """Inputs beyond this multiple of the converter's range are all alike: the code is clipped."""
 CODE_SPAN = 2 ** (MAX_BITS + 1)
@@ -44,6 +50,7 @@ class Histogram:
         first_cell: index of each bin's first cell, [G].
         code: of each cell, [C]. count: conversions in each cell, [C].
         input_variance: mean variance of u within bins, nominal codes squared.
+        share: of the conversions that were read, those counted; below 1 where not all fitted into memory.
     """
 
     die: NDArray[np.str_]
@@ -57,6 +64,7 @@ class Histogram:
     code: Ints
     count: Floats
     input_variance: float
+    share: float = 1.0
 
     @property
     def rows(self) -> int:
@@ -69,12 +77,18 @@ class Histogram:
 
 
 class Reducer:
-    """Adds up batches of conversions (see `conversions`) in bounded memory."""
+    """Adds up batches of conversions (see `conversions`) in bounded memory.
 
-    def __init__(self, setup: MeasurementSetup, max_cells: int = MAX_CELLS) -> None:
+    Args:
+        seed: draws the conversions that are left out, where that is needed.
+    """
+
+    def __init__(self, setup: MeasurementSetup, max_cells: int = MAX_CELLS, seed: int = 0) -> None:
         self.setup = setup
         self._max_cells = max_cells
         self._resolution = BINS_PER_LSB
+        self._share = 1.0
+        self._rng = np.random.default_rng([seed, 3])
         self._parts: list[pl.DataFrame] = []
         self._dies: dict[str, int] = {}
         self._ranges: dict[float, int] = {}
@@ -85,6 +99,8 @@ class Reducer:
         import polars as pl
 
         self._has |= set(batch.columns)
+        if self._share < 1:
+            batch = batch.filter(pl.Series(self._rng.random(batch.height) < self._share))
         setting = pl.col("column") + self._index(batch, "range", self._ranges, 64) * 2**16
         if "die" in batch.columns:
             setting += self._index(batch, "die", self._dies, 1024) * 2**22
@@ -130,13 +146,35 @@ class Reducer:
             merged = merged.group_by("setting", "key").agg(pl.col("n", "du", "du2").sum())
             if merged.height <= self._max_cells // 2:
                 break
-            if self._resolution == 1:
-                raise UserError(
-                    f"more than {self._max_cells // 2} different settings, inputs and codes: calibrate fewer dies, "
-                    "temperatures or supplies at a time"
-                )
-            merged = self._halve(merged)
+            narrow = self._resolution > NARROW_BINS_PER_LSB
+            if narrow or (self._resolution > 1 and _is_loud(merged)):
+                merged = self._halve(merged)
+            else:
+                merged = self._thin(merged)
         self._parts = [merged]
+
+    def _thin(self, cells: pl.DataFrame) -> pl.DataFrame:
+        """Half of the conversions, drawn at random.
+
+        Which inputs of a cell go with them is not known any more; their sum is drawn with the mean and variance that
+        it has over all ways to choose. (Its mean alone would hide part of the inputs' spread, and so lower the noise.)
+        """
+        import polars as pl
+
+        self._share /= 2
+        # In one order, whatever the order of groups, so that the same file gives the same calibration.
+        cells = cells.sort("setting", "key")
+        n, du, du2 = (cells[name].to_numpy() for name in ("n", "du", "du2"))
+        kept = self._rng.binomial(n, 0.5)
+        scatter = np.maximum(du2 - du**2 / n, 0.0) / np.maximum(n - 1, 1)
+        drawn = du * kept / n + np.sqrt(scatter * kept * (n - kept) / n) * self._rng.standard_normal(n.size)
+        squares = drawn**2 / np.maximum(kept, 1) + np.maximum(kept - 1, 0) * scatter
+        some = kept > 0
+        return (
+            cells.select("setting", "key")
+            .filter(pl.Series(some))
+            .with_columns(pl.Series("n", kept[some]), pl.Series("du", drawn[some]), pl.Series("du2", squares[some]))
+        )
 
     def _halve(self, cells: pl.DataFrame) -> pl.DataFrame:
         """The same cells with bins twice as wide."""
@@ -180,4 +218,16 @@ class Reducer:
             code=key - at * CODE_SPAN - CODE_SPAN // 2,
             count=n,
             input_variance=max(0.0, float(variance.sum() / inside.sum())),
+            share=self._share,
         )
+
+
+def _is_loud(cells: pl.DataFrame) -> bool:
+    """Whether the noise is far above the spread of inputs in bins of half an LSB; bad rows do not matter here."""
+    import polars as pl
+
+    bins = cells.group_by("setting", pl.col("key").floordiv(CODE_SPAN)).agg(
+        pl.col("n").sum().alias("all"), pl.col("n").max().alias("mode")
+    )
+    full = bins.filter(pl.col("all") >= FEWEST_IN_A_BIN)
+    return full.height > 0 and full["mode"].sum() < LOUD_MODE * full["all"].sum()

@@ -75,6 +75,11 @@ def _unknown(e: Evidence) -> list[str]:
         guessed.append(f"input_bits = {DEFAULT_INPUT_BITS} (--levels)")
     if guessed:
         told.append("array geometry was not given and is assumed: " + ", ".join(guessed))
+    if h.share < 1:
+        told.append(
+            f"too many different settings, inputs and codes to hold them all: one in {1 / h.share:g} conversions was "
+            "used, drawn at random"
+        )
     if not fit.noise.split:
         told.append(
             f"one reference range only ({h.range[0]:g}): the noise before the range and that of the converter "
