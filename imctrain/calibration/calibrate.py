@@ -72,13 +72,13 @@ def calibrate_file(
         reducer.add(batch)
     histogram = reducer.finish()
     facts = conversions.facts
-    refuse_counts(histogram, path, request.single_column)
     tell = fitting or (lambda fraction: None)
     where = f"{path}: rows 1 to {facts.rows}"
+    refuse_counts(histogram, where, request.single_column)
     fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
-    refuse_fit(fit, path)
+    refuse_fit(fit, where)
     found = residuals(fit)
-    refuse_residuals(found.r2, facts.rows, path)
+    refuse_residuals(found.r2, where)
     tell(0.7)
     replicates = bootstrap(fit, request.replicates, request.seed)
     curves = column_curves(fit, request.replicates, request.seed)

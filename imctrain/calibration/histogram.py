@@ -230,4 +230,4 @@ def _is_loud(cells: pl.DataFrame) -> bool:
         pl.col("n").sum().alias("all"), pl.col("n").max().alias("mode")
     )
     full = bins.filter(pl.col("all") >= FEWEST_IN_A_BIN)
-    return full.height > 0 and full["mode"].sum() < LOUD_MODE * full["all"].sum()
+    return full.height > 0 and bool(full.select(pl.col("mode").sum() < LOUD_MODE * pl.col("all").sum()).item())

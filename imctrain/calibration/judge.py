@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from imctrain.calibration.assemble import DEFAULT_INPUT_BITS, DEFAULT_ROWS
@@ -21,9 +19,8 @@ GAIN_LIMITS = (0.5, 1.25)
 USUAL_GAIN = (0.85, 1.1)
 
 
-def refuse_counts(h: Histogram, path: Path, single_column: bool) -> None:
-    """Raises UserError for conversions that nothing can be fitted to."""
-    rows = f"{path}: rows 1 to {h.rows}"
+def refuse_counts(h: Histogram, rows: str, single_column: bool) -> None:
+    """Raises UserError, naming `rows`, for conversions that nothing can be fitted to."""
     if np.ptp(h.code) == 0:
         raise UserError(f"{rows}: every code is {h.code[0]}: is the converter on, and is `code` its output?")
     if np.ptp(h.u) == 0:
@@ -35,9 +32,8 @@ def refuse_counts(h: Histogram, path: Path, single_column: bool) -> None:
         )
 
 
-def refuse_fit(fit: ChipFit, path: Path) -> None:
-    """Raises UserError for a fit that cannot be that of a chip."""
-    rows = f"{path}: rows 1 to {fit.transfer.histogram.rows}"
+def refuse_fit(fit: ChipFit, rows: str) -> None:
+    """Raises UserError, naming `rows`, for a fit that cannot be that of a chip."""
     gain = float(np.median(fit.parameters.gain[fit.usable]))
     if gain < 0:
         raise UserError(f"{rows}: code falls as the input rises: change the sign of one of the two; {SWAPPED}")
@@ -48,12 +44,10 @@ def refuse_fit(fit: ChipFit, path: Path) -> None:
         )
 
 
-def refuse_residuals(r2: float, rows: int, path: Path) -> None:
-    """Raises UserError where the fit explains next to nothing."""
+def refuse_residuals(r2: float, rows: str) -> None:
+    """Raises UserError, naming `rows`, where the fit explains next to nothing."""
     if r2 < LEAST_R2:
-        raise UserError(
-            f"{path}: rows 1 to {rows}: the input explains {max(r2, 0):.0%} of the codes' variance: {SWAPPED}"
-        )
+        raise UserError(f"{rows}: the input explains {max(r2, 0):.0%} of the codes' variance: {SWAPPED}")
 
 
 def warnings_of(e: Evidence) -> tuple[str, ...]:
