@@ -220,6 +220,9 @@ class Trainer:
                 values["worst_snr_db"] = worst[2]
                 position.worst = list(worst)
             position.statistical = self._summary.statistical(reports)
+            overrun = self._summary.overrun(reports)
+            if overrun is not None:
+                raise UserError(overrun)
         progress.step(done, values)
         record = {"kind": "train", "step": done, "epoch": position.epoch + 1, **values}
         log.write(record | {"sites": flatten_reports(reports)})

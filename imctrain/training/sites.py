@@ -8,6 +8,9 @@ from typing import Any
 
 from imctrain.intercept import Ledger
 
+PATIENCE = 3
+"""Lines of metrics in a row in which a site may clip too much for its path: ranges need some steps to settle."""
+
 
 class SiteSummary:
     """Weights the sites' reports by their conversions."""
@@ -15,11 +18,15 @@ class SiteSummary:
     def __init__(self, ledger: Ledger | None):
         self._weights: dict[tuple[str, str], float] = {}
         self._choosing: list[tuple[str, str]] = []
+        self._limits: dict[tuple[str, str], float] = {}
+        self._over: dict[tuple[str, str], int] = {}
         for entry in ledger.sites if ledger is not None else ():
             for plan in entry.mvms:
                 self._weights[entry.name, plan.name] = float(plan.conversions * (entry.executions or 1))
                 if entry.path in ("statistical", "auto"):
                     self._choosing.append((entry.name, plan.name))
+                if entry.path == "statistical":
+                    self._limits[entry.name, plan.name] = plan.hardware.statistical.clip_limit
 
     def clipped(self, reports: dict[str, dict[str, float]]) -> float:
         """Fraction of all conversions that clipped; NaN where there are none."""
@@ -38,6 +45,18 @@ class SiteSummary:
             return None
         snr, site, mvm = min(finite)
         return site, mvm, snr
+
+    def overrun(self, reports: dict[str, dict[str, float]]) -> str | None:
+        """What is wrong once a site that must be statistical has clipped too much for PATIENCE lines, or None."""
+        for (site, mvm), limit in self._limits.items():
+            clipped = reports[site].get(f"clipped_{mvm}", math.nan)
+            self._over[site, mvm] = self._over.get((site, mvm), 0) + 1 if clipped > limit else 0
+            if self._over[site, mvm] >= PATIENCE:
+                return (
+                    f"site {site}, {mvm}: {100 * clipped:.2g}% of conversions clip, so the statistical path does not "
+                    f"hold (imc.statistical.clip_limit is {100 * limit:.2g}%): use imc.path = 'auto' or 'exact'"
+                )
+        return None
 
     def statistical(self, reports: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         """{site: {MVM: share of executions on the statistical path}} of the sites that may take it."""
