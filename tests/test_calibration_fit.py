@@ -228,6 +228,19 @@ def test_few_distinct_inputs_give_no_inl_but_everything_else(tmp_path):
     assert found.noise.sigma_lsb.value == pytest.approx(0.5, rel=0.05)
 
 
+@pytest.mark.parametrize("levels", [5, None])
+def test_residuals_are_distributed_as_the_fit_expects(tmp_path, levels):
+    """Whatever the inputs: with few of them residuals are a comb, not a bell."""
+    chip = Chip(columns=2, array=0.6)
+    _, evidence = calibrated(tmp_path, chip.measure(60_000, levels=levels), chip.setup)
+    found = evidence.residuals
+    assert found.gaussian.sum() == pytest.approx(found.counts.sum(), rel=1e-3)
+    likely = found.gaussian > 30
+    chi2 = np.mean((found.counts - found.gaussian)[likely] ** 2 / found.gaussian[likely])
+    assert chi2 < 2.0
+    assert np.count_nonzero(found.gaussian < 0.01 * found.gaussian.max()) > 0
+
+
 def test_merging_bins_in_small_memory_keeps_the_answer(tmp_path):
     chip = Chip(columns=4, array=0.25, inl=0.3)
     table = chip.measure(150_000)

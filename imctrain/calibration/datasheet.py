@@ -27,7 +27,7 @@ def draw_datasheet(c: Calibration, e: Evidence, plt: Any) -> Any:
     """
     figure = plt.figure(figsize=A4)
     figure.subplots_adjust(left=LEFT, right=RIGHT, top=0.895, bottom=0.05)
-    rows = figure.add_gridspec(4, 1, height_ratios=(1.3, 0.95, 1.25, 1.25), hspace=0.36)
+    rows = figure.add_gridspec(4, 1, height_ratios=(1.3, 0.95, 1.3, 1.2), hspace=0.4)
     _heading(figure, c)
 
     top = rows[0].subgridspec(1, 2, width_ratios=(1.25, 1), wspace=0.22)
@@ -45,11 +45,11 @@ def draw_datasheet(c: Calibration, e: Evidence, plt: Any) -> Any:
     else:
         _column_noise(beside, c)
 
-    maps = rows[2].subgridspec(1, 2, wspace=0.22)
+    maps = rows[2].subgridspec(1, 2, wspace=0.3)
     gain = [(column.column, 100.0 * (column.gain - 1.0)) for column in alive_columns(c)]
     offset = [(column.column, column.offset_lsb) for column in alive_columns(c)]
-    _map(figure, maps[0], gain, "gain of columns, deviation from nominal (%)", c)
-    _map(figure, maps[1], offset, "offset of columns (LSB)", c)
+    _map(figure, maps[0], gain, "Gain of columns", "gain, deviation from nominal (%)")
+    _map(figure, maps[1], offset, "Offset of columns", "offset (LSB)")
 
     _text(figure, rows[3], c)
     return figure
@@ -68,7 +68,13 @@ def _heading(figure: Any, c: Calibration) -> None:
         fontweight="bold",
         bbox={"boxstyle": "round,pad=0.4", "facecolor": GREEN if measured else RED, "edgecolor": "none"},
     )
-    figure.text(LEFT - 0.02, 0.938, f"{geometry(c)}.  LSB: step of the converter at reference range R = 1.", color=GREY)
+    figure.text(
+        LEFT - 0.02,
+        0.938,
+        f"{geometry(c)}.  LSB: step of the converter at reference range R = 1.",
+        color=GREY,
+        fontsize=8.5,
+    )
     from matplotlib.lines import Line2D
 
     rule = Line2D([LEFT - 0.02, RIGHT], [0.924, 0.924], transform=figure.transFigure, color="black", linewidth=0.8)
@@ -113,6 +119,10 @@ def _transfer(axis: Any, e: Evidence) -> None:
     _title(axis, f"Transfer curve{_at_range(e)}")
 
 
+def _ranges_in(e: Evidence) -> int:
+    return np.unique(e.fit.transfer.histogram.range).size
+
+
 def _at_range(e: Evidence) -> str:
     """Named where it is not the only one, or not full scale."""
     ranges = np.unique(e.fit.transfer.histogram.range)
@@ -130,19 +140,10 @@ def _residuals(axis: Any, e: Evidence) -> None:
     axis.fill_between(v, mean - deviation, mean + deviation, color=BLUE, alpha=0.18, lw=0)
     axis.plot(v, mean, color=BLUE, lw=1.0)
     axis.axhline(0, color="black", lw=0.6)
-    largest = 1.25 * float((np.abs(mean) + deviation).max(initial=0.1))
+    largest = 1.6 * float((np.abs(mean) + deviation).max(initial=0.1))
     axis.set(xlabel="ideal v (fraction of full scale)", ylabel="code - fit\n(LSB)", ylim=(-largest, largest))
     axis.set_xlim(e.fit.transfer.setup.lowest_v, 1.0)
-    axis.text(
-        0.99,
-        0.93,
-        r"mean and $\pm 1\,\sigma$",
-        transform=axis.transAxes,
-        ha="right",
-        va="top",
-        fontsize=7,
-        color=GREY,
-    )
+    _aside(axis, r"mean and $\pm 1\,\sigma$" + (", all ranges, LSB at R = 1" if _ranges_in(e) > 1 else ""))
 
 
 def _instead(axis: Any, words: str, title: str) -> None:
@@ -164,7 +165,7 @@ def _noise(axis: Any, c: Calibration, e: Evidence) -> None:
     total = max(r.counts.sum(), 1.0)
     seen = r.counts > 0
     axis.bar(centres[seen], r.counts[seen] / total / width, width, color=BLUE, alpha=0.45, label="codes")
-    axis.plot(centres, r.gaussian / total / width, color=RED, lw=1.2, label="fit, rounded Gaussian")
+    axis.stairs(r.gaussian / total / width, r.edges, color=RED, lw=1.2, label="fit, rounded Gaussian")
     lowest = 0.3 / total / width
     axis.set(yscale="log", xlabel="code - fitted mean (LSB of the range)", ylabel="density (1/LSB)")
     peak = float((r.gaussian / total / width).max())
@@ -180,39 +181,31 @@ def _noise(axis: Any, c: Calibration, e: Evidence) -> None:
 
 
 def _inl(axis: Any, c: Calibration, e: Evidence) -> None:
+    title = "INL shared by the columns, end points at zero"
     knots = e.fit.transfer.knots
-    axis.axhline(0, color="black", lw=0.6)
-    if knots.size:
-        from imctrain.calibration.bootstrap import half_width
+    if not knots.size:
+        _instead(axis, "too few different inputs", title)
+        return
+    from imctrain.calibration.bootstrap import half_width
 
-        k = e.fit.parameters.inl.size
-        value = np.pad(e.fit.parameters.inl, 1)
-        half = np.pad(half_width(e.replicates.shared[:, :k]), 1)
-        axis.fill_between(knots, value - half, value + half, color=BLUE, alpha=0.25, lw=0, label="95 % confidence")
-        axis.plot(knots, value, color=BLUE, label="fit")
-        r = e.residuals
-        usual = 3 * np.median(r.error) if r.error.size else 0.0
-        inside = (r.v > knots[0]) & (r.v < knots[-1]) & (r.error < usual)
-        at = (np.interp(r.v, knots, value) + r.mean)[inside]
-        axis.errorbar(
-            r.v[inside],
-            at,
-            r.error[inside],
-            fmt=".",
-            ms=3,
-            color="black",
-            lw=0.6,
-            label="mean of conversions",
-            zorder=0,
-        )
-        axis.legend(loc="best", ncols=3, columnspacing=1.0, handlelength=1.4)
-        low, high = axis.get_ylim()
-        axis.set_ylim(low, high + 0.25 * (high - low))
-    else:
-        axis.text(0.5, 0.55, "too few different inputs", transform=axis.transAxes, ha="center")
+    k = e.fit.parameters.inl.size
+    value = np.pad(e.fit.parameters.inl, 1)
+    half = np.pad(half_width(e.replicates.shared[:, :k]), 1)
+    axis.axhline(0, color="black", lw=0.6)
+    axis.fill_between(knots, value - half, value + half, color=BLUE, alpha=0.25, lw=0, label="95 % confidence")
+    axis.plot(knots, value, color=BLUE, label="fit")
+    r = e.residuals
+    usual = 3 * np.median(r.error) if r.error.size else 0.0
+    inside = (r.v > knots[0]) & (r.v < knots[-1]) & (r.error < usual)
+    at = (np.interp(r.v, knots, value) + r.mean)[inside]
+    points = {"fmt": ".", "ms": 3, "color": "black", "lw": 0.6, "zorder": 0}
+    axis.errorbar(r.v[inside], at, r.error[inside], label="mean of conversions", **points)
+    axis.legend(loc="best", ncols=3, columnspacing=1.0, handlelength=1.4)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.25 * (high - low))
     axis.set(xlabel="ideal v (fraction of full scale)", ylabel="INL (LSB)")
     axis.set_xlim(e.fit.transfer.setup.lowest_v, 1.0)
-    _title(axis, "INL shared by the columns, end points at zero")
+    _title(axis, title)
 
 
 def _ranges(axis: Any, c: Calibration) -> None:
@@ -244,47 +237,58 @@ def _column_noise(axis: Any, c: Calibration) -> None:
     axis.hist(sigma, bins=min(40, max(5, sigma.size // 6)), color=BLUE, alpha=0.6)
     axis.axvline(c.noise.sigma_lsb.value, color=RED, label="all columns together")
     axis.set(xlabel=r"$\sigma$ of a column (LSB)", ylabel="columns")
-    axis.legend()
+    axis.yaxis.get_major_locator().set_params(integer=True)
+    axis.set_ylim(0, 1.25 * axis.get_ylim()[1])
+    axis.legend(loc="upper right")
     _title(axis, "Noise of single columns")
 
 
-def _map(figure: Any, place: Any, values: list[tuple[int, float]], title: str, c: Calibration) -> None:
+def _map(figure: Any, place: Any, values: list[tuple[int, float]], title: str, quantity: str) -> None:
     """Columns in rows of 32, and how their values are spread."""
-    inner = place.subgridspec(2, 1, height_ratios=(1.35, 1), hspace=0.42)
-    grid, spread = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
-    last = max((number for number, _ in values), default=0)
+    # The third column keeps the scale's labels on the page.
+    inner = place.subgridspec(2, 3, height_ratios=(1.25, 1), width_ratios=(1, 0.025, 0.03), hspace=0.5, wspace=0.04)
+    grid, scale, spread = (figure.add_subplot(inner[at]) for at in ((0, 0), (0, 1), (1, 0)))
+    if not values:
+        scale.axis("off")
+        _instead(grid, "no column to show", title)
+        _instead(spread, "", "")
+        return
+    last = max(number for number, _ in values)
     width = min(COLUMNS_A_ROW, last + 1)
     image = np.full((-(-(last + 1) // width), width), np.nan)
     for number, value in values:
         image[number // width, number % width] = value
-    limit = float(np.nanquantile(np.abs(image), 0.99)) if np.isfinite(image).any() else 1.0
-    picture = grid.imshow(
-        image, cmap="RdBu_r", vmin=-limit or -1, vmax=limit or 1, aspect="auto", interpolation="nearest"
-    )
-    figure.colorbar(picture, ax=grid, pad=0.015, fraction=0.04)
-    grid.grid(False)
-    step = max(1, image.shape[0] // 4)
-    grid.set_yticks(range(0, image.shape[0], step), [str(width * k) for k in range(0, image.shape[0], step)])
-    grid.set_xticks(range(0, width, max(1, width // 8)), [f"+{k}" for k in range(0, width, max(1, width // 8))])
-    grid.set_ylabel("column")
-    _title(grid, title[0].upper() + title[1:])
-    if not values:
-        _instead(spread, "no column to show", "")
-        return
     numbers = np.array([value for _, value in values])
+    limit = float(np.quantile(np.abs(numbers), 0.99)) or 1.0
+    picture = grid.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    figure.colorbar(picture, cax=scale, ticks=[-limit, 0, limit], format="{x:.2g}").ax.tick_params(labelsize=7)
+    grid.grid(False)
+    rows = range(0, image.shape[0], max(1, image.shape[0] // 4))
+    grid.set_yticks(rows, [str(width * k) for k in rows])
+    places = range(0, width, max(1, width // 8))
+    grid.set_xticks(places, [f"+{k}" for k in places])
+    grid.set_ylabel("column")
+    _title(grid, title)
     spread.hist(numbers, bins=min(40, max(5, numbers.size // 6)), color=BLUE, alpha=0.6)
-    spread.set_ylabel("columns")
+    spread.set(xlabel=quantity, ylabel="columns")
+    spread.yaxis.get_major_locator().set_params(integer=True)
     if numbers.size > 1:
-        spread.text(
-            0.98,
-            0.9,
-            f"mean {numbers.mean():.3g}, std {numbers.std(ddof=1):.3g}",
-            transform=spread.transAxes,
-            ha="right",
-            va="top",
-            fontsize=7,
-            color=GREY,
-        )
+        _aside(spread, f"mean {numbers.mean():.3g}\nstd {numbers.std(ddof=1):.3g}")
+
+
+def _aside(axis: Any, words: str) -> None:
+    """A remark in the upper right corner."""
+    axis.text(
+        0.985,
+        0.95,
+        words,
+        transform=axis.transAxes,
+        ha="right",
+        va="top",
+        fontsize=7,
+        color=GREY,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
+    )
 
 
 def _text(figure: Any, place: Any, c: Calibration) -> None:

@@ -174,7 +174,7 @@ def residuals(fit: ChipFit) -> Residuals:
         bad=float(bad),
         edges=edges,
         counts=counts,
-        gaussian=_expected_histogram(fit, sigma, edges, float(counts.sum())),
+        gaussian=_expected_histogram(fit, mean, sigma, window, edges, float(counts.sum())),
         v=centres[seen],
         mean=mean_v[seen],
         deviation=deviation[seen],
@@ -203,16 +203,24 @@ def _expected(sigma: Floats) -> _Expected:
     return _Expected(*tables[:, index])
 
 
-def _expected_histogram(fit: ChipFit, sigma: Floats, edges: Floats, rows: float) -> Floats:
-    """Of the residuals, when the means' fractions are spread evenly: a Gaussian widened by one code."""
-    h = fit.transfer.histogram
-    weight = np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell))
-    weight = weight * fit.usable[fit.transfer.unit] * (h.range == h.range.max())
-    distinct, index = np.unique(np.round(sigma, 3), return_inverse=True)
-    shares = np.bincount(index, weight) / weight.sum()
-    fine = np.linspace(edges[0], edges[-1], 4 * (edges.size - 1) + 1)
-    centres = 0.5 * (fine[1:] + fine[:-1])
-    density = np.zeros_like(centres)
+def _expected_histogram(
+    fit: ChipFit, mean: Floats, sigma: Floats, window: Floats, edges: Floats, rows: float
+) -> Floats:
+    """Of the residuals at the largest R: Gaussians, rounded, about means that lie between codes as the fitted ones."""
+    h, setup = fit.transfer.histogram, fit.transfer.setup
+    inside = (mean - window[h.setting] > setup.lowest) & (mean + window[h.setting] < setup.highest)
+    weight = np.add.reduceat(h.count, h.first_cell)
+    weight = weight * (fit.usable[fit.transfer.unit] * (h.range == h.range.max()))[h.setting] * inside
+    distinct, width_index = np.unique(np.round(sigma, 2), return_inverse=True)
+    fraction = np.minimum((mean - np.floor(mean)) * FRACTIONS, FRACTIONS - 1).astype(int)
+    key = width_index[h.setting] * FRACTIONS + fraction
+    shares = np.bincount(key, weight, distinct.size * FRACTIONS).reshape(-1, FRACTIONS) / max(weight.sum(), 1.0)
+    reach = int(edges[-1]) + 1
+    codes = np.arange(-reach, reach + 2)
+    centre = (np.arange(FRACTIONS) + 0.5) / FRACTIONS
+    residual = codes[:, None] - centre
+    density = np.zeros(edges.size - 1)
     for width, share in zip(np.maximum(distinct, 1e-3), shares, strict=True):
-        density += share * (ndtr((centres + 0.5) / width) - ndtr((centres - 0.5) / width))
-    return rows * density.reshape(-1, 4).mean(axis=1) * (edges[1] - edges[0])
+        probability = share * (ndtr((residual + 0.5) / width) - ndtr((residual - 0.5) / width))
+        density += np.histogram(residual, edges, weights=probability)[0]
+    return rows * density

@@ -107,6 +107,7 @@ def geometry(c: Calibration) -> str:
     """Array and converter in one line."""
     array, adc = c.array, c.adc
     return (
-        f"{array.rows} rows x {array.columns} columns, {array.input_bits}-b inputs, {array.cell.upper()} cells; "
+        f"{array.rows} rows x {array.columns} column{'s' if array.columns > 1 else ''}, "
+        f"{array.input_bits}-b inputs, {array.cell.upper()} cells; "
         f"{adc.bits}-b {adc.polarity} ADC"
     )
