@@ -96,6 +96,9 @@ def test_a_few_per_cent_of_bad_rows_change_nothing(tmp_path):
     assert np.abs(listed(found, "gain") - listed(clean, "gain")).max() < 4e-4
     assert found.fit.rejected_rows == pytest.approx(0.04 * 100_000, rel=0.1)
     assert found.fit.tails.bad_row_fraction == pytest.approx(0.04, rel=0.1)
+    low, high = found.fit.tails.bad_row_fraction_ci
+    assert 0.037 < low < 0.04 < high < 0.043
+    assert clean.fit.tails.bad_row_fraction_ci[1] < 1e-3
     assert any("unrelated to their input" in warning for warning in found.fit.warnings)
     assert clean.fit.rejected_rows == 0
 
@@ -199,6 +202,12 @@ def test_dies(tmp_path):
     for k, chip in enumerate(chips):
         assert means[f"w{k}"] == pytest.approx(chip.gain.mean(), abs=2e-4)
     assert found.die_spread.gain_std == pytest.approx(np.std([c.gain.mean() for c in chips], ddof=1), rel=0.02)
+    for die in found.dies:
+        assert die.gain_mean_ci[0] < die.gain_mean < die.gain_mean_ci[1] < die.gain_mean + 5e-4
+    # Four dies tell little of a population: from 0.57 to 3.7 times what they spread.
+    low, high = found.die_spread.gain_std_ci
+    assert low / found.die_spread.gain_std == pytest.approx(0.566, abs=0.001)
+    assert high / found.die_spread.gain_std == pytest.approx(3.729, abs=0.001)
     assert np.abs(listed(found, "gain") - chips[2].gain).max() < 1e-3
     # The spread is that of columns within a die.
     pooled = np.sqrt(np.mean([c.gain.var(ddof=1) for c in chips]))

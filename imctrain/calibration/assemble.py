@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from imctrain.calibration.bootstrap import LEVEL, half_width
-from imctrain.calibration.evidence import Evidence, interval, rounded
+from imctrain.calibration.evidence import Evidence, fraction_interval, interval, rounded
 from imctrain.calibration.histogram import Floats
 from imctrain.calibration.schema import (
     Adc,
@@ -80,6 +80,8 @@ def fit_of(e: Evidence, warnings: tuple[str, ...]) -> Fit:
             beyond_4_sigma=rounded(residuals.beyond_4),
             beyond_4_sigma_gaussian=rounded(min(1.0, max(0.0, residuals.beyond_4_gaussian))),
             bad_row_fraction=rounded(residuals.bad),
+            beyond_4_sigma_ci=fraction_interval(residuals.beyond_4, residuals.unclipped),
+            bad_row_fraction_ci=fraction_interval(residuals.bad, residuals.unclipped),
         ),
         outlier_columns=tuple(int(c) for c in fit.transfer.column[of_die & fit.outliers]),
         dead_columns=tuple(int(c) for c in fit.transfer.column[of_die & fit.dead]),

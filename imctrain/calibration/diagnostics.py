@@ -25,7 +25,8 @@ class Residuals:
     """Residuals, code - mean, of fitted columns; but for the first three, where the converter does not clip.
 
     Attributes:
-        rows: conversions looked at. clipped: those with the lowest or highest code.
+        rows: conversions of fitted columns. clipped: those with the lowest or highest code. unclipped: those whose
+            tails the converter does not cut off; fractions below are of these.
         r2: share of the variance of codes that the mean explains, without bad rows.
         kurtosis: of the noise before rounding, 3 for a Gaussian; kurtosis_error: its standard error.
         beyond_4, beyond_4_gaussian: fraction of rows beyond four sigma and half a code; expected of the fit.
@@ -38,6 +39,7 @@ class Residuals:
 
     rows: int
     clipped: int
+    unclipped: int
     r2: float
     kurtosis: float
     kurtosis_error: float
@@ -166,6 +168,7 @@ def residuals(fit: ChipFit) -> Residuals:
     return Residuals(
         rows=int(s.rows),
         clipped=int(s.clipped),
+        unclipped=int(s.looked_at),
         r2=float(1.0 - s.r2 / max(s.code2 - s.code**2 / max(s.explained, 1.0), 1e-12)),
         kurtosis=float(3.0 + excess / fourth),
         kurtosis_error=float(np.sqrt(s.excess8) / fourth),

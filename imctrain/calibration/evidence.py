@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
-from imctrain.calibration.bootstrap import Replicates
+from imctrain.calibration.bootstrap import LEVEL, Replicates
 from imctrain.calibration.column_curves import ColumnCurves
 from imctrain.calibration.diagnostics import Residuals
 from imctrain.calibration.fit import ChipFit
@@ -53,6 +54,15 @@ def rounded(value: float) -> float:
 
 def interval(value: float, half: float) -> Interval:
     return (rounded(value - half), rounded(value + half))
+
+
+def fraction_interval(fraction: float, rows: int) -> Interval:
+    """Wilson's interval of a fraction of `rows`; it holds for none at all, too."""
+    z2 = float(ndtri(0.5 + LEVEL / 2)) ** 2
+    rows = max(rows, 1)
+    centre = (fraction + z2 / (2 * rows)) / (1 + z2 / rows)
+    half = np.sqrt(z2 * (fraction * (1 - fraction) / rows + z2 / (4 * rows**2))) / (1 + z2 / rows)
+    return (rounded(max(centre - half, 0.0)), rounded(min(centre + half, 1.0)))
 
 
 def signed(value: float, half: float) -> SignedEstimate:

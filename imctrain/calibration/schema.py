@@ -184,14 +184,19 @@ class Die(_Model):
     offset_mean_lsb: float
     offset_std_lsb: NonNegative
     sigma_lsb: Estimate
+    gain_mean_ci: Interval | None = None
+    offset_mean_ci_lsb: Interval | None = None
 
 
 class DieSpread(_Model):
-    """Standard deviations of the dies' means."""
+    """Standard deviations of the dies' means; intervals are those of a Gaussian population of dies."""
 
     gain_std: NonNegative
     offset_std_lsb: NonNegative
     sigma_std_lsb: NonNegative
+    gain_std_ci: Interval | None = None
+    offset_std_ci_lsb: Interval | None = None
+    sigma_std_ci_lsb: Interval | None = None
 
 
 class Tails(_Model):
@@ -200,6 +205,8 @@ class Tails(_Model):
     beyond_4_sigma: Fraction
     beyond_4_sigma_gaussian: Fraction
     bad_row_fraction: Fraction
+    beyond_4_sigma_ci: Interval | None = None
+    bad_row_fraction_ci: Interval | None = None
 
 
 class Confidence(_Model):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import chi2
 
-from imctrain.calibration.bootstrap import half_width
+from imctrain.calibration.bootstrap import LEVEL, half_width
 from imctrain.calibration.evidence import Evidence, interval, positive, rounded
 from imctrain.calibration.fit import ChipFit, Flags
 from imctrain.calibration.histogram import Floats
@@ -113,6 +114,9 @@ def dies_of(e: Evidence) -> tuple[tuple[Die, ...], DieSpread] | None:
         sigma = fit.noise.total * e.freedom * e.temporal_share * float(np.exp(np.clip(step, -1, 1)))
         half = float(half_width(e.replicates.log_sigma_of(settings, fit)))
         gain, offset = fit.parameters.gain[members], fit.parameters.offset[members]
+        half_gain, half_offset = (
+            float(half_width(changes[:, members].mean(axis=1))) for changes in (e.replicates.gain, e.replicates.offset)
+        )
         dies.append(
             Die(
                 die=name,
@@ -123,13 +127,30 @@ def dies_of(e: Evidence) -> tuple[tuple[Die, ...], DieSpread] | None:
                 offset_mean_lsb=rounded(offset.mean()),
                 offset_std_lsb=rounded(offset.std(ddof=min(1, offset.size - 1))),
                 sigma_lsb=positive(sigma, half),
+                gain_mean_ci=interval(gain.mean(), half_gain),
+                offset_mean_ci_lsb=interval(offset.mean(), half_offset),
             )
         )
     if len(dies) < 2:
         return None
+    gain_std, offset_std, sigma_std = (
+        float(np.std(values, ddof=1))
+        for values in zip(*((die.gain_mean, die.offset_mean_lsb, die.sigma_lsb.value) for die in dies), strict=True)
+    )
     spread = DieSpread(
-        gain_std=rounded(float(np.std([die.gain_mean for die in dies], ddof=1))),
-        offset_std_lsb=rounded(float(np.std([die.offset_mean_lsb for die in dies], ddof=1))),
-        sigma_std_lsb=rounded(float(np.std([die.sigma_lsb.value for die in dies], ddof=1))),
+        gain_std=rounded(gain_std),
+        offset_std_lsb=rounded(offset_std),
+        sigma_std_lsb=rounded(sigma_std),
+        gain_std_ci=_of_population(gain_std, len(dies)),
+        offset_std_ci_lsb=_of_population(offset_std, len(dies)),
+        sigma_std_ci_lsb=_of_population(sigma_std, len(dies)),
     )
     return tuple(dies), spread
+
+
+def _of_population(std: float, count: int) -> Interval:
+    """Interval of a Gaussian population's standard deviation, from `count` members (chi-squared)."""
+    freedom = count - 1
+    quantiles = chi2.ppf([0.5 + LEVEL / 2, 0.5 - LEVEL / 2], freedom)
+    low, high = std * np.sqrt(freedom / quantiles)
+    return (rounded(low), rounded(high))

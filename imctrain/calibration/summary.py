@@ -68,8 +68,10 @@ def figures(c: Calibration) -> list[Figure]:
         if dependence is not None:
             found += _dependence(name, unit, dependence)
     if c.die_spread is not None:
-        found.append(Figure("gain, spread of dies", "%", 100.0 * c.die_spread.gain_std))
-        found.append(Figure("offset, spread of dies", "LSB", c.die_spread.offset_std_lsb))
+        dies = c.die_spread
+        percent = None if dies.gain_std_ci is None else (100.0 * dies.gain_std_ci[0], 100.0 * dies.gain_std_ci[1])
+        found.append(Figure("gain, spread of dies", "%", 100.0 * dies.gain_std, percent))
+        found.append(Figure("offset, spread of dies", "LSB", dies.offset_std_lsb, dies.offset_std_ci_lsb))
     return found
 
 

@@ -86,7 +86,7 @@ def calibrate(
     Fitted, by maximum likelihood on rounded and clipped codes: gain, offset
     and noise of every column, the INL they share, the noise before the range
     and in the converter (with more than one `range`), and what depends on
-    temperature, supply and die. Everything has a 95 % interval.
+    temperature, supply and die, each with a 95 % interval.
 
     Examples:
 
