@@ -86,7 +86,8 @@ def main(rows: int = 2_000_000, many: int = 50_000_000) -> None:
         "columns (1 % gain spread, 0.7 LSB offset spread, the shipped macro's INL), sampled to CSV at one range and",
         f"calibrated as a user does, on {os.cpu_count()} cores. The last row includes the datasheet.",
         "",
-        "| sigma (LSB) | rows | error of sigma | gain, rms (worst column) | offset, LSB, rms (worst) | seconds | peak |",
+        "| sigma (LSB) | rows | error of sigma | gain, rms (worst column) "
+        "| offset, LSB, rms (worst) | seconds | peak |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
