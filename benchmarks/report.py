@@ -15,7 +15,7 @@ import obvious
 
 from imctrain.bench import MODELS, measure
 from imctrain.bench.measure import SIGMA_LSB, table
-from imctrain.cli.options import prepare_jax
+from imctrain.experiment.jax_setup import prepare_jax
 
 HERE = Path(__file__).parent
 

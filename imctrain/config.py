@@ -94,6 +94,7 @@ class ArrayConfig(_Section):
     segment_rows: PositiveInt | None = Field(
         default=None, description="rows of a segment; only segments in use share charge"
     )
+    chop: bool = Field(default=False, description="drive signed vectors with random signs: offsets average out")
     macros: PositiveInt = Field(default=16, description="macros that sites are time-multiplexed over")
 
 
@@ -107,6 +108,9 @@ class AdcConfig(_Section):
     min_range: Fraction = Field(default=2.0**-6, description="smallest R of per_site")
     headroom: Positive = Field(default=4.0, description="R holds |mean| + headroom * std of the column voltages")
     polarity: Literal["auto", "bipolar", "unipolar"] = "auto"
+    offset_conversions: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="conversions at zero input averaged to learn a column's offset, subtracted digitally"
+    )
     full_scale_on_last_code: bool = Field(default=False, description="2^B - 1 steps in place of 2^B")
 
 

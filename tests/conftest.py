@@ -17,7 +17,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from run_tools import spawn, write  # noqa: E402
 
-from imctrain.cli.options import prepare_jax  # noqa: E402
+from imctrain.experiment.jax_setup import prepare_jax  # noqa: E402
 
 prepare_jax()
 

@@ -150,7 +150,8 @@ def test_two_level_ranges_use_two_levels():
 
 def test_floor_plan_is_decided_once():
     hw = Hardware(array=ArraySpec(columns=8, macros=4), noise=NoiseSpec(gain_std=0.1, offset_std_lsb=1.0), chip_seed=7)
-    gain, offset = column_errors(2, "input_grad", 3, 20, hw)
+    gain, offset, correction = column_errors(2, "input_grad", 3, 20, hw)
+    assert not correction.any()
     again = column_errors(2, "input_grad", 3, 20, hw)
     assert np.array_equal(gain, again[0])
     assert np.array_equal(offset, again[1])

@@ -12,9 +12,13 @@ import typer
 import imctrain
 from imctrain.cli import chip as chip_commands
 from imctrain.cli import data as data_commands
+from imctrain.cli import sweep as sweep_commands
 from imctrain.cli.bench import bench
 from imctrain.cli.calibrate import calibrate
 from imctrain.cli.inspect import inspect
+from imctrain.cli.mapping_snr import mapping_snr
+from imctrain.cli.record import record
+from imctrain.cli.report import report
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import UserError
@@ -53,12 +57,16 @@ def root(
 
 
 app.command()(run)
+app.command()(report)
 app.command()(inspect)
 app.command()(schema)
 app.command()(bench)
 app.command()(calibrate)
+app.command()(record)
+app.command()(mapping_snr)
 app.add_typer(chip_commands.app, name="chip")
 app.add_typer(data_commands.app, name="data")
+app.add_typer(sweep_commands.app, name="sweep")
 
 
 def main() -> None:

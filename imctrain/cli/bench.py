@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imctrain.cli.options import prepare_jax
+from imctrain.experiment.jax_setup import prepare_jax
 
 
 def bench(

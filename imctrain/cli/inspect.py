@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imctrain.cli.options import ConfigFile, Overrides, prepare_jax
+from imctrain.cli.options import ConfigFile, Overrides
+from imctrain.experiment.jax_setup import prepare_jax
 
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
 

@@ -9,8 +9,9 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from imctrain.cli.options import Overrides, prepare_jax
+from imctrain.cli.options import Overrides
 from imctrain.errors import UserError
+from imctrain.experiment.jax_setup import prepare_jax
 
 
 def run(

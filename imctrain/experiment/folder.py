@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from imctrain.errors import UserError
 
 PACKAGES = ("imctrain", "numpy", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
 RESULT_VERSION = "1.0"
+LOCK = ".lock"
 
 
 def new_folder(config: Config, out: Path | None) -> Path:
@@ -36,6 +39,37 @@ def new_folder(config: Config, out: Path | None) -> Path:
     if occupied:
         raise UserError(f"run folder {folder} holds a run: continue it with --resume {folder}, or choose another --out")
     return folder
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process, until the context or the process ends.
+
+    Raises UserError if another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise UserError(
+            f"run folder {folder} is being trained by another process: wait for it, or stop it first"
+        ) from None
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a process holds a run's folder."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -44,6 +44,7 @@ def _hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
             cell=imc.array.cell or array.cell,
             replicate=imc.array.replicate,
             segment_rows=imc.array.segment_rows,
+            chop=imc.array.chop,
             macros=imc.array.macros,
         ),
         adc=AdcSpec(**(imc.adc.model_dump(exclude={"bits"}) | {"bits": imc.adc.bits or calibration.adc.bits})),

@@ -12,7 +12,7 @@ from rich.console import Console
 from imctrain.config import Config, config_hash, load_config
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
-from imctrain.experiment.folder import RESULT_VERSION, new_folder, write_json, write_start, write_text
+from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_json, write_start, write_text
 from imctrain.experiment.hardware import total_sigma_lsb
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
@@ -40,11 +40,12 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir)
     folder = place.folder = new_folder(config, out)
-    if setup.calibration is not None:
-        # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
-        write_text(folder / "calibration.json", setup.calibration.model_dump_json(indent=1) + "\n")
-    write_start(folder, config)
-    return _train(config, dataset, setup, folder, parallel, console)
+    with claim(folder):
+        if setup.calibration is not None:
+            # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
+            write_text(folder / "calibration.json", setup.calibration.model_dump_json(indent=1) + "\n")
+        write_start(folder, config)
+        return _train(config, dataset, setup, folder, parallel, console)
 
 
 def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
@@ -54,17 +55,18 @@ def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
     if (folder / "result.json").is_file():
         raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
     place.folder = folder
-    config = load_config(folder / "config.toml")
-    console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
-    dataset = load(config.data.name, config.data.data_dir)
-    parallel = _parallel(config)
-    saved = folder / "calibration.json"
-    if saved.is_file():
-        imc = config.imc.model_copy(update={"calibration": str(saved.absolute())})
-        setup = set_up(config.model_copy(update={"imc": imc}), dataset)
-    else:
-        setup = set_up(config, dataset)
-    return _train(config, dataset, setup, folder, parallel, console)
+    with claim(folder):
+        config = load_config(folder / "config.toml")
+        console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
+        dataset = load(config.data.name, config.data.data_dir)
+        parallel = _parallel(config)
+        saved = folder / "calibration.json"
+        if saved.is_file():
+            imc = config.imc.model_copy(update={"calibration": str(saved.absolute())})
+            setup = set_up(config.model_copy(update={"imc": imc}), dataset)
+        else:
+            setup = set_up(config, dataset)
+        return _train(config, dataset, setup, folder, parallel, console)
 
 
 def _parallel(config: Config) -> DataParallel:
@@ -138,6 +140,7 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, 
         "schema_version": RESULT_VERSION,
         "name": config.name,
         "test_accuracy": position.test_accuracy,
+        "test_images": min(len(dataset.test), config.data.test_limit or len(dataset.test)),
         "best_test_accuracy": position.best_accuracy,
         "epochs": len(epochs),
         "steps": steps,

@@ -46,17 +46,19 @@ def _convert(
         pass_axis: axis of `dots` that counts passes.
         full_scale: dot product at full scale, broadcastable to dots.
         ranges: R of each pass, [P].
-        errors: (gain, offset) broadcastable to dots, or None.
+        errors: (gain, offset, correction) broadcastable to dots, or None.
     """
     conv = plan.converter
     passes = [1] * dots.ndim
     passes[pass_axis] = plan.passes
     reference = ranges.reshape(passes)
     eps = noise.gaussian(seed, dots.shape) if plan.hardware.noise.has_noise else None
-    gain, offset = errors if errors is not None else (None, None)
+    gain, offset, correction = errors if errors is not None else (None, None, None)
     raw = conv.round_code(dots, full_scale, reference, eps, gain, offset)
     code = conv.clip(raw)
     value = code * (reference * conv.lsb_at_full_range * full_scale)
+    if correction is not None and plan.hardware.adc.offset_conversions:
+        value = value - correction * full_scale
     if plan.snaps:
         value = jnp.round(value)
     weights = jnp.asarray(plan.mapping.coefficients, jnp.float32).reshape(passes) * jnp.asarray(
@@ -123,7 +125,7 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
         inputs = inputs.reshape(count, groups, passes * part, tiles.size)
         dots = jnp.einsum("tgmk,tgck->tgmc", inputs, cells.astype(dtype), preferred_element_type=exact_sum)
         dots = dots.astype(jnp.float32).reshape(count, groups, passes, part, planes, outputs)
-        reading = _convert(dots, plan, 2, full_scale, ranges, stream, (fixed[0], fixed[1]) if fixed else None)
+        reading = _convert(dots, plan, 2, full_scale, ranges, stream, tuple(fixed) or None)
         return reading._replace(product=jnp.sum(reading.product, axis=0))
 
     def over_tiles(inputs: Array, chunk: Array) -> Reading:

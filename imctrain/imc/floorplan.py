@@ -11,10 +11,16 @@ calibration's spread by `chip_seed`.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
 from imctrain.imc.hardware import MVMS, Hardware
+
+DITHERED_LSB = 0.35
+"""Noise from which on rounding errors average out (see `dither`)."""
+CORRECTION = 1
+"""Sets the draws of corrections apart from those of the errors themselves."""
 
 
 @functools.cache
@@ -32,6 +38,25 @@ def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray
     return gain, offset
 
 
+@functools.cache
+def macro_corrections(macro: int, hardware: Hardware) -> np.ndarray:
+    """What the digital side subtracts from every column of one macro, LSB at R = 1, float64 [columns].
+
+    The mean of `adc.offset_conversions` conversions at zero input and R = 1: the offset and the INL there, wrong by
+    what noise and rounding leave in the mean (rounding does not average out where no noise dithers it).
+    """
+    noise, count = hardware.noise, hardware.adc.offset_conversions
+    if count == 0:
+        return np.zeros(hardware.array.columns)
+    gain, offset = macro_errors(macro, hardware)
+    inl = float(np.interp(0.0, noise.inl_v, noise.inl_lsb)) if noise.inl_v else 0.0
+    sigma = noise.scale * math.hypot(noise.sigma_array_lsb, noise.sigma_adc_lsb)
+    rounding = 1.0 / 12.0 if sigma < DITHERED_LSB else 1.0 / 12.0 / count
+    rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION])
+    error = math.sqrt(sigma**2 / count + rounding) * rng.standard_normal(hardware.array.columns)
+    return offset + gain * inl + error
+
+
 def first_macro(site_index: int, mvm: str) -> int:
     """The macro on which an MVM's first tile begins, before wrapping."""
     return 3 * site_index + MVMS.index(mvm)
@@ -39,17 +64,26 @@ def first_macro(site_index: int, mvm: str) -> int:
 
 def column_errors(
     site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """gain and offset (fraction of full scale) of each tile's columns, float32 [T, W]; None without mismatch."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """gain, offset and digital correction (fractions of full scale) of each tile's columns, float32 [T, W].
+
+    None without mismatch.
+    """
     if not hardware.noise.has_mismatch:
         return None
     array = hardware.array
     blocks = -(-width // array.columns)
-    gains, offsets = [], []
+    gains, offsets, corrections = [], [], []
     for tile in range(tiles):
         first = first_macro(site_index, mvm) + tile * blocks
-        parts = [macro_errors((first + b) % array.macros, hardware) for b in range(blocks)]
+        macros = [(first + b) % array.macros for b in range(blocks)]
+        parts = [macro_errors(macro, hardware) for macro in macros]
+        corrections.append(np.concatenate([macro_corrections(macro, hardware) for macro in macros])[:width])
         gains.append(np.concatenate([gain for gain, _ in parts])[:width])
         offsets.append(np.concatenate([offset for _, offset in parts])[:width])
     lsb = hardware.noise.reference_lsb
-    return np.stack(gains).astype(np.float32), (np.stack(offsets) * lsb).astype(np.float32)
+
+    def fraction(values: list[np.ndarray]) -> np.ndarray:
+        return (np.stack(values) * lsb).astype(np.float32)
+
+    return np.stack(gains).astype(np.float32), fraction(offsets), fraction(corrections)

@@ -49,6 +49,7 @@ class ArraySpec:
         cell: "and" (stored bit 0/1) or "xnor" (stored bit -1/+1).
         replicate: write an operand of K <= N/2 rows floor(N/K) times and drive the copies together.
         segment_rows: when set, rows come in segments of this size and only the segments in use share charge.
+        chop: drive signed vectors with a random sign each and turn their results back (see `chopping`).
         macros: macros of the chip that sites are time-multiplexed over (see `floorplan`).
     """
 
@@ -58,6 +59,7 @@ class ArraySpec:
     cell: Cell = "and"
     replicate: bool = False
     segment_rows: int | None = None
+    chop: bool = False
     macros: int = 16
 
     def __post_init__(self) -> None:
@@ -89,6 +91,8 @@ class AdcSpec:
         min_range: the smallest R that "per_site" may pick.
         headroom: R must hold |mean| + headroom * (standard deviation) of a pass's column voltages.
         polarity: "bipolar", "unipolar", or "auto": unipolar where codes and cells are both non-negative.
+        offset_conversions: conversions at zero input that are averaged to learn each column's offset, which is then
+            subtracted digitally; 0 for none.
         full_scale_on_last_code: False for 2**B steps (the macro), True for 2**B - 1 steps, full scale on the last
             code, as several published simulators have it.
     """
@@ -100,6 +104,7 @@ class AdcSpec:
     min_range: float = 2.0**-6
     headroom: float = 4.0
     polarity: Polarity = "auto"
+    offset_conversions: int = 0
     full_scale_on_last_code: bool = False
 
     def __post_init__(self) -> None:
@@ -113,6 +118,7 @@ class AdcSpec:
         )
         for name in ("range", "low_range", "min_range"):
             _require(0.0 < getattr(self, name) <= 1.0, f"adc.{name}", getattr(self, name), "above 0 and at most 1")
+        _require(self.offset_conversions >= 0, "adc.offset_conversions", self.offset_conversions, "0 or more")
         _require(self.headroom > 0, "adc.headroom", self.headroom, "above 0")
         polarities = ("auto", "bipolar", "unipolar")
         _require(self.polarity in polarities, "adc.polarity", self.polarity, "one of " + ", ".join(polarities))

@@ -27,6 +27,7 @@ class MvmPlan:
             batch's operands are written to the same columns in turn (`shared_columns`).
         vectors: M, input vectors driven for each group.
         contraction: K. outputs: N.
+        signed: whether input codes can be negative.
         mapping: passes of the input operand. coding: planes of the stored operand.
         tiles: row tiles of K. converter: the column ADC.
     """
@@ -38,6 +39,7 @@ class MvmPlan:
     contraction: int
     outputs: int
     shared_columns: bool
+    signed: bool
     mapping: Mapping
     coding: PlaneCoding
     tiles: RowTiles
@@ -104,8 +106,9 @@ class MvmPlan:
         planes = sum(beta * beta for beta in self.coding.weights)
         return passes * (planes * float(np.sum(self.full_scales.astype(np.float64) ** 2)))
 
-    def column_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """gain and offset (fraction of full scale) of each tile's columns, [T, columns]; None without mismatch."""
+    def column_errors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """gain, offset and digital correction (fractions of full scale) of each tile's columns, [T, columns]; None
+        without mismatch."""
         return column_errors(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
 
 
@@ -142,6 +145,7 @@ def plan_mvm(
         contraction=contraction,
         outputs=outputs,
         shared_columns=shared_columns,
+        signed=drives_gradient or input_signed,
         mapping=gradient_mapping(hardware.mapping, hardware.array) if drives_gradient else INTEGER,
         coding=coding,
         tiles=cut(contraction // unit, hardware.array, unit),

@@ -23,11 +23,12 @@ from jax import Array
 from imctrain.errors import UserError
 from imctrain.formats import gradient_scale
 from imctrain.imc import digital, exact, noise, ranges, statistical
+from imctrain.imc.chopping import Chopped
 from imctrain.imc.contraction import ConvContraction as ConvContraction
 from imctrain.imc.contraction import ConvSpec as ConvSpec
 from imctrain.imc.contraction import DotContraction as DotContraction
 from imctrain.imc.contraction import DotSpec as DotSpec
-from imctrain.imc.contraction import Side, Sizes
+from imctrain.imc.contraction import Engine, Side, Sizes
 from imctrain.imc.encode import (
     Encoded,
     encode_gradient,
@@ -322,15 +323,33 @@ class Site:
 
         def on(path: str) -> Reading:
             engine: Any = ENGINES[path]
+            if self.spec.hardware.array.chop and plan.signed and path != "digital":
+                engine = Chopped(engine)
             if product == "product":
                 return self._contraction.product(engine, plan, first, second, self.spec.driven, reference, stream)
-            run = self._contraction.lhs_grad if product == "lhs_grad" else self._contraction.rhs_grad
-            return run(engine, plan, first, second, reference, stream)
+            return self.gradient_mvm(mvm, engine, first, second, reference, stream)
 
         with jax.named_scope(self._scope):
             if self.paths[mvm] != "auto":
                 return on(self.paths[mvm])
             return jax.lax.cond(self._statistical(mvm, state), lambda: on("statistical"), lambda: on("exact"))
+
+    def gradient_mvm(
+        self, mvm: str, engine: Engine, levels: Array, stored: Array, ranges: Array, seed: Array
+    ) -> Reading:
+        """A gradient MVM on any engine, with operands that are encoded already.
+
+        Args:
+            mvm: "input_grad" or "weight_grad".
+            levels: of the output's gradient, in the output's shape. stored: codes of the operand on `gradient_side`.
+            ranges: R of each pass, [P]. seed: see `noise`.
+        """
+        run = self._contraction.lhs_grad if self.gradient_side(mvm) == "rhs" else self._contraction.rhs_grad
+        return run(engine, self._plans[mvm], levels, stored, ranges, seed)
+
+    def gradient_side(self, mvm: str) -> Side:
+        """The side whose operand a gradient MVM stores: it computes the gradient of the other one."""
+        return "rhs" if self._product_of(mvm) == "lhs_grad" else "lhs"
 
     def _statistical(self, mvm: str, state: State) -> Array:
         """Whether an MVM runs on the statistical path in this step."""

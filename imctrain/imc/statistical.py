@@ -11,8 +11,8 @@ so the sum over tiles, passes and planes is linear in the driven values and Gaus
     bias[n]      = sum_{t,p,j} c_p beta_j FS_t o[t, j, n]           offset; FS_t = rows_t * L
     variance     = sum_{t,p,j} (c_p beta_j FS_t lsb_p)^2 (sigma_p^2 + 1/12)
 
-with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offset + gain a. Without gain errors W_eff
-is W and the product is that of the codes.
+with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offset + gain a - (digital correction).
+Without gain errors W_eff is W and the product is that of the codes.
 
 Clipping and the column voltages (which the range policies need) are measured by exact conversions of a small share of
 the work: some vectors of the first tile of a matmul, one image of a convolution.
@@ -136,8 +136,9 @@ def _folded(plan: MvmPlan) -> tuple[np.ndarray, np.ndarray] | None:
     if errors is None and a == 0 and b == 0:
         return None
     shape = (plan.tiles.count, 1 if plan.shared_columns else plan.groups, plan.planes, plan.outputs)
-    gain, offset = errors if errors is not None else (np.ones(shape, np.float32), np.zeros(shape, np.float32))
-    return (gain * (1 + b)).reshape(shape), (offset + gain * a).reshape(shape)
+    ideal = (np.ones(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    gain, offset, correction = errors if errors is not None else ideal
+    return (gain * (1 + b)).reshape(shape), (offset + gain * a - correction).reshape(shape)
 
 
 def inl_line(plan: MvmPlan) -> tuple[float, float]:

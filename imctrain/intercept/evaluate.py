@@ -7,14 +7,15 @@ collected by hand and returned as that cotangent at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from imctrain.errors import UserError
 from imctrain.imc.site import Site
 from imctrain.intercept._jax_internals import Atom, JaxprEqn, Literal, Var, bind, constrain, equation_context
 from imctrain.intercept.keys import execution_key
@@ -25,6 +26,21 @@ States = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Taps:
+    """What is read at the sites while a function runs (see `ImcFunction.tapped`).
+
+    Attributes:
+        added: what is added to each site's output.
+        digital: sites compute the original float product.
+        operands: filled in while the function runs: (lhs, rhs) of each site.
+    """
+
+    added: Mapping[str, Array]
+    digital: bool
+    operands: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Execution:
     """What a run carries into every block.
 
@@ -32,12 +48,14 @@ class Execution:
         key: the caller's key. iterations: of the loops around, outermost first.
         states: of the sites.
         collects: inside a custom derivative: gather telemetry by hand.
+        taps: what is read at the sites, if anything.
     """
 
     key: Array
     states: States
     iterations: tuple[Array, ...] = ()
     collects: bool = False
+    taps: Taps | None = None
 
     def iteration(self, number: Array) -> Execution:
         return replace(self, iterations=(*self.iterations, number))
@@ -65,7 +83,15 @@ def _evaluate_equation(eqn: JaxprEqn, step: Step | None, args: list[Any], run: E
         return bind(eqn, args), {}
     if isinstance(step, SiteStep):
         assert step.found.site is not None
+        if run.taps is not None:
+            return _tapped(step.found.site, eqn, args, run, run.taps), {}
         return _site(step.found.site, args, run)
+    if run.taps is not None and (isinstance(step, CustomStep) or eqn.primitive.name in _NESTED):
+        inside = next(found.name for found in step.all_found if found.site is not None)
+        raise UserError(
+            f"site {inside} runs in a loop, a branch, a rematerialised part or a custom derivative, where its operands "
+            "cannot be recorded: leave it to a rule with path = 'float'"
+        )
     if isinstance(step, CustomStep):
         return _custom(step, args, run)
     return _NESTED.get(eqn.primitive.name, _call)(eqn, step, args, run)
@@ -81,6 +107,14 @@ def _site(site: Site, args: list[Any], run: Execution) -> tuple[list[Any], State
     out, pullback = jax.vjp(lambda state: site.apply(lhs, rhs, state, key), state)
     (telemetry,) = pullback(jnp.zeros_like(out))
     return [out], {name: telemetry}
+
+
+def _tapped(site: Site, eqn: JaxprEqn, args: list[Any], run: Execution, taps: Taps) -> list[Any]:
+    name = site.spec.name
+    (out,) = bind(eqn, args) if taps.digital else _site(site, args, run)[0]
+    # The cotangent of what is added is that of the output, as the site's backward rule gets it.
+    taps.operands[name] = (args[0], args[1])
+    return [out + taps.added[name].astype(out.dtype)]
 
 
 def _per_element(state: Any, key: Array) -> Any:

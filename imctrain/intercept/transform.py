@@ -15,7 +15,7 @@ from imctrain.errors import UserError
 from imctrain.imc.hardware import Hardware
 from imctrain.imc.site import Site
 from imctrain.intercept._jax_internals import abstract, trace_settings, without_dead_code
-from imctrain.intercept.evaluate import Execution, States, evaluate
+from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
 from imctrain.intercept.ledger import Ledger, ledger_of
 from imctrain.intercept.naming import nearest
@@ -130,6 +130,42 @@ class ImcFunction:
                 _check_names(grad, state)
             new[name], reports[name] = self._sites[name].update(site_state, grad[name])
         return new, reports
+
+    def tapped(
+        self,
+        *args: Any,
+        key: Array,
+        added: Mapping[str, Array],
+        state: States | None = None,
+        digital: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, dict[str, tuple[Array, Array]]]:
+        """The function's result, and the operands (lhs, rhs) that each simulated site met: for recording.
+
+        The cotangent of `added` (zeros of every site's output shape) is the gradient at each site's output, as the
+        site's backward rule gets it.
+
+        Args:
+            digital: every site computes the float product of the original program in place of the array's.
+
+        Raises UserError, naming it, for a site in a loop, a branch, `jax.checkpoint` or a custom derivative.
+        """
+        program, dynamic = self._program(args, kwargs)
+        self._sites |= program.sites
+        if state is None:
+            state = {name: site.init_state() for name, site in program.sites.items()}
+        _check_names(state, program.sites)
+        _check_names(added, program.sites)
+        taps = Taps(added, digital)
+        outputs, _ = evaluate(program.block, dynamic, Execution(typed_key(key), state, taps=taps))
+        return program.rebuild(outputs), taps.operands
+
+    def site(self, name: str) -> Site:
+        """A simulated site, after `init` or a call. Raises UserError for a name it has not."""
+        if name not in self._sites:
+            near = ", ".join(nearest(name, self._sites)) or "none"
+            raise UserError(f"no simulated site is called {name!r}; nearest: {near}")
+        return self._sites[name]
 
     def ledger(self, *args: Any, **kwargs: Any) -> Ledger:
         """Every matmul of the function in program order, float ones included. Arguments as for `init`."""

@@ -41,6 +41,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     @property
+    def steps(self) -> list[int]:
+        """Steps taken at every checkpoint there is, in order."""
+        return sorted(self._manager.all_steps())
+
+    @property
     def latest(self) -> int | None:
         """Steps taken at the newest checkpoint."""
         return self._manager.latest_step()
@@ -70,14 +75,17 @@ class Checkpoints:
                 str(self._folder),
             ) from error
 
-    def restore(self, template: Any) -> tuple[Any, dict[str, Any]]:
-        """(state, position) of the newest checkpoint; `template` gives structure, shapes and dtypes.
+    def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """(state, position) of the checkpoint after `step` steps (the newest by default).
+
+        `template` gives structure, shapes and dtypes.
 
         Raises UserError for a checkpoint that is not of such a state.
         """
         args = self._ocp.args
+        step = self.latest if step is None else step
         found = self._manager.restore(
-            self.latest, args=args.Composite(state=args.StandardRestore(), position=args.JsonRestore())
+            step, args=args.Composite(state=args.StandardRestore(), position=args.JsonRestore())
         )
         # Given the template, orbax would cut or pad arrays of other shapes.
         leaves = []
@@ -86,7 +94,7 @@ class Checkpoints:
             if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
                 stored = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
                 raise UserError(
-                    f"checkpoint {self.latest} in {self._folder} does not fit this run: {name} is {stored}, expected "
+                    f"checkpoint {step} in {self._folder} does not fit this run: {name} is {stored}, expected "
                     f"{expected.dtype} {expected.shape}; start a new run"
                 )
             leaves.append(np.asarray(leaf))

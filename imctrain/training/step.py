@@ -89,8 +89,7 @@ def make_steps(
 
         def objective(params: Any, sites: Any) -> Any:
             logits, rest = forward(params, state.rest, batch, sites, key)
-            targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
-            return jnp.mean(optax.softmax_cross_entropy(logits, targets)), (logits, rest)
+            return training_loss(logits, labels, label_smoothing), (logits, rest)
 
         (loss, (logits, rest)), (gradient, telemetry) = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(
             state.params, state.sites
@@ -120,6 +119,12 @@ def make_steps(
 
     initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
     return Steps(jax.jit(train, donate_argnums=0), jax.jit(evaluate), initial, on_array)
+
+
+def training_loss(logits: Array, labels: Array, label_smoothing: float) -> Array:
+    """Mean cross entropy of a batch: logits float32 [b, classes], labels int32 [b]; a scalar."""
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
+    return jnp.mean(optax.softmax_cross_entropy(logits, targets))
 
 
 def _key(seed: int, purpose: int, number: Array) -> Array:

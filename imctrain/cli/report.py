@@ -1,0 +1,39 @@
+"""`imctrain report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that holds runs or sweeps.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The page (default: DIR/report.html).", show_default=False),
+    ] = None,
+) -> None:
+    """Gather all runs and sweeps below a folder into one self-contained HTML page.
+
+    Holds the sweeps' figures and tables, and of every run the learning curve, SNR
+    and clipping by site. The sweeps' tables and figures are also written to
+    DIR/results as CSV, JSON, Markdown, PNG and SVG.
+
+    Example: `imctrain report runs`
+    """
+    from rich.console import Console
+
+    from imctrain.report.page import write_page
+    from imctrain.report.sweep_results import write_results
+
+    console = Console(highlight=False)
+    target = out if out is not None else folder / "report.html"
+    console.print(f"reading {folder} ...", markup=False, soft_wrap=True)
+    if (folder / "plan").is_dir():
+        write_results(folder)
+    count = write_page(folder, target)
+    console.print(f"{count} runs in {target}", markup=False, soft_wrap=True)

@@ -1,0 +1,253 @@
+"""`imctrain sweep`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from imctrain.cli.options import ConfigFile, Overrides
+from imctrain.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def sweep() -> None:
+    """Train many variants of an experiment, each once, and compare them.
+
+    A sweep's folder keeps every trial under a hash of its config: give the same
+    command again to continue, other values to extend, another folder's content
+    (cp -r A/. B) to merge. Interrupting it (Ctrl-C) saves all running trials.
+
+    Example: `imctrain sweep noise -c experiments/quickstart.toml --sigma 0.5,1,2 --out runs/noise`
+    """
+
+
+class Executor(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The sweep's folder.", show_default=False)]
+Seeds = Annotated[
+    str, typer.Option("--seeds", metavar="N|A,B,..", help="How many seeds (from 0), or which ones (0,5,7).")
+]
+References = Annotated[
+    str, typer.Option("--references", metavar="NAMES", help="Trained for comparison: float, digital, or none.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Trials at a time (default: one a GPU, else one a core with 2 GiB).",
+        show_default=False,
+    ),
+]
+Run = Annotated[Executor, typer.Option("--executor", help="local processes, or Ray (pip install 'imctrain[ray]').")]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray-address", help="Of a running Ray cluster; else one is started here.")
+]
+Keep = Annotated[bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Also train again what diverged or was refused.")]
+Name = Annotated[str, typer.Option("--name", help="Names this sweep's results in the folder.")]
+
+
+@app.command()
+def noise(
+    config: ConfigFile,
+    out: Out,
+    sigma: Annotated[str, typer.Option("--sigma", metavar="S,S,..", help="Noise before rounding, LSB at R = 1.")] = (
+        "0,0.25,0.5,1,2"
+    ),
+    seeds: Seeds = "1",
+    mapping: Annotated[
+        str | None, typer.Option("--mapping", metavar="M,..", help="grouped, balanced, bit_serial.", show_default=False)
+    ] = None,
+    range_policy: Annotated[
+        str | None, typer.Option("--range", metavar="P,..", help="fixed, two_level, per_site.", show_default=False)
+    ] = None,
+    references: References = "float,digital",
+    overrides: Overrides = None,
+    name: Name = "noise",
+    jobs: Jobs = None,
+    executor: Run = Executor.local,
+    ray_address: RayAddress = None,
+    keep_checkpoints: Keep = False,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Test accuracy against array noise, a curve for each mapping and range policy.
+
+    Writes DIR/results/NAME.{csv,json,md,png,svg}: the accuracies, the figure with
+    lines at the baseline, 2 and 10 points below it, and the noise at which each
+    curve crosses them.
+
+    Example: `imctrain sweep noise -c my.toml --sigma 0.5,1,2 --seeds 3
+    --mapping grouped,balanced --range fixed,per_site --out runs/noise`
+    """
+    from imctrain.sweep.spec import SIGMA, make_spec, parse_axis
+
+    axes: dict[str, Any] = dict([parse_axis(f"{SIGMA}={sigma}")])
+    for key, text in (("imc.mapping.gradient", mapping), ("imc.adc.range_policy", range_policy)):
+        if text is not None:
+            axes |= dict([parse_axis(f"{key}={text}")])
+    data = {"name": name, "axes": axes}
+    spec = make_spec(data | _common(config, seeds, references, overrides), "sweep noise")
+    _sweep(spec, out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
+
+
+@app.command()
+def grid(
+    config: ConfigFile,
+    out: Out,
+    axis: Annotated[
+        list[str],
+        typer.Option(
+            "--axis",
+            "-a",
+            metavar="KEY=V,V,..",
+            help="A config key and its values; may be repeated.",
+            show_default=False,
+        ),
+    ],
+    seeds: Seeds = "1",
+    references: References = "float",
+    overrides: Overrides = None,
+    name: Name = "grid",
+    jobs: Jobs = None,
+    executor: Run = Executor.local,
+    ray_address: RayAddress = None,
+    keep_checkpoints: Keep = False,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Every combination of the values of any config keys.
+
+    Of several keys, noise (imc.noise.sigma_lsb) or else the first one with
+    numbers becomes the figure's x-axis; the others tell its curves apart.
+
+    Example: `imctrain sweep grid -c my.toml --axis imc.adc.bits=6,8,10 --axis
+    imc.array.replicate=true,false --out runs/adc`
+    """
+    from imctrain.sweep.spec import make_spec, parse_axis
+
+    axes: dict[str, Any] = {}
+    for item in axis:
+        key, values = parse_axis(item)
+        if key in axes:
+            raise UserError(f"--axis {item}: {key} is there twice")
+        axes[key] = values
+    spec = make_spec({"name": name, "axes": axes} | _common(config, seeds, references, overrides), "sweep grid")
+    _sweep(spec, out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
+
+
+@app.command("file")
+def from_file(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Sweep (TOML).", show_default=False)],
+    out: Out,
+    jobs: Jobs = None,
+    executor: Run = Executor.local,
+    ray_address: RayAddress = None,
+    keep_checkpoints: Keep = False,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """A sweep written down in TOML: axes, named variants, seeds, references.
+
+    See experiments/cifar10/*.sweep.toml for sweep files, and
+    imctrain/sweep/spec.py for their keys.
+
+    Example: `imctrain sweep file experiments/cifar10/noise.sweep.toml --out runs/cifar10`
+    """
+    from imctrain.sweep.spec import read_sweep
+
+    _sweep(read_sweep(path), out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The sweep's folder.", show_default=False)],
+    jobs: Jobs = None,
+    executor: Run = Executor.local,
+    ray_address: RayAddress = None,
+    keep_checkpoints: Keep = False,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Train whatever is planned in a sweep's folder and has no result yet.
+
+    Example: `imctrain sweep resume runs/noise`
+    """
+    _sweep(None, folder, jobs, executor, ray_address, keep_checkpoints, retry_failed)
+
+
+def _common(config: Path, seeds: str, references: str, overrides: list[str] | None) -> dict[str, Any]:
+    from imctrain.sweep.spec import parse_axis
+
+    try:
+        numbers = [int(part) for part in seeds.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds {seeds}: give how many (3), or which ones (0,5,7)") from None
+    if "," not in seeds:
+        if numbers[0] < 1:
+            raise UserError(f"--seeds {seeds}: give 1 or more")
+        numbers = list(range(numbers[0]))
+    changes = {}
+    for item in overrides or []:
+        key, values = parse_axis(item)
+        changes[key] = values[0] if len(values) == 1 else values
+    named = [name.strip() for name in references.split(",") if name.strip() not in ("", "none")]
+    return {"config": str(config), "seeds": numbers, "references": named, "set": changes}
+
+
+def _sweep(
+    spec: Any,
+    out: Path,
+    jobs: int | None,
+    executor: Executor,
+    ray_address: str | None,
+    keep_checkpoints: bool,
+    retry_failed: bool,
+) -> None:
+    """Plan (unless `spec` is None), train, and write the results."""
+    from rich.console import Console
+
+    from imctrain.sweep import run as sweeps
+    from imctrain.sweep.folder import SweepFolder
+    from imctrain.sweep.run import Executor as Pool
+
+    console = Console(highlight=False)
+    folder = SweepFolder(out)
+    if spec is None:
+        keys = folder.keys()
+        if not keys:
+            raise UserError(f"{out} holds no sweep (no plan/): give the folder that `imctrain sweep` made")
+    else:
+        console.print("checking the trials' configs ...", markup=False)
+        keys = sweeps.plan(folder, spec)
+    pool: Pool
+    if executor is Executor.ray:
+        from imctrain.sweep.ray_pool import RayPool
+
+        pool = RayPool(folder, jobs, keep_checkpoints, ray_address)
+    else:
+        from imctrain.sweep.local_pool import LocalPool
+
+        pool = LocalPool(folder, jobs, keep_checkpoints)
+    try:
+        states = sweeps.run(folder, keys, pool, console, retry_failed=retry_failed)
+    except sweeps.Stopped as stopped:
+        _leave(f"stopped by {stopped}, trials saved; continue with: imctrain sweep resume {out}", stopped.code)
+    from imctrain.report.sweep_results import write_results
+
+    for line in write_results(out):
+        console.print(line, markup=False, soft_wrap=True)
+    if states.get("failed"):
+        _leave(f"{len(states['failed'])} of {len(keys)} trials failed; the results hold the others", 1)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(f"imctrain: {message}", file=sys.stderr)
+    raise SystemExit(code)

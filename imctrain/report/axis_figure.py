@@ -1,0 +1,144 @@
+"""Accuracy against an axis of a sweep (noise, first of all): a curve a variant, lines at and below the baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imctrain.report.crossing import Estimate
+from imctrain.report.style import COLOURS, pyplot
+from imctrain.report.sweep_table import SIGMA, Curves
+
+DROPS = (0.02, 0.10)
+"""Lines below the baseline that a noise level is measured by."""
+LABELS = {
+    SIGMA: r"noise before rounding, $\sigma$ (LSB at R = 1)",
+    "imc.adc.bits": "ADC bits",
+    "imc.array.rows": "rows of the array",
+    "data.batch_size": "images a step",
+}
+MARKERS = "osD^vP*"
+NAME_HEIGHT = 0.045
+"""Height of a line's name, as a share of the axis."""
+WIDE = 6.0
+"""Levels whose largest is this often the smallest one above zero are drawn on a logarithmic axis."""
+
+
+def draw_axis_figure(
+    curves: Curves, target: Path, crossings: dict[str, dict[float, Estimate]] | None = None, title: str = ""
+) -> None:
+    """Draw to `target` (format by its suffix).
+
+    Args:
+        crossings: {curve: {drop: level}}, drawn on the lines at DROPS.
+    """
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
+    levels = sorted({x for points in curves.by_curve.values() for x in points})
+    _scale(axis, levels)
+    for i, (name, points) in enumerate(curves.by_curve.items()):
+        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        x = np.asarray(sorted(points), float)
+        mean = np.asarray([100 * np.mean(points[v]) for v in sorted(points)])
+        axis.plot(x, mean, label=name, markersize=4.5, zorder=3, **style)
+        low, high = (np.asarray([100 * f(points[v]) for v in sorted(points)]) for f in (min, max))
+        if np.any(high > low):
+            axis.fill_between(x, low, high, color=style["color"], alpha=0.18, lw=0, zorder=2)
+            for v in sorted(points):
+                axis.plot(
+                    [v] * len(points[v]), [100 * a for a in points[v]], ".", color=style["color"], ms=2.5, zorder=3
+                )
+        for drop, level in (crossings or {}).get(name, {}).items():
+            _mark(axis, level, 100 * (float(np.mean(curves.references["float"])) - drop), style["color"])
+    _lines(axis, curves)
+    axis.set_xlabel(LABELS.get(curves.axis or "", curves.axis or ""))
+    axis.set_ylabel("test accuracy (%)")
+    if title:
+        axis.set_title(title, loc="left")
+    axis.legend(loc="lower left")
+    _save(plt, figure, target)
+
+
+def draw_bars(curves: Curves, target: Path, title: str = "") -> None:
+    """Accuracy of variants without an axis, as points on a line each, references as lines."""
+    plt = pyplot()
+    names = list(curves.by_curve)
+    figure, axis = plt.subplots(figsize=(5.6, 0.9 + 0.23 * len(names)), layout="constrained")
+    for i, name in enumerate(names):
+        accuracies = [100 * a for a in curves.by_curve[name][None]]
+        axis.plot(accuracies, [i] * len(accuracies), "o", color=COLOURS[0], ms=4, alpha=0.6)
+        if len(accuracies) > 1:
+            axis.plot([np.mean(accuracies)], [i], "|", color=COLOURS[0], ms=11, mew=1.5)
+    for i, (name, found) in enumerate(curves.references.items()):
+        axis.axvline(100 * float(np.mean(found)), color=str(0.25 + 0.3 * i), lw=1.0, ls=("-", "--")[i % 2], label=name)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.set_xlabel("test accuracy (%)")
+    if curves.references:
+        axis.legend(loc="lower left")
+    if title:
+        axis.set_title(title, loc="left")
+    _save(plt, figure, target)
+
+
+def _scale(axis: Any, levels: list[float]) -> None:
+    positive = [x for x in levels if x > 0]
+    if positive and max(positive) / min(positive) >= WIDE:
+        if len(positive) < len(levels):
+            axis.set_xscale("symlog", linthresh=min(positive), linscale=0.4, base=2)
+        else:
+            axis.set_xscale("log", base=2)
+    axis.set_xticks(levels, [f"{x:g}" for x in levels], minor=False)
+    axis.minorticks_off()
+
+
+def _lines(axis: Any, curves: Curves) -> None:
+    """Baseline, baseline - 2, baseline - 10 and the digital reference, named at the right end."""
+    named: list[tuple[float, str]] = []
+    if "float" in curves.references:
+        base = 100 * float(np.mean(curves.references["float"]))
+        for drop in (0.0, *DROPS):
+            y = base - 100 * drop
+            axis.axhline(y, color="0.35", lw=0.9, ls="-" if drop == 0 else (0, (4, 3)), zorder=1)
+            name = f"float {base:.1f}" if drop == 0 else f"-{100 * drop:g} points"
+            named.append((y, name))
+    if "digital" in curves.references:
+        y = 100 * float(np.mean(curves.references["digital"]))
+        axis.axhline(y, color="0.55", lw=1.0, ls=(0, (1, 1.5)), zorder=1, label=f"formats only, digital: {y:.1f}%")
+    bottom, top = axis.get_ylim()
+    # Lines that are close together keep their names apart, downwards from the highest.
+    below = top
+    for y, text in sorted(named, reverse=True):
+        below = place = min(y, below)
+        below -= NAME_HEIGHT * (top - bottom)
+        axis.annotate(
+            text,
+            xy=(1.0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+            color="0.3",
+            annotation_clip=False,
+        )
+    axis.set_ylim(bottom, top)
+
+
+def _mark(axis: Any, level: Estimate, y: float, color: str) -> None:
+    """A crossing on its line, with its interval where that is closed."""
+    if level.value is None:
+        return
+    if level.low is not None and level.high is not None:
+        axis.plot([level.low, level.high], [y, y], color=color, lw=3.0, alpha=0.45, solid_capstyle="butt", zorder=4)
+    axis.plot([level.value], [y], "|", color=color, ms=9, mew=1.5, zorder=5)
+
+
+def _save(plt: Any, figure: Any, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}")
+    metadata = {"Date": None} if target.suffix == ".svg" else {}
+    figure.savefig(temporary, format=target.suffix[1:], metadata=metadata)
+    plt.close(figure)
+    temporary.replace(target)

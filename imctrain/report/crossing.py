@@ -1,0 +1,156 @@
+"""At which noise a curve of accuracy falls through a line, by interpolation, with its uncertainty.
+
+The curve is the means over seeds at each level, made monotone (isotonic regression, weighted by the number of seeds)
+and joined by straight lines. The uncertainty is a parametric bootstrap: means are redrawn with the spread that seeds
+have (pooled over all levels with several seeds, and at least what the finite test set gives), the baseline's too. The
+method is this project's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 4000
+CONFIDENCE = 0.95
+ASSUMED_SEED_STD = 0.005
+"""Spread of test accuracy between seeds, as a fraction, where no level has two seeds: an assumption."""
+
+Points = Mapping[float, Sequence[float]]
+"""Accuracies (fractions) by noise level."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval.
+
+    Attributes:
+        value: None where it lies outside what was measured; `bound` then says "below" or "above" which level.
+        low, high: of the interval; None where it is open to that side.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    bound: str | None = None
+    limit: float | None = None
+
+    def as_dict(self) -> dict[str, float | str | None]:
+        return {"value": self.value, "low": self.low, "high": self.high, "bound": self.bound, "limit": self.limit}
+
+    def text(self) -> str:
+        """Such as "0.82 (0.71 to 0.93)", "above 2"."""
+        if self.value is None:
+            return f"{self.bound} {self.limit:.3g}"
+        low = "?" if self.low is None else f"{self.low:.3g}"
+        high = "?" if self.high is None else f"{self.high:.3g}"
+        return f"{self.value:.3g} ({low} to {high})"
+
+
+def seed_std(groups: Sequence[Sequence[float]], test_images: int | None = None) -> float:
+    """Standard deviation between seeds, pooled over groups of the same config; never below binomial noise."""
+    squares = degrees = 0.0
+    for group in groups:
+        if len(group) > 1:
+            squares += float(np.var(group, ddof=1)) * (len(group) - 1)
+            degrees += len(group) - 1
+    pooled = float(np.sqrt(squares / degrees)) if degrees else ASSUMED_SEED_STD
+    if not test_images:
+        return pooled
+    mean = float(np.mean([value for group in groups for value in group]))
+    return max(pooled, float(np.sqrt(mean * (1.0 - mean) / test_images)))
+
+
+def crossing(points: Points, baseline: Sequence[float], drop: float, std: float, seed: int = 0) -> Estimate:
+    """The level at which the curve is `drop` (a fraction) below the baseline's mean.
+
+    Args:
+        points: accuracies by level. baseline: accuracies of the float runs. std: between seeds.
+    """
+    levels = np.asarray(sorted(points), float)
+    draws = _draws(points, baseline, drop, std, np.random.default_rng(seed))
+    return _estimate(_level(levels, *_means(points), _line(baseline, drop)), draws, levels)
+
+
+def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, std: float, seed: int = 0) -> Estimate:
+    """Crossing of `upper` over that of `lower`; both bootstrapped with the same baselines.
+
+    Where only one curve crosses within its levels, the ratio is a bound: `value` is None and `limit` what it is above
+    or below.
+    """
+    values = []
+    for points in (upper, lower):
+        levels = np.asarray(sorted(points), float)
+        values.append(_level(levels, *_means(points), _line(baseline, drop)))
+    # The same generator for both: the baseline is drawn first and is common to them.
+    a, b = (_draws(points, baseline, drop, std, np.random.default_rng(seed)) for points in (upper, lower))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = a / b
+    draws = draws[~np.isnan(draws)]
+    first, second = values
+    low, high = _interval(draws)
+    if np.isfinite(first) and np.isfinite(second) and second > 0:
+        return Estimate(first / second, low, high)
+    top, bottom = max(upper), min(level for level in lower)
+    if np.isinf(first) and np.isfinite(second) and second > 0:
+        return Estimate(None, low, high, "above", top / second)
+    if np.isfinite(first) and second == 0 and bottom > 0:
+        # The lower curve is below the line at its lowest level already.
+        return Estimate(None, None, None, "above", first / bottom)
+    return Estimate(None, None, None, "unknown", None)
+
+
+def _means(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, count) by level, in order of level."""
+    levels = sorted(points)
+    return np.asarray([np.mean(points[x]) for x in levels]), np.asarray([len(points[x]) for x in levels], float)
+
+
+def _line(baseline: Sequence[float], drop: float) -> float:
+    return float(np.mean(baseline)) - drop
+
+
+def _level(levels: np.ndarray, means: np.ndarray, counts: np.ndarray, line: float) -> float:
+    """Where the curve crosses; 0 if it is below the line from the first level on, infinity if it never falls to it."""
+    from sklearn.isotonic import isotonic_regression
+
+    curve = isotonic_regression(means, sample_weight=counts, increasing=False)
+    if curve[0] < line:
+        return 0.0
+    below = np.flatnonzero(curve < line)
+    if not len(below):
+        return float("inf")
+    i = below[0]
+    share = (curve[i - 1] - line) / (curve[i - 1] - curve[i])
+    return float(levels[i - 1] + share * (levels[i] - levels[i - 1]))
+
+
+def _draws(
+    points: Points, baseline: Sequence[float], drop: float, std: float, generator: np.random.Generator
+) -> np.ndarray:
+    levels = np.asarray(sorted(points), float)
+    means, counts = _means(points)
+    lines = _line(baseline, drop) + std / np.sqrt(len(baseline)) * generator.standard_normal(DRAWS)
+    noise = generator.standard_normal((DRAWS, len(levels))) * std / np.sqrt(counts)
+    return np.asarray([_level(levels, means + n, counts, line) for n, line in zip(noise, lines, strict=True)])
+
+
+def _interval(draws: np.ndarray) -> tuple[float | None, float | None]:
+    if not len(draws):
+        return None, None
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(draws, [tail, 1.0 - tail], method="inverted_cdf")
+    return (float(low) if np.isfinite(low) else None), (float(high) if np.isfinite(high) else None)
+
+
+def _estimate(value: float, draws: np.ndarray, levels: np.ndarray) -> Estimate:
+    low, high = _interval(draws)
+    # A curve that is below the line from the start crossed it before the first level: that side is open.
+    low = None if low == 0.0 else low
+    if np.isinf(value):
+        return Estimate(None, low, None, "above", float(levels[-1]))
+    if value == 0.0:
+        return Estimate(None, None, high, "below", float(levels[0]))
+    return Estimate(value, low, high)

@@ -1,0 +1,116 @@
+"""One self-contained HTML page of all runs and sweeps in a folder."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from imctrain.errors import UserError
+from imctrain.report.axis_figure import DROPS, draw_axis_figure, draw_bars
+from imctrain.report.learning_curve import plot_learning_curve
+from imctrain.report.results import RunRecord, gather, rows_of, sweeps_of
+from imctrain.report.site_curves import draw_site_curves, worst_sites
+from imctrain.report.sweep_results import crossings_of, test_images
+from imctrain.report.sweep_table import curve_name, curves_of
+
+TEMPLATE = "page.html.j2"
+
+
+def write_page(root: Path, target: Path, say: Callable[[str], None] = lambda text: None) -> int:
+    """Write the page; returns how many runs are on it.
+
+    Raises UserError where there is no run, or the page cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    records = gather(root)
+    content: dict[str, Any] = {
+        "title": root.resolve().name,
+        "written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "sweeps": [_sweep(records, name) for name in sweeps_of(records)],
+        "runs": [],
+    }
+    for number, record in enumerate(records, 1):
+        say(f"run {number} of {len(records)}")
+        content["runs"].append(_run(record, root))
+    environment = Environment(
+        loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
+    )
+    html = environment.get_template(TEMPLATE).render(content)
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error.strerror}): choose another place with --out") from None
+    return len(records)
+
+
+def _sweep(records: list[RunRecord], name: str) -> dict[str, Any]:
+    """What the template shows of a sweep."""
+    rows = rows_of(records, name)
+    curves = curves_of(rows)
+    crossings = crossings_of(curves, test_images(records))
+    figure = None
+    if curves.axis is not None:
+        figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
+    elif curves.by_curve:
+        figure = _picture(lambda file: draw_bars(curves, file), "svg")
+    baseline = curves.references.get("float")
+    mean = sum(baseline) / len(baseline) if baseline else None
+    table = []
+    for row in rows:
+        drop = None
+        if mean is not None and row["accuracy"] is not None:
+            drop = 100 * (row["accuracy"] - mean)
+        table.append(row | {"name": row["reference"] or curve_name(row, curves.axis), "against": drop})
+    levels = [
+        {"name": curve, "levels": [crossing.text() for crossing in by_drop.values()]}
+        for curve, by_drop in crossings.items()
+    ]
+    drops = [f"{100 * drop:g} points" for drop in DROPS]
+    axes = list(dict.fromkeys(key for row in rows for key in row["axes"]))
+    return {"name": name, "figure": figure, "rows": table, "axes": axes, "crossings": levels, "drops": drops}
+
+
+def _run(record: RunRecord, root: Path) -> dict[str, Any]:
+    """What the template shows of a run."""
+    curve = sites = None
+    if (record.folder / "metrics.jsonl").is_file() and record.config:
+        curve = _picture(lambda file: plot_learning_curve(record.folder, file), "svg")
+        sites = _picture(lambda file: draw_site_curves(record.folder, file), "png")
+    names = [_called(label) for label in record.labels.values()]
+    return {
+        "id": record.folder.name,
+        "where": str(record.folder.relative_to(root)),
+        "name": record.config.get("name", ""),
+        "called": ", ".join(dict.fromkeys(name for name in names if name)),
+        "result": record.result,
+        "error": record.error,
+        "imc": record.config.get("imc", {}),
+        "model": record.config.get("model", {}),
+        "data": record.config.get("data", {}),
+        "curve": curve,
+        "sites": sites,
+        "worst": worst_sites(record.folder),
+    }
+
+
+def _called(label: dict[str, Any]) -> str:
+    """What a sweep calls a run, in a few words."""
+    axes = [f"{key.rpartition('.')[2]} {value}" for key, value in label["axes"].items()]
+    return ", ".join([label["reference"] or label["variant"], *axes, f"seed {label['seed']}"]).lstrip(", ")
+
+
+def _picture(draw: Callable[[Path], Any], suffix: str) -> str | None:
+    """A picture as a data address; None if `draw` says that there is nothing to draw."""
+    kind = "svg+xml" if suffix == "svg" else suffix
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"picture.{suffix}"
+        if draw(file) is False:
+            return None
+        return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

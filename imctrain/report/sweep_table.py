@@ -1,0 +1,132 @@
+"""A sweep's trials as a table: CSV, JSON, Markdown; and its curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+SIGMA = "imc.noise.sigma_lsb"
+Row = dict[str, Any]
+
+
+@dataclass
+class Curves:
+    """Accuracies (fractions) of a sweep's trials, grouped.
+
+    Attributes:
+        axis: dotted key on the x-axis; None where no axis holds numbers. by_curve: {curve: {x: accuracies}}, with
+            x = None where there is no axis. references: {"float": accuracies, "digital": ...}.
+    """
+
+    axis: str | None
+    by_curve: dict[str, dict[Any, list[float]]] = field(default_factory=dict)
+    references: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> list[list[float]]:
+        """Accuracies of the same config under several seeds."""
+        return [*self.references.values(), *(a for points in self.by_curve.values() for a in points.values())]
+
+
+def curves_of(rows: Sequence[Row]) -> Curves:
+    """Group rows by curve and level; rows without a result are left out."""
+    axis = _x_axis(rows)
+    curves = Curves(axis)
+    for row in rows:
+        if row["accuracy"] is None:
+            continue
+        if row["reference"] is not None:
+            curves.references.setdefault(row["reference"], []).append(row["accuracy"])
+            continue
+        points = curves.by_curve.setdefault(curve_name(row, axis), {})
+        points.setdefault(row["axes"].get(axis), []).append(row["accuracy"])
+    return curves
+
+
+def _x_axis(rows: Sequence[Row]) -> str | None:
+    values: dict[str, set[Any]] = {}
+    for row in rows:
+        for key, value in row["axes"].items():
+            values.setdefault(key, set()).add(str(value) if isinstance(value, list | dict) else value)
+    numeric = [
+        key
+        for key, found in values.items()
+        if len(found) > 1 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in found)
+    ]
+    return SIGMA if SIGMA in numeric else next(iter(numeric), None)
+
+
+def curve_name(row: Row, axis: str | None) -> str:
+    """The variant, and the axes other than x."""
+    others = []
+    for key, value in row["axes"].items():
+        if key != axis:
+            word = value if isinstance(value, str) else f"{key.rpartition('.')[2]} {_short(value)}"
+            others.append(word.replace("_", " "))
+    return ", ".join([*([row["variant"]] if row["variant"] else []), *others]) or "IMC"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """One line a trial, one column an axis."""
+    keys = list(dict.fromkeys(key for row in rows for key in row["axes"]))
+    plain = [name for name in (rows[0] if rows else {}) if name != "axes"]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*plain, *keys])
+    for row in rows:
+        values = ["" if row[name] is None else row[name] for name in plain]
+        writer.writerow([*values, *(row["axes"].get(key, "") for key in keys)])
+    return stream.getvalue()
+
+
+def as_json(rows: Sequence[Row], extra: dict[str, Any]) -> str:
+    return json.dumps({"trials": list(rows)} | extra, indent=1) + "\n"
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Means over seeds: a row a level, a column a curve; or a row a variant where no axis holds numbers."""
+    curves = curves_of(rows)
+    baseline = curves.references.get("float")
+    lines = []
+    for reference, accuracies in curves.references.items():
+        lines.append(f"{reference}: {_cell(accuracies, None if reference == 'float' else baseline)}")
+    if lines:
+        lines.append("")
+    if curves.axis is None:
+        lines += ["| variant | test accuracy |", "|---|---|"]
+        lines += [f"| {name} | {_cell(points[None], baseline)} |" for name, points in curves.by_curve.items()]
+    else:
+        names = list(curves.by_curve)
+        lines += [f"| {curves.axis} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        levels = sorted({x for points in curves.by_curve.values() for x in points})
+        for x in levels:
+            cells = [_cell(curves.by_curve[name].get(x, []), baseline) for name in names]
+            lines.append(f"| {_short(x)} | " + " | ".join(cells) + " |")
+    failed = [row for row in rows if row["error"]]
+    if failed:
+        lines += ["", "Failed:", ""]
+        lines += [f"- {curve_name(row, None)}, seed {row['seed']}: {row['error']}" for row in failed]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(accuracies: Sequence[float], baseline: Sequence[float] | None) -> str:
+    """ "81.2 ± 0.3 % (-1.9)": mean, standard deviation over seeds, points against the baseline."""
+    if not accuracies:
+        return ""
+    mean = 100 * float(np.mean(accuracies))
+    text = f"{mean:.2f} %"
+    if len(accuracies) > 1:
+        text = f"{mean:.2f} ± {100 * float(np.std(accuracies, ddof=1)):.2f} %"
+    if baseline:
+        text += f" ({mean - 100 * float(np.mean(baseline)):+.2f})"
+    return text
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

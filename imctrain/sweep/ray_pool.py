@@ -1,0 +1,132 @@
+"""Trials as Ray tasks: more than one machine, or several GPUs. Needs `pip install 'imctrain[ray]'`.
+
+The sweep's folder must be on storage that all machines see: trials are run folders there, as with the local pool. A
+task whose worker is lost (killed, its machine gone) is given to another one, which continues from the newest
+checkpoint; the folder's lock keeps two workers from training one trial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from imctrain.errors import UserError
+from imctrain.experiment.folder import is_claimed
+from imctrain.sweep.folder import SweepFolder
+from imctrain.sweep.worker import train
+
+POLL_SECONDS = 0.5
+RETRIES = 3
+"""How often a trial whose worker was lost is given to another."""
+SAVE_SECONDS = 600.0
+"""How long running trials get to save when the sweep is stopped."""
+STOP_FILE = ".stop"
+"""In the sweep's folder: running trials of the pool that wrote it save and end."""
+
+
+class RayPool:
+    """Runs trials on a Ray cluster, `jobs` at a time (by default as many as the cluster has GPUs, else CPUs)."""
+
+    def __init__(
+        self, sweep: SweepFolder, jobs: int | None = None, keep_checkpoints: bool = False, address: str | None = None
+    ):
+        try:
+            import ray
+        except ImportError:
+            raise UserError("--executor ray needs Ray: pip install 'imctrain[ray]'") from None
+        self._ray = ray
+        self._sweep = SweepFolder(sweep.path.absolute())
+        self._keep = keep_checkpoints
+        if not ray.is_initialized():
+            try:
+                # The uv hook would rebuild environments that are there already.
+                os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+                ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            except Exception as error:
+                where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
+                raise UserError(f"{where} cannot be reached: {' '.join(str(error).split())[:300]}") from None
+        total = ray.cluster_resources()
+        self._gpus = 1 if total.get("GPU", 0) >= 1 else 0
+        self._jobs = jobs or max(1, int(total.get("GPU" if self._gpus else "CPU", 1)))
+
+    @property
+    def jobs(self) -> int:
+        return self._jobs
+
+    def run(self, keys: Sequence[str], tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+        """Train all; `tick` is called between polls. Once `stopping`, running trials save and no more begin."""
+        ray = self._ray
+        token = uuid.uuid4().hex
+        stop_file = self._sweep.path / STOP_FILE
+        stop_file.unlink(missing_ok=True)
+        (self._sweep.path / ".shared").write_text(token, encoding="ascii")
+        # A process a task: jax holds a GPU until its process ends, and another trial may need other devices.
+        task = ray.remote(max_retries=RETRIES, max_calls=1, num_cpus=1, num_gpus=self._gpus)(_task)
+        waiting = list(keys)
+        running: dict[Any, str] = {}
+        while running or (waiting and not stopping()):
+            while waiting and len(running) < self._jobs and not stopping():
+                key = waiting.pop(0)
+                running[task.remote(str(self._sweep.path), key, self._keep, token)] = key
+            if stopping() and not stop_file.exists():
+                stop_file.touch()
+            done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+            for reference in done:
+                key = running.pop(reference)
+                try:
+                    ray.get(reference)
+                except ray.exceptions.WorkerCrashedError:
+                    self._sweep.fail(key, f"its worker was lost {RETRIES + 1} times", 1)
+                except ray.exceptions.RayError as error:
+                    self._sweep.fail(key, f"Ray: {' '.join(str(error).split())[-500:]}", 1)
+            tick()
+        stop_file.unlink(missing_ok=True)
+
+
+def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
+    """One trial in a Ray worker."""
+    sweep = SweepFolder(Path(path))
+    try:
+        shared = (sweep.path / ".shared").read_text(encoding="ascii")
+    except OSError:
+        shared = ""
+    if shared != token:
+        raise UserError(f"{path} is not the same folder on every machine: put the sweep on storage that all share")
+    folder = sweep.trial(key)
+    folder.mkdir(parents=True, exist_ok=True)
+    _wait_for_lock(folder)
+    _save_when_asked(sweep.path / STOP_FILE)
+    sys.argv = ["imctrain", "sweep", "trial", key]
+    with (
+        (folder / "log.txt").open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        return train(sweep, key, keep_checkpoints)
+
+
+def _wait_for_lock(folder: Path) -> None:
+    """A lost worker may take a moment to die."""
+    deadline = time.monotonic() + SAVE_SECONDS
+    while is_claimed(folder) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _save_when_asked(stop_file: Path) -> None:
+    """Stop this process as SIGTERM would once the file is there: no signal reaches a worker on another machine."""
+
+    def watch() -> None:
+        while not stop_file.exists():
+            time.sleep(POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,154 @@
+"""What a sweep is: the TOML of a sweep file, and the trials that it stands for."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imctrain.config import Config, ImcConfig, load_config
+from imctrain.errors import UserError
+from imctrain.sweep.trial import Trial
+
+SIGMA = "imc.noise.sigma_lsb"
+Reference = Literal["float", "digital"]
+SEED_LIMIT = 2**31
+
+
+class SweepSpec(BaseModel):
+    """A sweep: every variant at every combination of the axes' values, with every seed; and references.
+
+    In TOML:
+
+        name = "noise"
+        config = "cnn5.toml"                  # relative to the sweep file
+        seeds = [0, 1, 2]
+        references = ["float", "digital"]
+        [set]                                 # for all trials
+        "training.epochs" = 8
+        [axes]
+        "imc.noise.sigma_lsb" = [0.5, 1.0]
+        [variants.plain]
+        "imc.mapping.gradient" = "grouped"
+        [variants.best]
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the sweep's results")
+    config: str = Field(description="experiment that the trials start from")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=SEED_LIMIT)], ...] = Field(default=(0,), min_length=1)
+    references: tuple[Reference, ...] = Field(default=("float",), description="float, digital: trained for comparison")
+    set: dict[str, Any] = Field(default={}, description="overrides for all trials, by dotted key")
+    axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default={}, description="values by dotted key; every combination is trained"
+    )
+    variants: dict[str, dict[str, Any]] = Field(default={}, description="overrides by dotted key, by name of variant")
+
+
+def read_sweep(path: Path) -> SweepSpec:
+    """A sweep file; its `config` becomes relative to the current folder. Raises UserError."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"sweep {path}: cannot be read ({reason}): give a sweep's TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"sweep {path}: not valid TOML: {error}") from None
+    return make_spec({"name": path.stem} | data, f"sweep {path}", path.parent)
+
+
+def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> SweepSpec:
+    """Validate. Raises UserError in one line."""
+    try:
+        spec = SweepSpec.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(SweepSpec.model_fields)
+            raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
+        message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
+        raise UserError(f"{where}: {key} {message}") from None
+    return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
+
+
+def expand(spec: SweepSpec) -> list[Trial]:
+    """The trials of a sweep, references first, level by level so that a sweep cut short shows whole curves.
+
+    Raises UserError for a config that is not possible, naming the axis or variant.
+    """
+    path = Path(spec.config)
+    trials: dict[str, Trial] = {}
+    for trial in _trials(spec, path):
+        trials.setdefault(trial.key, trial)
+    return list(trials.values())
+
+
+def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
+    for seed in spec.seeds:
+        for reference in spec.references:
+            yield _reference(spec, path, reference, seed)
+    variants = spec.variants or {"": {}}
+    for seed in spec.seeds:
+        for values in itertools.product(*spec.axes.values()):
+            axes = dict(zip(spec.axes, values, strict=True))
+            for variant, overrides in variants.items():
+                yield Trial(_config(spec, path, seed, overrides | axes), None, variant, axes)
+
+
+def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) -> Config:
+    items = [f"{key}={toml_literal(value)}" for key, value in {**spec.set, **changes, "seed": seed}.items()]
+    config = load_config(path, items)
+    # A baseline is a trial of its own, shared by all others.
+    return config.model_copy(update={"baseline": False, "name": spec.name})
+
+
+def _reference(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> Trial:
+    """Standard training knows nothing of the array: it is one trial whatever the array is."""
+    config = _config(spec, path, seed, {})
+    if reference == "float":
+        imc = ImcConfig(path="float")
+    else:
+        imc = ImcConfig(path="digital", calibration="ideal", formats=config.imc.formats, rules=config.imc.rules)
+    return Trial(config.model_copy(update={"imc": imc}), reference)
+
+
+def toml_literal(value: Any) -> str:
+    """A value as inline TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml_literal(str(k))} = {toml_literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(toml_literal, value)) + "]"
+    return repr(value)
+
+
+def parse_axis(item: str) -> tuple[str, tuple[Any, ...]]:
+    """`KEY=V1,V2` of the command line: TOML values, bare words as strings."""
+    key, equals, text = item.partition("=")
+    key, text = key.strip(), text.strip()
+    if not equals or not key or not text:
+        raise UserError(f"--axis {item}: give KEY=VALUE,VALUE, such as imc.adc.bits=6,8,10")
+    try:
+        values = tomllib.loads(f"values = [{text}]")["values"]
+    except tomllib.TOMLDecodeError:
+        values = [_value(part.strip()) for part in text.split(",")]
+    if len(set(map(repr, values))) < len(values):
+        raise UserError(f"--axis {item}: a value is there twice")
+    return key, tuple(values)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

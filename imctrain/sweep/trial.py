@@ -1,0 +1,68 @@
+"""A trial: one run of a sweep, and the key under which it is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from imctrain.config import Config
+
+KEY_DIGITS = 12
+NOT_IN_KEY: dict[str, Any] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}
+"""What changes neither the bits of a training nor its result. `training.log_every` does: clipping is judged by line."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+        config: resolved; `config.imc.calibration` is a shipped name or a file of the sweep's own folder.
+        reference: "float" or "digital" for a run that others are compared with, else None.
+        variant: which curve or row of the sweep's results it belongs to.
+        axes: what the sweep's axes are at this trial, by dotted key.
+    """
+
+    config: Config
+    reference: str | None = None
+    variant: str = ""
+    axes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return trial_key(self.config)
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        axes = [f"{key.rpartition('.')[2]} {value}" for key, value in self.axes.items()]
+        return ", ".join([self.reference or self.variant or "trial", *axes, f"seed {self.config.seed}"])
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        return {"reference": self.reference, "variant": self.variant, "axes": self.axes, "seed": self.config.seed}
+
+
+def trial_key(config: Config) -> str:
+    """Hash of what the config sets apart from the defaults: keys that later versions add do not change it."""
+    content = config.model_dump(mode="json", exclude_defaults=True, exclude=NOT_IN_KEY)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
+
+
+def same_training(a: Config, b: Config) -> str | None:
+    """The first dotted key in which two configs would train differently, or None."""
+    first, second = (_leaves(config.model_dump(mode="json", exclude=NOT_IN_KEY)) for config in (a, b))
+    return next((key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)), None)
+
+
+def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: leaf
+        for name, item in value.items()
+        for key, leaf in _leaves(item, f"{prefix}.{name}" if prefix else name).items()
+    }

@@ -1,0 +1,94 @@
+"""One trial in this process: begun, or continued from its newest checkpoint.
+
+`python -m imctrain.sweep.worker DIR KEY [--cores 0,1]` is what the local pool starts. Exit codes are those of
+`imctrain run`; whatever says that the trial itself cannot be trained is written to its failed.json.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from imctrain.errors import UserError
+from imctrain.sweep.folder import DIVERGED, SweepFolder
+
+PARENT_SECONDS = 2.0
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory")
+
+
+def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
+    """Train one planned trial to its end; returns the exit code of `imctrain run`.
+
+    A trial that is done already is left as it is, and so is one that another process trains.
+    """
+    from imctrain.experiment.jax_setup import prepare_jax
+
+    prepare_jax()
+    from rich.console import Console
+
+    from imctrain.experiment import run as runs
+    from imctrain.training.loop import Diverged
+    from imctrain.training.signals import Interrupted
+
+    folder = sweep.trial(key)
+    console = Console(highlight=False, force_terminal=False, width=200)
+    place = runs.Place()
+    try:
+        if not (folder / "result.json").is_file():
+            sweep.forgive(key)
+            if (folder / "config.toml").is_file():
+                runs.resume(folder, console, place)
+            else:
+                runs.start(sweep.config(key), folder, sweep.path, console, place)
+        if not keep_checkpoints:
+            # The result stands; a sweep of a hundred trials must not fill the disk.
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return 0
+    except Interrupted as stopped:
+        return stopped.code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Diverged as error:
+        return _failed(sweep, key, str(error), DIVERGED)
+    except UserError as error:
+        return _failed(sweep, key, str(error), 2)
+    except Exception as error:
+        return _failed(sweep, key, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", 1)
+
+
+def _failed(sweep: SweepFolder, key: str, error: str, code: int) -> int:
+    print(f"imctrain: {error}", file=sys.stderr)
+    sweep.fail(key, error, code)
+    return code
+
+
+def leave_with(parent: int) -> None:
+    """Stop (saved, as on SIGTERM) once the process `parent` is no longer ours: nobody would collect the result."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> int:
+    path, key, *options = sys.argv[1:]
+    cores = [int(core) for core in options[options.index("--cores") + 1].split(",")] if "--cores" in options else []
+    if cores and hasattr(os, "sched_setaffinity"):
+        # Before jax starts its threads: it starts as many as it finds cores.
+        os.sched_setaffinity(0, cores)
+    # What the run writes down as its command: folders of this machine are nobody's business.
+    sys.argv = ["imctrain", "sweep", "trial", key]
+    leave_with(os.getppid())
+    return train(SweepFolder(Path(path)), key, "--keep-checkpoints" in options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
