@@ -174,6 +174,10 @@ class ImcConfig(_Section):
         "statistical: outputs drawn from the distribution of their conversions; auto: statistical where it is valid",
     )
     calibration: str = Field(default="feasible-assumed", description="a shipped calibration's name, or a JSON file")
+    mvms: tuple[Literal["forward", "input_grad", "weight_grad"], ...] = Field(
+        default=("forward", "input_grad", "weight_grad"),
+        description="MVMs on the array; the others keep the 4-bit formats, computed digitally",
+    )
     chip_seed: Annotated[int, Field(ge=0)] = Field(default=0, description="draws the columns that were not measured")
     memory_mib: PositiveInt = Field(default=2, description="conversions held at once; raise it on a GPU")
     array: ArrayConfig = ArrayConfig()

@@ -74,6 +74,9 @@ def _table(records: list[dict[str, Any]]) -> Table:
             continue
         for index, mvm in enumerate(record["mvms"]):
             size = f"{mvm['vectors']}x{mvm['contraction']}x{mvm['outputs']}"
+            if mvm["path"] == "digital":
+                table.add_row(record["site"] if index == 0 else "", SHORT[mvm["mvm"]], "formats (digital)")
+                continue
             table.add_row(
                 record["site"] if index == 0 else "",
                 SHORT[mvm["mvm"]],

@@ -22,7 +22,7 @@ def mapping_snr(
             "--sigma",
             min=0.0,
             metavar="LSB",
-            help="Noise before rounding, LSB at R = 1; may be repeated (default: 0.25, 0.5, 1, 2).",
+            help="Noise before rounding, LSB at R = 1; may be repeated (default: 0.25, 0.35, 0.5, 1, 2).",
             show_default=False,
         ),
     ] = None,
@@ -48,10 +48,10 @@ def mapping_snr(
 
     say("loading jax ...")
     prepare_jax()
-    from imctrain.experiment.mapping_snr import Settings, measure, summary, write_results
+    from imctrain.experiment.mapping_snr import SIGMAS, Settings, measure, summary, write_results
     from imctrain.experiment.recording import load_recording
 
-    settings = Settings(calibration=calibration, conversions=conversions, **({"sigmas": tuple(sigma)} if sigma else {}))
+    settings = Settings(calibration, tuple(sorted(set(sigma or SIGMAS))), conversions=conversions)
     results = measure(load_recording(recording), settings, say)
     files = write_results(results, out)
     for line in summary(results):

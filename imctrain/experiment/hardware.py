@@ -53,6 +53,7 @@ def _hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
         mapping=MappingSpec(**imc.mapping.model_dump()),
         statistical=StatisticalSpec(**imc.statistical.model_dump()),
         path="exact" if imc.path == "float" else imc.path,
+        mvms=imc.mvms,
         chip_seed=imc.chip_seed,
         memory_mib=imc.memory_mib,
     )

@@ -18,16 +18,17 @@ def ledger_records(ledger: Ledger) -> list[dict[str, Any]]:
             "lhs": {"shape": list(entry.lhs_shape), "kind": entry.lhs.kind, "non_negative": entry.lhs.nonneg},
             "rhs": {"shape": list(entry.rhs_shape), "kind": entry.rhs.kind, "non_negative": entry.rhs.nonneg},
             "executions": entry.executions,
-            "mvms": [_mvm_record(plan, entry.executions) for plan in entry.mvms],
+            "mvms": [_mvm_record(plan, entry.path, entry.executions) for plan in entry.mvms],
         }
         for entry in ledger
     ]
 
 
-def _mvm_record(plan: MvmPlan, executions: int | None) -> dict[str, Any]:
-    on_array = plan.hardware.path != "digital"
+def _mvm_record(plan: MvmPlan, path: str, executions: int | None) -> dict[str, Any]:
+    on_array = not plan.is_digital
     return {
         "mvm": plan.name,
+        "path": path if on_array else "digital",
         "groups": plan.groups,
         "vectors": plan.vectors,
         "contraction": plan.contraction,
@@ -59,7 +60,7 @@ def ledger_markdown(ledger: Ledger) -> str:
             size += f"{mvm['vectors']} x {mvm['contraction']} x {mvm['outputs']}"
             total += mvm["conversions"]
             lines.append(
-                f"| {record['site']} | {path_label(record['path'])} | {mvm['mvm']} | {size} | {mvm['tiles']} | "
+                f"| {record['site']} | {path_label(mvm['path'])} | {mvm['mvm']} | {size} | {mvm['tiles']} | "
                 f"{mvm['passes']} | {mvm['planes']} | {mvm['conversions']:,} | {mvm['rows_used']} |"
             )
     lines.append(f"| all | | | | | | | {total:,} | |")

@@ -46,6 +46,7 @@ from imctrain.report.mapping_snr import FILE, draw_mapping_snr
 
 MAPPINGS = ("bit_serial", "grouped", "balanced")
 POLICIES = ("fixed", "per_site")
+SIGMAS = (0.25, 0.35, 0.5, 1.0, 2.0)
 TRIALS = 16
 """Averages that each SNR is measured on: with the 100 or more outputs of a sample it is then good to about 0.2 dB."""
 SETTLING = 6
@@ -65,7 +66,7 @@ class Settings:
     """
 
     calibration: str = "vlsi21-28nm-assumed"
-    sigmas: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
+    sigmas: tuple[float, ...] = SIGMAS
     policies: tuple[str, ...] = POLICIES
     mappings: tuple[str, ...] = MAPPINGS
     conversions: int = 21

@@ -126,7 +126,10 @@ def reader(
             return training_loss(logits, labels, smoothing), operands
 
         gradients, operands = jax.grad(objective, has_aux=True)(added)
-        return {name: Operands(*map(_float, operands[name]), _float(gradients[name])) for name in added}
+        return {
+            name: Operands(_float(operands[name][0]), _float(operands[name][1]), _float(gradients[name]))
+            for name in added
+        }
 
     def run(state: TrainState, train: Batches, position: Position) -> dict[str, Operands]:
         epoch, step = position.epoch, position.step

@@ -26,7 +26,8 @@ Path = Literal["exact", "statistical", "auto", "digital"]
 Rounding = Literal["nearest", "two_phase", "stochastic"]
 GradientMapping = Literal["bit_serial", "grouped", "balanced"]
 
-MVMS = ("forward", "input_grad", "weight_grad")
+Mvm = Literal["forward", "input_grad", "weight_grad"]
+MVMS: tuple[Mvm, ...] = ("forward", "input_grad", "weight_grad")
 """The three matrix-vector multiplies of a training step, in the order used by every per-MVM array."""
 
 RADIX4_EXPONENTS = 7
@@ -275,6 +276,8 @@ class Hardware:
             conversions have; "auto" takes the statistical path where it is valid and the exact one elsewhere, for
             each MVM and step; "digital" keeps the number formats and computes the integer
             products digitally (no array: never reported as analog).
+        mvms: which of the three MVMs run on the array; the others keep the number formats and are computed digitally
+            (for ablations).
         chip_seed: draws the columns that were not measured.
         memory_mib: bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB
             stay in a CPU's cache, which is also fastest there; a GPU wants hundreds.
@@ -287,12 +290,14 @@ class Hardware:
     mapping: MappingSpec = field(default_factory=MappingSpec)
     statistical: StatisticalSpec = field(default_factory=StatisticalSpec)
     path: Path = "exact"
+    mvms: tuple[Mvm, ...] = MVMS
     chip_seed: int = 0
     memory_mib: int = 2
 
     def __post_init__(self) -> None:
         paths = ("exact", "statistical", "auto", "digital")
         _require(self.path in paths, "path", self.path, "one of " + ", ".join(paths))
+        _require(set(self.mvms) <= set(MVMS), "mvms", self.mvms, "any of " + ", ".join(MVMS))
         _require(self.memory_mib >= 1, "memory_mib", self.memory_mib, "1 or more")
 
     def replace(self, **changes: object) -> Hardware:

@@ -51,6 +51,11 @@ class MvmPlan:
         return self.mapping.passes
 
     @property
+    def is_digital(self) -> bool:
+        """Whether the MVM is computed digitally from the formats' codes, without the array."""
+        return self.hardware.path == "digital" or self.name not in self.hardware.mvms
+
+    @property
     def planes(self) -> int:
         return self.coding.count
 

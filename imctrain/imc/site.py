@@ -103,16 +103,11 @@ class Site:
                 self._contraction = ConvContraction(spec.op, spec.lhs_shape, spec.rhs_shape, rows)
         except UserError as error:
             raise UserError(f"site {spec.name}: {error}") from None
-        self._scope = SCOPES[spec.hardware.path]
         self._forward = self._plan("forward")
         self._plans = {"forward": self._forward}
         if not self.one_way:
             self._plans |= {mvm: self._plan(mvm) for mvm in ("input_grad", "weight_grad")}
         self.paths = {mvm: self._path_of(plan) for mvm, plan in self._plans.items()}
-
-    @property
-    def _is_digital(self) -> bool:
-        return self.spec.hardware.path == "digital"
 
     @property
     def one_way(self) -> bool:
@@ -128,7 +123,7 @@ class Site:
 
     def _path_of(self, plan: MvmPlan) -> str:
         """The path of one MVM: that of the hardware, with "auto" settled where only one choice is ever valid."""
-        path = self.spec.hardware.path
+        path = "digital" if plan.is_digital else self.spec.hardware.path
         if path not in ("statistical", "auto"):
             return path
         answer, why = validity(plan)
@@ -329,7 +324,7 @@ class Site:
                 return self._contraction.product(engine, plan, first, second, self.spec.driven, reference, stream)
             return self.gradient_mvm(mvm, engine, first, second, reference, stream)
 
-        with jax.named_scope(self._scope):
+        with jax.named_scope(SCOPES[self.paths[mvm]]):
             if self.paths[mvm] != "auto":
                 return on(self.paths[mvm])
             return jax.lax.cond(self._statistical(mvm, state), lambda: on("statistical"), lambda: on("exact"))
@@ -367,7 +362,7 @@ class Site:
             "v_mean": reading.v_mean,
             "v_power": reading.v_power,
             "signal": jnp.mean(jnp.square(reading.product)),
-            "noise": jnp.zeros((), jnp.float32) if self._is_digital else plan.output_noise_power(reference),
+            "noise": jnp.zeros((), jnp.float32) if plan.is_digital else plan.output_noise_power(reference),
             "statistical": self._statistical(plan.name, state).astype(jnp.float32),
         }
 
@@ -397,7 +392,7 @@ class Site:
             after = ranges.update_needed(before, current, mean["clipped"], mean["v_mean"], mean["v_power"], adc)
             needed[mvm] = jnp.where(ran, after, before)
             clipped[mvm] = jnp.where(ran, jnp.max(mean["clipped"]), state["clipped"][mvm])
-            if not self._is_digital:
+            if not self._plans[mvm].is_digital:
                 ratio = jnp.maximum(mean["signal"] - mean["noise"], 1e-6 * mean["noise"]) / mean["noise"]
                 report[f"snr_db_{mvm}"] = jnp.where(ran, 10.0 * jnp.log10(ratio), jnp.nan)
                 report[f"clipped_{mvm}"] = jnp.where(ran, jnp.mean(mean["clipped"]), jnp.nan)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DRAWS = 4000
+DRAWS = 2000
 CONFIDENCE = 0.95
 ASSUMED_SEED_STD = 0.005
 """Spread of test accuracy between seeds, as a fraction, where no level has two seeds: an assumption."""
@@ -114,9 +114,9 @@ def _line(baseline: Sequence[float], drop: float) -> float:
 
 def _level(levels: np.ndarray, means: np.ndarray, counts: np.ndarray, line: float) -> float:
     """Where the curve crosses; 0 if it is below the line from the first level on, infinity if it never falls to it."""
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression
 
-    curve = isotonic_regression(means, sample_weight=counts, increasing=False)
+    curve = isotonic_regression(means, weights=counts, increasing=False).x
     if curve[0] < line:
         return 0.0
     below = np.flatnonzero(curve < line)

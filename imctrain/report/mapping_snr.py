@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,50 +13,63 @@ from imctrain.report.style import COLOURS, pyplot
 
 FILE = "mapping_snr.json"
 MVMS = {"input_grad": "input gradient, dX", "weight_grad": "weight gradient, dW"}
-POLICIES = {"fixed": "fixed range, R = 1", "per_site": "range per site and pass", "two_level": "two ranges"}
-MAPPINGS = {
-    "balanced": (COLOURS[0], "o"),
-    "grouped": (COLOURS[1], "s"),
-    "bit_serial": (COLOURS[2], "^"),
+POLICIES = {
+    "fixed": ("fixed range, R = 1", (0, (4, 1.5))),
+    "per_site": ("range per site and pass", "-"),
+    "two_level": ("two ranges", (0, (1, 1.2))),
 }
+"""Name, and line style of the gains."""
+MAPPINGS = {"balanced": (COLOURS[0], "o"), "grouped": (COLOURS[1], "s"), "bit_serial": (COLOURS[2], "^")}
 """Colour and marker, from the highest curve down."""
+REFERENCE = "bit_serial"
+"""What gains are counted from."""
 MOMENTS = {1: ("",), 2: ("early", "late"), 3: ("early", "middle", "late")}
 STYLES = ((0, (1, 1.2)), (0, (4, 1.5)), "-")
 """Line styles of moments, the last one solid."""
+APART = 0.014
+"""Shift of the mappings' bars from one another, as a share of the axis."""
+WIDTH, ROW, LEGEND = 6.6, 1.95, 0.95
+"""Inches."""
+
+Records = list[dict[str, Any]]
 
 
 def draw_mapping_snr(source: Path, target: Path) -> None:
-    """Draw `source` (mapping_snr.json) to `target` (format by its suffix): a column an MVM, a row a range policy.
+    """Draw `source` (mapping_snr.json) to `target` (format by its suffix): a column an MVM.
 
-    Lines are medians over sites, bands reach from the lowest to the highest site; crosses are the formula's prediction
-    at the last moment.
+    The upper rows, one a range policy, show SNR: lines are medians over sites at one moment, bars reach from the lowest
+    to the highest site at the last moment, crosses are the formula's prediction there. The lowest row shows gains over
+    bit-serial, each site and moment with itself: median, lowest and highest.
     """
     plt = pyplot()
     results = json.loads(source.read_text(encoding="utf-8"))
-    settings, recording = results["settings"], results["recording"]
+    settings, steps = results["settings"], results["recording"]["steps"]
     policies, sigmas = settings["policies"], sorted(settings["sigmas"])
     mappings = [mapping for mapping in MAPPINGS if mapping in settings["mappings"]]
     records = [record for record in results["records"] if record["snr_db"] is not None]
+    rows = len(policies) + 1
     figure, axes = plt.subplots(
-        len(policies),
-        len(MVMS),
-        figsize=(6.6, 0.9 + 2.15 * len(policies)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
+        rows, len(MVMS), figsize=(WIDTH, LEGEND + ROW * rows), sharex=True, sharey="row", squeeze=False,
         layout="constrained",
-    )
+    )  # fmt: skip
     for row, policy in enumerate(policies):
-        for column, mvm in enumerate(MVMS):
-            axis = axes[row, column]
+        axes[row, 0].set_ylabel("SNR (dB)")
+        if row:
+            axes[row, 0].sharey(axes[0, 0])
+        for axis, mvm in zip(axes[row], MVMS, strict=True):
             here = [r for r in records if r["range_policy"] == policy and r["mvm"] == mvm]
-            for mapping in mappings:
-                _draw_mapping(axis, [r for r in here if r["mapping"] == mapping], mapping, recording["steps"], sigmas)
-            axis.set_title(f"({'abcdefgh'[row * len(MVMS) + column]}) {MVMS[mvm]}, {POLICIES[policy]}", loc="left")
-            if row == len(policies) - 1:
-                axis.set_xlabel(r"noise before rounding, $\sigma$ (LSB at R = 1)")
-            if column == 0:
-                axis.set_ylabel("SNR (dB)")
+            for place, mapping in enumerate(mappings):
+                own = [r for r in here if r["mapping"] == mapping]
+                _draw_snr(axis, own, mapping, steps, sigmas, APART * (place - 1))
+            _name(axis, POLICIES[policy][0])
+    axes[-1, 0].set_ylabel("gain over bit-serial (dB)")
+    for axis, mvm in zip(axes[-1], MVMS, strict=True):
+        _draw_gains(axis, [r for r in records if r["mvm"] == mvm], mappings, policies, sigmas)
+        _name(axis, "dashed: fixed, solid: per site" if set(policies) == {"fixed", "per_site"} else "")
+        axis.set_xlabel(r"noise before rounding, $\sigma$ (LSB at R = 1)")
+    for number, axis in enumerate(axes.flat):
+        title = f" {list(MVMS.values())[number]}" if number < len(MVMS) else ""
+        axis.set_title(f"({'abcdefghij'[number]}){title}", loc="left")
     _scale(axes[0, 0], sigmas)
     _legend(figure, plt, results, mappings)
     temporary = target.with_name(f".{target.name}")
@@ -66,41 +79,76 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def _draw_mapping(
-    axis: Any, records: list[dict[str, Any]], mapping: str, steps: Sequence[int], sigmas: Sequence[float]
+def _draw_snr(
+    axis: Any, records: Records, mapping: str, steps: Sequence[int], sigmas: Sequence[float], shift: float
 ) -> None:
-    """One mapping in one panel: a band over sites and moments, a line a moment, the prediction of the last."""
+    """One mapping in one panel."""
     colour, marker = MAPPINGS[mapping]
-    x, _ = _over_sites(records, sigmas, "snr_db", np.median)
-    if not len(x):
-        return
-    low, high = (_over_sites(records, sigmas, "snr_db", f)[1] for f in (np.min, np.max))
-    axis.fill_between(x, low, high, color=colour, alpha=0.13, lw=0, zorder=1)
     for step, style in zip(steps, _styles(steps), strict=True):
         here = [r for r in records if r["step"] == step]
-        x, y = _over_sites(here, sigmas, "snr_db", np.median)
+        by_sigma = _by_sigma(here, sigmas, lambda r: r["snr_db"])
         last = step == steps[-1]
-        axis.plot(
-            x, y, color=colour, ls=style, marker=marker if last else None, ms=4.0, lw=1.5 if last else 1.1, zorder=3
-        )
+        _line(axis, by_sigma, color=colour, ls=style, marker=marker if last else "", lw=1.5 if last else 1.1)
         if last:
-            x, y = _over_sites(here, sigmas, "snr_db_predicted", np.median)
-            axis.plot(x, y, "x", color="0.1", ms=4.0, mew=0.8, zorder=4)
+            _bars(axis, by_sigma, colour, shift)
+            predicted = _by_sigma(here, sigmas, lambda r: r["snr_db_predicted"])
+            _line(axis, predicted, color="0.1", ls="", marker="x", mew=0.8, zorder=4)
 
 
-def _over_sites(
-    records: list[dict[str, Any]], sigmas: Sequence[float], key: str, f: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """(sigmas that there are values at, f of them)."""
-    found = [(s, [r[key] for r in records if r["sigma_lsb"] == s and r[key] is not None]) for s in sigmas]
-    kept = [(s, float(f(values))) for s, values in found if values]
-    return np.asarray([s for s, _ in kept]), np.asarray([y for _, y in kept])
+def _draw_gains(
+    axis: Any, records: Records, mappings: Sequence[str], policies: Sequence[str], sigmas: Sequence[float]
+) -> None:
+    def same(r: dict[str, Any]) -> tuple[Any, ...]:
+        return r["range_policy"], r["sigma_lsb"], r["site"], r["step"]
+
+    reference = {same(r): r["snr_db"] for r in records if r["mapping"] == REFERENCE}
+    axis.axhline(0.0, color=MAPPINGS[REFERENCE][0], lw=1.1, zorder=1)
+    for place, mapping in enumerate(m for m in mappings if m != REFERENCE):
+        colour, marker = MAPPINGS[mapping]
+        for policy in policies:
+            here = [
+                r for r in records if (r["mapping"], r["range_policy"]) == (mapping, policy) and same(r) in reference
+            ]
+            gains = _by_sigma(here, sigmas, lambda r: r["snr_db"] - reference[same(r)])
+            _line(axis, gains, color=colour, ls=POLICIES[policy][1], marker=marker)
+            _bars(axis, gains, colour, APART * (place - 0.5))
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]), top=axis.get_ylim()[1] + 1.5)
+
+
+def _by_sigma(
+    records: Records, sigmas: Sequence[float], value: Callable[[dict[str, Any]], float]
+) -> dict[float, list[float]]:
+    found = {sigma: [value(r) for r in records if r["sigma_lsb"] == sigma] for sigma in sigmas}
+    return {sigma: values for sigma, values in found.items() if values}
+
+
+def _line(axis: Any, by_sigma: dict[float, list[float]], **style: Any) -> None:
+    """Medians against sigma."""
+    medians = [float(np.median(values)) for values in by_sigma.values()]
+    axis.plot(list(by_sigma), medians, **({"ms": 4.0, "zorder": 3} | style))
+
+
+def _bars(axis: Any, by_sigma: dict[float, list[float]], colour: str, shift: float) -> None:
+    """From lowest to highest, moved by a share of the axis so that bars of several mappings stand side by side."""
+    from matplotlib.transforms import ScaledTranslation
+
+    inches = shift * WIDTH / 2
+    moved = axis.transData + ScaledTranslation(inches, 0.0, axis.figure.dpi_scale_trans)
+    low, high = ([f(values) for values in by_sigma.values()] for f in (min, max))
+    axis.vlines(list(by_sigma), low, high, color=colour, lw=2.2, alpha=0.35, transform=moved, zorder=2)
+    # What is drawn under a transform of its own does not count for the limits.
+    axis.update_datalim([(sigma, y) for ys in (low, high) for sigma, y in zip(by_sigma, ys, strict=True)])
+    axis.autoscale_view()
 
 
 def _styles(steps: Sequence[int]) -> list[Any]:
     """A line style a step, the last one solid; more steps than styles share the dotted one."""
     missing = max(len(steps) - len(STYLES), 0)
     return [STYLES[0]] * missing + list(STYLES[len(STYLES) - min(len(steps), len(STYLES)) :])
+
+
+def _name(axis: Any, text: str) -> None:
+    axis.text(0.98, 0.96, text, transform=axis.transAxes, ha="right", va="top", fontsize=8, color="0.25")
 
 
 def _scale(axis: Any, sigmas: Sequence[float]) -> None:
@@ -111,6 +159,7 @@ def _scale(axis: Any, sigmas: Sequence[float]) -> None:
         axis.set_xscale("symlog", linthresh=min(positive), linscale=0.5, base=2)
     axis.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
     axis.minorticks_off()
+    axis.margins(x=0.06)
 
 
 def _legend(figure: Any, plt: Any, results: dict[str, Any], mappings: Sequence[str]) -> None:
@@ -121,12 +170,12 @@ def _legend(figure: Any, plt: Any, results: dict[str, Any], mappings: Sequence[s
     for mapping in mappings:
         colour, marker = MAPPINGS[mapping]
         passes, count = repeats[mapping]
-        label = f"{mapping.replace('_', '-')}: {passes} passes x {count}"
+        label = f"{mapping.replace('_', '-')}: {passes} passes, {count} times"
         handles.append(plt.Line2D([], [], color=colour, marker=marker, ms=4.0, label=label))
     names = MOMENTS.get(len(steps), ("",) * len(steps))
     for step, name, style in zip(steps, names, _styles(steps), strict=True):
         label = f"{name} (step {step:,})" if name else f"step {step:,}"
         handles.append(plt.Line2D([], [], color="0.3", ls=style, lw=1.3, label=label))
-    handles.append(plt.Line2D([], [], color="0.1", marker="x", ls="", ms=4.0, mew=0.8, label="formula"))
-    handles.append(plt.Rectangle((0, 0), 1, 1, color="0.3", alpha=0.18, lw=0, label="all sites"))
+    handles.append(plt.Line2D([], [], color="0.1", marker="x", ls="", ms=4.0, mew=0.8, label="predicted"))
+    handles.append(plt.Line2D([], [], color="0.3", alpha=0.4, lw=2.2, label="lowest to highest site"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.6, handlelength=2.4)

@@ -1,0 +1,114 @@
+"""Crossings, tables and labels of sweeps, from made-up results."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from imctrain.report.axis_figure import draw_axis_figure, draw_bars
+from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
+from imctrain.report.sweep_table import as_csv, as_markdown, curves_of
+
+SIGMA = "imc.noise.sigma_lsb"
+
+
+def row(variant, accuracy, seed=0, reference=None, error="", **axes):
+    return {
+        "reference": reference,
+        "variant": variant,
+        "axes": {key.replace("__", "."): value for key, value in axes.items()},
+        "seed": seed,
+        "accuracy": accuracy,
+        "seconds": 60.0,
+        "clipped_fraction": 0.0,
+        "path": "auto",
+        "folder": f"{variant}{seed}",
+        "error": error,
+    }
+
+
+def test_a_crossing_lies_where_the_line_between_two_levels_does():
+    points = {0.0: [0.90], 1.0: [0.88], 2.0: [0.80]}
+    found = crossing(points, [0.90], 0.04, std=0.001)
+    assert found.value == pytest.approx(1.25)
+    assert found.low < 1.25 < found.high
+    # One seed each: the level's uncertainty is that of two points and the baseline over the slope of 0.08 a unit.
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.001 * np.sqrt(1 + 0.75**2 + 0.25**2) / 0.08, rel=0.1)
+
+
+def test_a_bump_does_not_make_two_crossings():
+    points = {0.0: [0.90], 1.0: [0.86], 2.0: [0.88], 3.0: [0.70]}
+    found = crossing(points, [0.90], 0.05, std=0.001)
+    # 0.86 and 0.88 pool to 0.87; the line at 0.85 lies 2/17 of the way from there to 0.70.
+    assert found.value == pytest.approx(2 + 2 / 17)
+
+
+def test_curves_that_never_cross_say_so():
+    high, low = {0.5: [0.90], 2.0: [0.89]}, {0.5: [0.70], 2.0: [0.60]}
+    above = crossing(high, [0.90], 0.10, std=0.001)
+    assert (above.value, above.bound, above.limit, above.high) == (None, "above", 2.0, None)
+    below = crossing(low, [0.90], 0.10, std=0.001)
+    assert (below.value, below.bound, below.limit, below.low) == (None, "below", 0.5, None)
+    assert above.text() == "above 2"
+    assert below.text() == "below 0.5"
+
+
+def test_a_ratio_of_crossings():
+    best = {0.0: [0.90], 1.0: [0.88], 2.0: [0.80]}
+    plain = {0.0: [0.90], 0.5: [0.86], 1.0: [0.70]}
+    found = ratio(best, plain, [0.90], 0.02, std=0.002)
+    assert found.value == pytest.approx(1.0 / 0.25)
+    assert found.low < 4.0 < found.high
+    unseen = ratio(best, {0.5: [0.70], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
+    assert (unseen.value, unseen.bound, unseen.limit) == (None, "above", pytest.approx(2.0))
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    """95 % intervals of a known curve, 100 times: 95 % within three standard errors of a proportion (6.5 %)."""
+    levels = np.asarray([0.5, 1.0, 1.5, 2.0])
+    truth = 0.9 - 0.05 * levels
+    rng, std, inside = np.random.default_rng(0), 0.005, 0
+    for _ in range(100):
+        points = {x: list(y + std * rng.standard_normal(2)) for x, y in zip(levels, truth, strict=True)}
+        found = crossing(points, list(0.9 + std * rng.standard_normal(2)), 0.06, std)
+        inside += found.low <= 1.2 <= found.high if found.low is not None and found.high is not None else 0
+    assert inside >= 88
+
+
+def test_the_spread_of_seeds_is_pooled_and_never_below_the_test_sets():
+    assert seed_std([[0.9], [0.8]]) == ASSUMED_SEED_STD
+    assert seed_std([[0.90, 0.92], [0.80, 0.80]]) == pytest.approx(np.sqrt((2 * 0.01**2) / 2))
+    assert seed_std([[0.5, 0.5]], test_images=100) == pytest.approx(0.05)
+
+
+def test_tables():
+    rows = [
+        row("", 0.90, reference="float"),
+        row("plain", 0.80, imc__noise__sigma_lsb=0.5),
+        row("plain", 0.82, seed=1, imc__noise__sigma_lsb=0.5),
+        row("plain", 0.70, imc__noise__sigma_lsb=1.0),
+        row("best", None, error="diverged at step 3", imc__noise__sigma_lsb=1.0),
+    ]
+    curves = curves_of(rows)
+    assert curves.axis == SIGMA
+    assert curves.by_curve == {"plain": {0.5: [0.80, 0.82], 1.0: [0.70]}}
+    table = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert [r["accuracy"] for r in table] == ["0.9", "0.8", "0.82", "0.7", ""]
+    assert table[4][SIGMA] == "1.0"
+    text = as_markdown(rows)
+    assert "| 0.5 | 81.00 ± 1.41 % (-9.00) |" in text
+    assert "diverged at step 3" in text
+
+
+def test_figures_have_what_was_measured(tmp_path):
+    rows = [row("", 0.9, reference="float")]
+    rows += [row("a", 0.9 - 0.1 * x, imc__noise__sigma_lsb=x) for x in (0.0, 0.5, 1.0)]
+    draw_axis_figure(curves_of(rows), tmp_path / "a.svg")
+    rows = [row("", 0.9, reference="float"), row("grouped", 0.8), row("balanced", 0.85)]
+    assert curves_of(rows).axis is None
+    draw_bars(curves_of(rows), tmp_path / "b.svg")
+    for name in ("a", "b"):
+        assert (tmp_path / f"{name}.svg").read_text().count("<path") > 5
