@@ -16,7 +16,7 @@ from imctrain.experiment.recording import MvmRecord, Recording, save_recording
 from imctrain.report.mapping_snr import FILE, draw_mapping_snr
 
 TOLERANCE_DB = 0.35
-"""The power of 16 x 24 x 24 errors is good to 0.07 dB; rounding is not quite as independent as the formula has it."""
+"""The power of 32 x 24 x 24 errors is good to 0.05 dB; rounding is not quite as independent as the formula has it."""
 
 pytestmark = pytest.mark.no_leak_checks("a program is run hundreds of times, and would be traced anew each time")
 

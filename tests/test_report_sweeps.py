@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from imctrain.report.axis_figure import draw_axis_figure, draw_bars
+from imctrain.report.claims import summarise
 from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
+from imctrain.report.results import RunRecord
 from imctrain.report.sweep_table import as_csv, as_markdown, curves_of
 
 SIGMA = "imc.noise.sigma_lsb"
@@ -112,3 +114,33 @@ def test_figures_have_what_was_measured(tmp_path):
     draw_bars(curves_of(rows), tmp_path / "b.svg")
     for name in ("a", "b"):
         assert (tmp_path / f"{name}.svg").read_text().count("<path") > 5
+
+
+def record(tmp_path, sweep, variant, accuracy, seed=0, reference=None, sigma=None, **axes):
+    labels = {sweep: {"reference": reference, "variant": variant, "axes": axes, "seed": seed}}
+    folder = tmp_path / f"{sweep}-{variant}-{reference}-{seed}-{axes}"
+    result = {"test_accuracy": accuracy, "sigma_lsb": sigma, "test_images": 10000}
+    return RunRecord(folder, {"model": {"name": "m"}, "data": {"name": "d"}}, result, labels)
+
+
+def test_claims_are_judged_by_means_over_seeds(tmp_path):
+    records = [record(tmp_path, "claims", "", 0.86 + d, seed=s, reference="float") for s, d in enumerate((-0.01, 0.01))]
+    records += [record(tmp_path, "claims", "silicon", a, seed=s, sigma=1.0) for s, a in enumerate((0.74, 0.76))]
+    records += [record(tmp_path, "claims", "feasible", 0.845, sigma=0.25)]
+    for variant, slope in (("best", 0.02), ("plain", 0.08)):
+        for x in (0.0, 0.5, 1.0, 2.0):
+            records.append(record(tmp_path, "noise", variant, 0.80 - slope * x, sigma=x, **{SIGMA: x}))
+    records.append(record(tmp_path, "noise", "", 0.80, reference="float"))
+    summary = summarise(records)
+    assert summary["baseline_accuracy"] == pytest.approx(0.86)
+    silicon, feasible = summary["claims"]
+    assert (silicon["id"], silicon["holds"], silicon["sigma_lsb"]) == ("within_10", False, 1.0)
+    assert silicon["drop_points"] == pytest.approx(11.0)
+    assert silicon["seeds"] == [0, 1]
+    assert feasible["holds"] is True
+    found = summary["noise_tolerance_ratio"]
+    assert found["value"] == pytest.approx(4.0)
+    assert found["low"] < 4.0 < found["high"]
+    nothing = summarise([record(tmp_path, "other", "x", 0.5)])
+    assert [claim["holds"] for claim in nothing["claims"]] == [None, None]
+    assert nothing["noise_tolerance_ratio"]["value"] is None

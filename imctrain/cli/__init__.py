@@ -15,6 +15,7 @@ from imctrain.cli import data as data_commands
 from imctrain.cli import sweep as sweep_commands
 from imctrain.cli.bench import bench
 from imctrain.cli.calibrate import calibrate
+from imctrain.cli.claims import claims
 from imctrain.cli.inspect import inspect
 from imctrain.cli.mapping_snr import mapping_snr
 from imctrain.cli.record import record
@@ -58,6 +59,7 @@ def root(
 
 app.command()(run)
 app.command()(report)
+app.command()(claims)
 app.command()(inspect)
 app.command()(schema)
 app.command()(bench)

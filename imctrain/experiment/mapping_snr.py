@@ -47,8 +47,8 @@ from imctrain.report.mapping_snr import FILE, draw_mapping_snr
 MAPPINGS = ("bit_serial", "grouped", "balanced")
 POLICIES = ("fixed", "per_site")
 SIGMAS = (0.25, 0.35, 0.5, 1.0, 2.0)
-TRIALS = 16
-"""Averages that each SNR is measured on: with the 100 or more outputs of a sample it is then good to about 0.2 dB."""
+TRIALS = 32
+"""Averages that each SNR is measured on: with the 100 or more outputs of a sample it is then good to about 0.1 dB."""
 SETTLING = 6
 """Steps that ranges are given to settle, as a site's do in training."""
 _ROUNDING, _SETTLING, _MEASURING = 0, 1, 2

@@ -36,9 +36,9 @@ def write_sweep(records: list[RunRecord], name: str, target: Path) -> list[str]:
     spread = seed_std(curves.groups, test_images(records)) if curves.groups else None
     extra: dict[str, Any] = {"axis": curves.axis, "crossings_by_points_below_float": as_dict, "seed_std": spread}
     markdown = as_markdown(rows) + _crossings_text(crossings, curves)
-    _write(target / f"{name}.csv", as_csv(rows))
-    _write(target / f"{name}.json", as_json(rows, extra))
-    _write(target / f"{name}.md", markdown)
+    write_whole(target / f"{name}.csv", as_csv(rows))
+    write_whole(target / f"{name}.json", as_json(rows, extra))
+    write_whole(target / f"{name}.md", markdown)
     if curves.by_curve:
         for suffix in ("png", "svg"):
             file = target / f"{name}.{suffix}"
@@ -86,7 +86,8 @@ def _title(records: list[RunRecord], name: str) -> str:
     return f"{config['model']['name']} on {config['data']['name']}"
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

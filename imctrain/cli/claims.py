@@ -1,0 +1,51 @@
+"""`imctrain claims`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def claims(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Summary (default: DIR/summary.json).", show_default=False),
+    ] = None,
+) -> None:
+    """Judge the claims of the paper by the results in a sweep's folder.
+
+    Reads the sweep `claims` (variants silicon and feasible, float reference) and
+    the sweep `noise` (variants best and plain), and writes the baseline, each
+    claim with its numbers, and the noise tolerance ratio with its interval.
+
+    Example: `imctrain claims experiments/cifar10/results/reproduction`
+    """
+    import json
+
+    from imctrain.report.claims import summarise
+    from imctrain.report.results import gather
+    from imctrain.report.sweep_results import write_whole
+
+    summary = summarise(gather(folder))
+    target = out if out is not None else folder / "summary.json"
+    write_whole(target, json.dumps(summary, indent=1) + "\n")
+    if summary["baseline_accuracy"] is not None:
+        typer.echo(f"float baseline: {100 * summary['baseline_accuracy']:.2f} %")
+    for claim in summary["claims"]:
+        if claim["holds"] is None:
+            typer.echo(f"{claim['id']}: no result yet")
+        else:
+            word = "holds" if claim["holds"] else "fails"
+            typer.echo(
+                f"{claim['id']}: {word} at {claim['sigma_lsb']:g} LSB: {100 * claim['accuracy']:.2f} %, "
+                f"{claim['drop_points']:.2f} points below, {len(claim['seeds'])} seeds"
+            )
+    ratio = summary["noise_tolerance_ratio"]
+    if ratio["value"] is not None:
+        typer.echo(f"noise tolerance ratio: {ratio['value']:.2f} ({ratio['low']} to {ratio['high']})")
+    elif ratio.get("bound"):
+        typer.echo(f"noise tolerance ratio: {ratio['bound']} {ratio['limit']}")
+    typer.echo(f"written to {target}")

@@ -1,0 +1,78 @@
+"""The claims of the paper, and this project's own, judged by kept results.
+
+    within_10   training at noise like the silicon's ends within 10 points of standard training's test accuracy
+    within_2    at feasible (reduced) noise: within 2 points
+
+The first two are the paper's (its abstract); which noise stands for silicon and for feasible is this project's
+assumption (calibration/README.md). The noise tolerance ratio is this project's: the noise that costs 2 points under the
+best pipeline, over that under the plain one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from imctrain.report.crossing import ratio, seed_std
+from imctrain.report.results import RunRecord, rows_of, sweeps_of
+from imctrain.report.sweep_results import test_images
+from imctrain.report.sweep_table import SIGMA, Curves, curves_of
+
+CLAIMS = {"within_10": ("silicon", 10.0), "within_2": ("feasible", 2.0)}
+"""Claim: (variant of the claims sweep, points below the float baseline that it allows)."""
+RATIO_DROP = 0.02
+
+
+def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "noise") -> dict[str, Any]:
+    """summary.json: baseline, each claim with its numbers, and the noise tolerance ratio; what has no results is null.
+
+    Args:
+        claims: name of the sweep whose variants carry the claims. noise: of the sweep of plain and best pipeline.
+    """
+    names = sweeps_of(records)
+    claim_rows = rows_of(records, claims) if claims in names else []
+    noise_curves = curves_of(rows_of(records, noise)) if noise in names else Curves(None)
+    baseline = [row["accuracy"] for row in claim_rows if row["reference"] == "float" and row["accuracy"] is not None]
+    baseline = baseline or noise_curves.references.get("float", [])
+    sigma = {record.folder.name: record.result.get("sigma_lsb") for record in records}
+    return {
+        "baseline_accuracy": float(np.mean(baseline)) if baseline else None,
+        "baseline_seeds": len(baseline),
+        "claims": [
+            _claim(name, claim_rows, variant, allowed, baseline, sigma) for name, (variant, allowed) in CLAIMS.items()
+        ],
+        "noise_tolerance_ratio": _ratio(noise_curves, test_images(records)),
+    }
+
+
+def _claim(
+    name: str,
+    rows: list[dict[str, Any]],
+    variant: str,
+    allowed: float,
+    baseline: list[float],
+    sigma: dict[str, float | None],
+) -> dict[str, Any]:
+    mine = [row for row in rows if row["variant"] == variant and row["accuracy"] is not None]
+    claim: dict[str, Any] = {"id": name, "holds": None, "sigma_lsb": None, "accuracy": None, "drop_points": None}
+    claim["seeds"] = [row["seed"] for row in mine]
+    if mine and baseline:
+        accuracies = [row["accuracy"] for row in mine]
+        drop = 100.0 * (float(np.mean(baseline)) - float(np.mean(accuracies)))
+        claim |= {
+            "holds": drop <= allowed,
+            "sigma_lsb": sigma[mine[0]["folder"]],
+            "accuracy": float(np.mean(accuracies)),
+            "drop_points": round(drop, 3),
+            "accuracies": accuracies,
+        }
+    return claim
+
+
+def _ratio(curves: Curves, images: int | None) -> dict[str, Any]:
+    baseline = curves.references.get("float")
+    pair = [curves.by_curve.get(name, {}) for name in ("best", "plain")]
+    if curves.axis != SIGMA or not baseline or any(len(points) < 2 for points in pair):
+        return {"value": None, "low": None, "high": None}
+    return ratio(pair[0], pair[1], baseline, RATIO_DROP, seed_std(curves.groups, images)).as_dict()
