@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format bench clean
+.PHONY: help setup run test test-all lint format bench figures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ format: $(READY)  ## let ruff rewrite what it can
 
 bench: $(READY)  ## time a training step on every path: benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/report.py
+
+figures: $(READY)  ## draw the figures of docs/reproduction.md again, from the kept results
+	$(BIN)/python experiments/cifar10/figures.py
 
 clean:  ## remove caches and the virtual environment
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imctrain.experiment.folder import is_claimed
 from imctrain.sweep.folder import SweepFolder
+from imctrain.sweep.worker import BUSY
 
 POLL_SECONDS = 0.5
 RETRIES = 2
@@ -83,15 +85,16 @@ class LocalPool:
                 if stopping() and not asked:
                     asked = True
                     self._signal(signal.SIGTERM)
-                if not stopping():
-                    for slot in range(len(self._slots)):
-                        if waiting and slot not in self._running:
-                            self._running[slot] = (waiting[0], self._start(waiting.pop(0), self._slots[slot]))
+                for slot in range(len(self._slots)):
+                    if slot not in self._running and not stopping():
+                        key = self._next(waiting)
+                        if key is not None:
+                            self._running[slot] = (key, self._start(key, self._slots[slot]))
                 for slot, (key, process) in list(self._running.items()):
                     code = process.poll()
                     if code is not None:
                         del self._running[slot]
-                        if self._again(key, code) and not stopping():
+                        if code == BUSY or (self._again(key, code) and not stopping()):
                             waiting.insert(0, key)
                 tick()
                 time.sleep(POLL_SECONDS)
@@ -99,6 +102,17 @@ class LocalPool:
             self._signal(signal.SIGTERM)
             for _, process in self._running.values():
                 process.wait()
+
+    def _next(self, waiting: list[str]) -> str | None:
+        """Take the next trial that no other pool on this folder trains, or has trained meanwhile."""
+        for key in list(waiting):
+            folder = self._sweep.trial(key)
+            if (folder / "result.json").is_file():
+                waiting.remove(key)
+            elif not is_claimed(folder):
+                waiting.remove(key)
+                return key
+        return None
 
     def _start(self, key: str, slot: Slot) -> subprocess.Popen[bytes]:
         options = ["--cores", ",".join(map(str, slot.cores))] if slot.cores else []

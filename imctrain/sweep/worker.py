@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 
 from imctrain.errors import UserError
+from imctrain.experiment.folder import is_claimed
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 
 PARENT_SECONDS = 2.0
-OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory")
+BUSY = 75
+"""Exit code (that of a temporary failure) where another process trains the trial."""
 
 
 def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
@@ -56,6 +58,10 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
     except Diverged as error:
         return _failed(sweep, key, str(error), DIVERGED)
     except UserError as error:
+        if is_claimed(folder):
+            # Another pool on this folder was first: the trial is in good hands.
+            print(f"imctrain: {error}", file=sys.stderr)
+            return BUSY
         return _failed(sweep, key, str(error), 2)
     except Exception as error:
         return _failed(sweep, key, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", 1)
