@@ -77,7 +77,7 @@ def main() -> None:
     0 done, 1 internal or disk error, 2 bad input, 3 diverged, 130 or 143 interrupted.
     """
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(standalone_mode=False, prog_name="imctrain") or 0
     except UserError as error:
         _fail(str(error), 2)
     except BrokenPipeError:
