@@ -133,6 +133,9 @@ class FormatsConfig(_Section):
     pact_decay: NonNegative = 1e-4
     gradient_rounding: Literal["nearest", "two_phase", "stochastic"] = "stochastic"
     gradient_scale: Literal["step", "carried"] = "step"
+    gradient_clip: Positive | None = Field(
+        default=None, description="top level in units of the gradient's rms, saturating above; its maximum by default"
+    )
     gradient_scale_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imctrain.formats import gradient_scale, max_clip, quantise, rms_clip, sawb_clip
+from imctrain.formats import gradient_scale, gradient_top, max_clip, quantise, rms_clip, sawb_clip
 
 
 def test_sawb_on_a_gaussian_matches_the_formula():
@@ -49,3 +49,12 @@ def test_rms_clip_is_at_most_the_maximum():
 def test_gradient_scale_puts_the_largest_on_the_top_level():
     assert float(gradient_scale(jnp.float32(8.0))) * 4096 == 8.0
     assert np.isfinite(1.0 / float(gradient_scale(jnp.float32(0.0))))
+
+
+def test_a_gradient_clip_brings_the_top_level_down_to_a_multiple_of_the_rms():
+    g = jnp.asarray([1.0, -1.0, 1.0, -9.0], jnp.float32)
+    rms = np.sqrt(84 / 4)
+    assert float(gradient_top(g, None)) == 9.0
+    assert np.isclose(float(gradient_top(g, 1.5)), 1.5 * rms)
+    assert float(gradient_top(g, 3.0)) == 9.0, "never above the largest magnitude"
+    assert float(gradient_top(jnp.zeros(4, jnp.float32), 1.5)) == 0.0

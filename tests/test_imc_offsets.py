@@ -11,7 +11,7 @@ from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_ope
 from imctrain.errors import UserError
 from imctrain.imc.floorplan import macro_corrections, macro_errors
 from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.hardware import AdcSpec, ArraySpec, NoiseSpec
+from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 
 OFFSETS = NoiseSpec(sigma_array_lsb=0.5, offset_std_lsb=2.0)
 DRAWS = 200
@@ -150,3 +150,23 @@ def test_kernel_gradient_is_the_transpose_of_the_convolution(
     out, pullback = jax.vjp(lambda w: geometry.convolve(x, w), w)
     g = jnp.asarray(rng.integers(-5, 6, out.shape), jnp.float32)
     np.testing.assert_array_equal(geometry.kernel_gradient(x, g), pullback(g)[0])
+
+
+def test_a_gradient_clip_saturates_and_raises_the_snr_of_the_rest():
+    rng = np.random.default_rng(8)
+    x, w = integer_operands(rng, (64, 144), (144, 40))
+    g = rng.standard_normal((64, 40)).astype(np.float32)
+    g[0, 0] = 400.0
+    snr = {}
+    for clip in (None, 2.0):
+        formats = FormatSpec(gradient_clip=clip)
+        hw = hardware(array=ArraySpec(replicate=True), noise=NoiseSpec(sigma_array_lsb=1.0), formats=formats)
+        site = dot_site(64, 144, 40, hw)
+        _, dx, _, cotangent = run(site, x, w, g)
+        _, report = site.update(site.init_state(), cotangent)
+        snr[clip] = float(report["snr_db_input_grad"])
+        ideal = g @ w.T
+        # The row of the outlier saturates; of the others, the clipped gradient keeps far more.
+        error = np.sqrt(np.mean((dx[1:] - ideal[1:]) ** 2) / np.mean(ideal[1:] ** 2))
+        assert error < 1.5 if clip else error > 10
+    assert snr[2.0] > snr[None] + 3

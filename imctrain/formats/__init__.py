@@ -8,6 +8,7 @@ from imctrain.formats.radix4 import TOP_LEVEL as TOP_LEVEL
 from imctrain.formats.radix4 import round_nearest as round_nearest
 from imctrain.formats.radix4 import round_stochastic as round_stochastic
 from imctrain.formats.scaling import gradient_scale as gradient_scale
+from imctrain.formats.scaling import gradient_top as gradient_top
 from imctrain.formats.scaling import max_clip as max_clip
 from imctrain.formats.scaling import rms_clip as rms_clip
 from imctrain.formats.scaling import sawb_clip as sawb_clip

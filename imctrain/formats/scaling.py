@@ -10,7 +10,10 @@ weight, so it is clipped to [rms, max|w|]: that range is this project's decision
 Activations: alpha = min(max|x|, k * rms) with k from minimising the squared error of 4-bit codes on a Gaussian
 (k = 2.6 for signed codes) and on a rectified Gaussian (k = 3.6 = 2.55 / 0.707); this project's decision.
 
-Gradients: s = max|g| / 4**6, so that the largest magnitude reaches the top exponent (GradScale).
+Gradients: s = max|g| / 4**6, so that the largest magnitude reaches the top exponent (GradScale). Where an array's noise
+is added after encoding, that is far from best: gradients have heavy tails, the few largest set the scale, and all
+others drown. `gradient_top` lets the top level stand for k * rms instead and saturates what is above (this project's
+decision; docs/reproduction.md has the measurements).
 """
 
 from __future__ import annotations
@@ -47,6 +50,14 @@ def rms_clip(x: Array, *, signed: bool) -> Array:
     return jnp.maximum(jnp.minimum(factor * rms, jnp.max(jnp.abs(x))), TINY)
 
 
+def gradient_top(g: Array, clip: float | None) -> Array:
+    """The magnitude that is to reach the top level: max|g|, or at most `clip` times the root mean square. Scalar."""
+    largest = jnp.max(jnp.abs(g))
+    if clip is None:
+        return largest
+    return jnp.minimum(largest, clip * jnp.sqrt(jnp.mean(jnp.square(g))))
+
+
 def gradient_scale(largest: Array) -> Array:
-    """s such that `largest` = max|g| reaches the top level 4**6."""
+    """s such that `largest` (see `gradient_top`) reaches the top level 4**6."""
     return jnp.maximum(largest, TINY) / TOP_LEVEL

@@ -10,6 +10,7 @@ from jax import Array
 
 from imctrain.formats import (
     gradient_scale,
+    gradient_top,
     inside_clip,
     max_clip,
     quantise,
@@ -71,8 +72,8 @@ def passes_gradient(x: Array, encoded: Encoded, info: OperandInfo) -> Array | No
 
 
 def scale_of_gradient(g: Array, formats: FormatSpec, carried: Array) -> tuple[Array, Array]:
-    """(s, max|g|): s from this step, or the carried one once it is above 0."""
-    largest = jnp.max(jnp.abs(g))
+    """(s, top magnitude): s from this step, or the carried one once it is above 0."""
+    largest = gradient_top(g, formats.gradient_clip)
     now = gradient_scale(largest)
     return (jnp.where(carried > 0, carried, now) if formats.gradient_scale == "carried" else now), largest
 

@@ -209,6 +209,8 @@ class FormatSpec:
         gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
             "stochastic" (independent draws for the two).
         gradient_scale: "step" (from this step's max|g|) or "carried" (a state that follows max|g|).
+        gradient_clip: the top level stands for at most this many times the gradient's root mean square, and what is
+            above saturates; None for the largest magnitude.
         gradient_scale_decay: how fast a carried scale falls when gradients shrink; it rises at once.
     """
 
@@ -218,6 +220,7 @@ class FormatSpec:
     pact_decay: float = 1e-4
     gradient_rounding: Rounding = "stochastic"
     gradient_scale: Literal["step", "carried"] = "step"
+    gradient_clip: float | None = None
     gradient_scale_decay: float = 0.99
 
     def __post_init__(self) -> None:
@@ -231,6 +234,8 @@ class FormatSpec:
         choice("gradient_scale", "step", "carried")
         _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
         _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
+        clip = self.gradient_clip
+        _require(clip is None or clip > 0, "formats.gradient_clip", clip, "above 0")
         decay = self.gradient_scale_decay
         _require(0 < decay < 1, "formats.gradient_scale_decay", decay, "between 0 and 1")
 
