@@ -19,6 +19,7 @@ from imctrain.errors import UserError
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
+ClipScale = Annotated[float, Field(gt=0, le=4)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -31,6 +32,7 @@ class AugmentConfig(_Section):
 
     flip: bool = Field(default=False, description="mirror half of the training images")
     crop: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="random shift by up to this many pixels")
+    border: Literal["black", "reflect"] = Field(default="black", description="what shifted images are filled up with")
 
 
 class DataConfig(_Section):
@@ -129,6 +131,8 @@ class FormatsConfig(_Section):
 
     weight_clip: Literal["sawb", "max"] = "sawb"
     activation_clip: Literal["rms", "max", "pact"] = "rms"
+    weight_clip_scale: ClipScale = Field(default=1.0, description="multiplies the weights' clip")
+    activation_clip_scale: ClipScale = Field(default=1.0, description="multiplies the clip that statistics give")
     pact_learning_rate: NonNegative = 0.01
     pact_decay: NonNegative = 1e-4
     gradient_rounding: Literal["nearest", "two_phase", "stochastic"] = "stochastic"

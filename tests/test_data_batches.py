@@ -158,3 +158,14 @@ def test_impossible_batches_are_refused():
     with pytest.raises(IndexError):
         make(split, 4).batch(0, 2)
     assert make(split, 9, drop_last=False).steps_per_epoch == 1
+
+
+def test_a_reflected_border_mirrors_the_image():
+    images = np.random.default_rng(3).integers(0, 256, (64, 8, 7, 3), dtype=np.uint8)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    out = Augment(crop_padding=2, border="reflect").apply(images, np.random.default_rng(4))
+    for image, source in zip(out, padded, strict=True):
+        crops = [source[top : top + 8, left : left + 7] for top in range(5) for left in range(5)]
+        assert any(np.array_equal(image, crop) for crop in crops)
+    with pytest.raises(UserError, match="needs images larger than 7 pixels"):
+        Augment(crop_padding=7, border="reflect").apply(images, np.random.default_rng(4))

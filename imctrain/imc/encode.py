@@ -55,11 +55,11 @@ class Encoded(NamedTuple):
 def encode_integer(x: Array, info: OperandInfo, formats: FormatSpec, learned_clip: Array) -> Encoded:
     """int4 or uint4 codes of a weight or an activation; `learned_clip` is used by "pact" once it is above 0."""
     if info.kind == "weight":
-        statistic = sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x)
+        statistic = formats.weight_clip_scale * (sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x))
         clip = statistic
     else:
         maximum = formats.activation_clip == "max"
-        statistic = max_clip(x) if maximum else rms_clip(x, signed=info.signed)
+        statistic = formats.activation_clip_scale * (max_clip(x) if maximum else rms_clip(x, signed=info.signed))
         learn = formats.activation_clip == "pact"
         clip = jnp.where(learned_clip > 0, learned_clip, statistic) if learn else statistic
     codes, scale = quantise(x, clip, signed=info.signed)

@@ -205,6 +205,8 @@ class FormatSpec:
         weight_clip: "sawb" (statistics of the weights) or "max".
         activation_clip: "rms" (a multiple of the operand's root mean square, at most its maximum), "max", or "pact"
             (learned; starts from "rms").
+        weight_clip_scale, activation_clip_scale: multiply the clips that statistics give (a learned clip starts there).
+            Below 1, more elements saturate and the others have larger codes, which noise disturbs less.
         pact_learning_rate, pact_decay: step and L2 decay of a learned clip, relative to the clip itself.
         gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
             "stochastic" (independent draws for the two).
@@ -216,6 +218,8 @@ class FormatSpec:
 
     weight_clip: Literal["sawb", "max"] = "sawb"
     activation_clip: Literal["rms", "max", "pact"] = "rms"
+    weight_clip_scale: float = 1.0
+    activation_clip_scale: float = 1.0
     pact_learning_rate: float = 0.01
     pact_decay: float = 1e-4
     gradient_rounding: Rounding = "stochastic"
@@ -232,6 +236,8 @@ class FormatSpec:
         choice("activation_clip", "rms", "max", "pact")
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
         choice("gradient_scale", "step", "carried")
+        for name in ("weight_clip_scale", "activation_clip_scale"):
+            _require(0 < getattr(self, name) <= 4, f"formats.{name}", getattr(self, name), "above 0 and at most 4")
         _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
         _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
         clip = self.gradient_clip
