@@ -143,7 +143,7 @@ def test_hardware_keys_of_a_rule_may_be_written_as_tables(tmp_path):
 
 
 def test_every_shipped_experiment_is_valid():
-    files = sorted((ROOT / "experiments").rglob("*.toml"))
+    files = [path for path in sorted((ROOT / "experiments").rglob("*.toml")) if not path.name.endswith(".sweep.toml")]
     assert files
     for path in files:
         load_config(path)

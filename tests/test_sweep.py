@@ -67,6 +67,14 @@ def test_a_sweep_expands_to_every_combination_and_shared_references(tmp_path):
     assert len({t.key for t in trials}) == len(trials)
 
 
+def test_every_shipped_sweep_is_valid():
+    files = sorted((Path(imctrain.__file__).parents[1] / "experiments").rglob("*.sweep.toml"))
+    assert files
+    for path in files:
+        trials = expand(read_sweep(path))
+        assert len({trial.key for trial in trials}) == len(trials) > 1
+
+
 def test_variants_that_are_the_same_training_are_one_trial(tmp_path):
     text = SWEEP.replace('"imc.adc.range_policy" = "per_site"', '"imc.mapping.gradient" = "grouped"')
     assert len(expand(spec_of(tmp_path, text))) == 2 + 3
