@@ -188,6 +188,8 @@ def test_a_whole_sweep(swept):
     assert table["axis"] == "imc.noise.sigma_lsb"
     assert {row["variant"] for row in table["trials"] if row["reference"] is None} == {"plain", "best"}
     assert all(0.0 <= row["accuracy"] <= 1.0 for row in table["trials"])
+    # In the order of the sweep file, not of the alphabet.
+    assert [row["variant"] for row in table["trials"]] == ["", "", *["plain"] * 3, *["best"] * 3]
     assert set(table["crossings_by_points_below_float"]) == {"plain", "best"}
     for suffix in ("csv", "md", "png", "svg"):
         assert (out / "results" / f"noise.{suffix}").stat().st_size > 100

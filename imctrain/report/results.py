@@ -71,12 +71,15 @@ TRIAL_ROW = "reference variant axes seed accuracy seconds clipped_fraction path 
 
 
 def rows_of(records: list[RunRecord], sweep: str) -> list[dict[str, Any]]:
-    """A row a trial of a sweep (see TRIAL_ROW), references first, then by variant, axes and seed."""
+    """A row a trial of a sweep (see TRIAL_ROW): references, then variants in the sweep's order, by axes and seed."""
     rows = []
+    places: dict[str, int] = {}
     for record in records:
         label = record.labels.get(sweep)
         if label is None:
             continue
+        place = label.get("place", 0)
+        places[label["variant"]] = min(place, places.get(label["variant"], place))
         result = record.result
         values = (
             label["reference"],
@@ -92,7 +95,16 @@ def rows_of(records: list[RunRecord], sweep: str) -> list[dict[str, Any]]:
         )
         rows.append(dict(zip(TRIAL_ROW.split(), values, strict=True)))
     order = ("float", "digital", None)
-    return sorted(rows, key=lambda row: (order.index(row["reference"]), row["variant"], _order(row), row["seed"]))
+    return sorted(
+        rows,
+        key=lambda row: (
+            order.index(row["reference"]),
+            places[row["variant"]],
+            row["variant"],
+            _order(row),
+            row["seed"],
+        ),
+    )
 
 
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -76,12 +76,12 @@ class SweepFolder:
         try:
             for folder in (self.plan, self.trials):
                 folder.mkdir(parents=True, exist_ok=True)
-            for config, trial in adopted:
+            for place, (config, trial) in enumerate(adopted):
                 key = trial_key(config)
                 target = self.plan / f"{key}.json"
                 labels = json.loads(target.read_text(encoding="utf-8"))["labels"] if target.is_file() else {}
                 content = config.model_dump(mode="json", exclude_defaults=True)
-                write_json(target, {"config": content, "labels": labels | {name: trial.labels}})
+                write_json(target, {"config": content, "labels": labels | {name: trial.labels | {"place": place}}})
                 keys.append(key)
         except OSError as error:
             raise UserError(
