@@ -93,7 +93,7 @@ def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, 
     low, high = _interval(draws)
     if np.isfinite(first) and np.isfinite(second) and second > 0:
         return Estimate(first / second, low, high)
-    top, bottom = max(upper), min(level for level in lower)
+    top, bottom = max(upper), min(lower)
     if np.isinf(first) and np.isfinite(second) and second > 0:
         return Estimate(None, low, high, "above", top / second)
     if np.isfinite(first) and second == 0 and bottom > 0:

@@ -22,13 +22,13 @@ from typing import Any
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.sweep.folder import SweepFolder
-from imctrain.sweep.worker import train
+from imctrain.sweep.worker import BUSY, train
 
 POLL_SECONDS = 0.5
 RETRIES = 3
 """How often a trial whose worker was lost is given to another."""
-SAVE_SECONDS = 600.0
-"""How long running trials get to save when the sweep is stopped."""
+LOCK_SECONDS = 600.0
+"""How long a lost worker may hold its trial before the retry gives up on it."""
 STOP_FILE = ".stop"
 """In the sweep's folder: running trials of the pool that wrote it save and end."""
 
@@ -79,11 +79,14 @@ class RayPool:
                 running[task.remote(str(self._sweep.path), key, self._keep, token)] = key
             if stopping() and not stop_file.exists():
                 stop_file.touch()
+            if not running:
+                break
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for reference in done:
                 key = running.pop(reference)
                 try:
-                    ray.get(reference)
+                    if ray.get(reference) == BUSY:
+                        waiting.append(key)
                 except ray.exceptions.WorkerCrashedError:
                     self._sweep.fail(key, f"its worker was lost {RETRIES + 1} times", 1)
                 except ray.exceptions.RayError as error:
@@ -116,7 +119,7 @@ def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
 
 def _wait_for_lock(folder: Path) -> None:
     """A lost worker may take a moment to die."""
-    deadline = time.monotonic() + SAVE_SECONDS
+    deadline = time.monotonic() + LOCK_SECONDS
     while is_claimed(folder) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
