@@ -50,7 +50,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """[model]"""
 
-    name: str = Field(default="mlp", description="mlp, cnn5, vgg9, resnet20, resnet18 or vit")
+    name: str = Field(default="mlp", description="mlp, cnn5, resnet6, vgg9, resnet20, resnet18 or vit")
     width: PositiveInt | None = Field(default=None, description="base width; the model's own by default")
 
 
@@ -133,6 +133,9 @@ class FormatsConfig(_Section):
     activation_clip: Literal["rms", "max", "pact"] = "rms"
     weight_clip_scale: ClipScale = Field(default=1.0, description="multiplies the weights' clip")
     activation_clip_scale: ClipScale = Field(default=1.0, description="multiplies the clip that statistics give")
+    noise_aware: bool = Field(
+        default=False, description="lower both clips where the array's noise outweighs saturation; needs sawb and rms"
+    )
     pact_learning_rate: NonNegative = 0.01
     pact_decay: NonNegative = 1e-4
     gradient_rounding: Literal["nearest", "two_phase", "stochastic"] = "stochastic"

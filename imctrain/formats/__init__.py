@@ -3,6 +3,8 @@
 from imctrain.formats.integers import inside_clip as inside_clip
 from imctrain.formats.integers import quantise as quantise
 from imctrain.formats.integers import top_code as top_code
+from imctrain.formats.noise_clip import NOISE as NOISE
+from imctrain.formats.noise_clip import lowering as lowering
 from imctrain.formats.radix4 import TOP_EXPONENT as TOP_EXPONENT
 from imctrain.formats.radix4 import TOP_LEVEL as TOP_LEVEL
 from imctrain.formats.radix4 import round_nearest as round_nearest

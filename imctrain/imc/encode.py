@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from imctrain.formats import (
+    NOISE,
     gradient_scale,
     gradient_top,
     inside_clip,
+    lowering,
     max_clip,
     quantise,
     rms_clip,
@@ -21,6 +24,7 @@ from imctrain.formats import (
 )
 from imctrain.imc import noise
 from imctrain.imc.hardware import FormatSpec
+from imctrain.imc.plan import MvmPlan
 
 
 @dataclass(frozen=True)
@@ -52,18 +56,41 @@ class Encoded(NamedTuple):
     statistic: Array
 
 
-def encode_integer(x: Array, info: OperandInfo, formats: FormatSpec, learned_clip: Array) -> Encoded:
-    """int4 or uint4 codes of a weight or an activation; `learned_clip` is used by "pact" once it is above 0."""
+def encode_integer(
+    x: Array, info: OperandInfo, formats: FormatSpec, learned_clip: Array, lowered: Array | float = 1.0
+) -> Encoded:
+    """int4 or uint4 codes of a weight or an activation.
+
+    Args:
+        learned_clip: used by "pact" once it is above 0. lowered: multiplies a clip from statistics (`clip_lowering`).
+    """
     if info.kind == "weight":
-        statistic = formats.weight_clip_scale * (sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x))
+        chosen = sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x)
+        statistic = formats.weight_clip_scale * lowered * chosen
         clip = statistic
     else:
         maximum = formats.activation_clip == "max"
-        statistic = formats.activation_clip_scale * (max_clip(x) if maximum else rms_clip(x, signed=info.signed))
+        chosen = max_clip(x) if maximum else rms_clip(x, signed=info.signed)
+        statistic = formats.activation_clip_scale * lowered * chosen
         learn = formats.activation_clip == "pact"
         clip = jnp.where(learned_clip > 0, learned_clip, statistic) if learn else statistic
     codes, scale = quantise(x, clip, signed=info.signed)
     return Encoded(codes, scale, clip, statistic)
+
+
+def clip_lowering(plan: MvmPlan, driven: OperandInfo, stored: OperandInfo, ranges: Array) -> tuple[Array, Array]:
+    """What the clips of the driven and of the stored operand are multiplied by, scalars (see `formats.noise_clip`).
+
+    Args:
+        plan: of the MVM whose noise counts. ranges: R of its passes, [P].
+    """
+    nu = plan.output_noise_power(ranges) / plan.contraction
+    tables = lowering(driven.signed, stored.signed)
+    # The grid is logarithmic, and so is the interpolation; below its first level the clips differ by less than 1 %.
+    grid = np.log(NOISE[1:]).astype(np.float32)
+    at = jnp.log(jnp.maximum(nu, float(NOISE[1])))
+    first, second = (jnp.interp(at, jnp.asarray(grid), jnp.asarray(table[1:])) for table in tables)
+    return first, second
 
 
 def passes_gradient(x: Array, encoded: Encoded, info: OperandInfo) -> Array | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from imctrain.imc import noise
@@ -93,6 +94,18 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
         x: integer codes or radix-4 levels, [G, M, K]. w: integer codes, [G, N, K].
         ranges: R of each pass, [P]. seed: see `noise`.
     """
+    return matmul_on(x, w, plan, ranges, seed, plan.column_errors())
+
+
+def matmul_on(
+    x: Array,
+    w: Array,
+    plan: MvmPlan,
+    ranges: Array,
+    seed: Array,
+    errors: tuple[np.ndarray, ...] | None,
+) -> Reading:
+    """`matmul` with the fixed pattern given: gain, offset and correction of the plan's columns, each [T, columns]."""
     tiles, passes, planes = plan.tiles, plan.passes, plan.planes
     groups, vectors, _ = x.shape
     outputs = w.shape[1]
@@ -104,7 +117,6 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
     driven = driven.reshape(passes, groups, vectors, tiles.count, tiles.size).transpose(3, 1, 0, 2, 4)
     stored = jnp.pad(w.astype(jnp.int8), padding).reshape(groups, outputs, tiles.count, tiles.size)
     stored = stored.transpose(2, 0, 1, 3)
-    errors = plan.column_errors()
     pattern: tuple[Array, ...] = ()
     if errors is not None:
         axes = (1, 1, 1) if plan.shared_columns else (groups, 1, 1)

@@ -207,6 +207,8 @@ class FormatSpec:
             (learned; starts from "rms").
         weight_clip_scale, activation_clip_scale: multiply the clips that statistics give (a learned clip starts there).
             Below 1, more elements saturate and the others have larger codes, which noise disturbs less.
+        noise_aware: lower both clips where the noise of the forward MVM outweighs what saturates (see
+            `formats.noise_clip`); needs clips from statistics.
         pact_learning_rate, pact_decay: step and L2 decay of a learned clip, relative to the clip itself.
         gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
             "stochastic" (independent draws for the two).
@@ -220,6 +222,7 @@ class FormatSpec:
     activation_clip: Literal["rms", "max", "pact"] = "rms"
     weight_clip_scale: float = 1.0
     activation_clip_scale: float = 1.0
+    noise_aware: bool = False
     pact_learning_rate: float = 0.01
     pact_decay: float = 1e-4
     gradient_rounding: Rounding = "stochastic"
@@ -238,6 +241,13 @@ class FormatSpec:
         choice("gradient_scale", "step", "carried")
         for name in ("weight_clip_scale", "activation_clip_scale"):
             _require(0 < getattr(self, name) <= 4, f"formats.{name}", getattr(self, name), "above 0 and at most 4")
+        statistics = (self.weight_clip, self.activation_clip) == ("sawb", "rms")
+        _require(
+            statistics or not self.noise_aware,
+            "formats.noise_aware",
+            f"true with weight_clip = '{self.weight_clip}' and activation_clip = '{self.activation_clip}'",
+            "true with 'sawb' and 'rms'",
+        )
         _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
         _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
         clip = self.gradient_clip

@@ -31,6 +31,7 @@ from imctrain.imc.contraction import DotSpec as DotSpec
 from imctrain.imc.contraction import Engine, Side, Sizes
 from imctrain.imc.encode import (
     Encoded,
+    clip_lowering,
     encode_gradient,
     encode_integer,
     passes_gradient,
@@ -236,8 +237,9 @@ class Site:
             return self._run_one_way(lhs, rhs, state, seed), {}
         operands = (lhs, rhs)
         infos = (spec.lhs, spec.rhs)
+        lowered = self._clip_lowering(state)
         encoded = [
-            encode_integer(x, info, formats, state["clips"][i])
+            encode_integer(x, info, formats, state["clips"][i], lowered[i])
             for i, (x, info) in enumerate(zip(operands, infos, strict=True))
         ]
         reading = self._product("forward", encoded[0].codes, encoded[1].codes, state, seed)
@@ -252,6 +254,14 @@ class Site:
             "forward": self._telemetry(self._forward, reading, state),
         }
         return out, residuals
+
+    def _clip_lowering(self, state: State) -> tuple[Array | float, Array | float]:
+        """What noise-aware formats multiply the clips of lhs and rhs by: 1 where the forward MVM has no array."""
+        if not self.spec.hardware.formats.noise_aware or self._forward.is_digital:
+            return 1.0, 1.0
+        reference = ranges.choose_range(state["needed_range"]["forward"], self.spec.hardware.adc)
+        driven, stored = clip_lowering(self._forward, self._driven_info, self._stored_info, reference)
+        return (driven, stored) if self.spec.driven == "lhs" else (stored, driven)
 
     def _clip_signs(self, x: Array, encoded: Encoded, info: OperandInfo) -> Array | None:
         """Which way a learned clip moves an element: int8 in {-1, 0, 1}, or None where no clip is learned."""

@@ -15,7 +15,7 @@ with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offs
 Without gain errors W_eff is W and the product is that of the codes.
 
 Clipping and the column voltages (which the range policies need) are measured by exact conversions of a small share of
-the work: some vectors of the first tile of a matmul, one image of a convolution.
+the work: some vectors of the first tile, from all over a matmul or over the first image of a convolution.
 
 Engine interface as in `exact`; which MVMs may run here is decided in `path`.
 """
@@ -34,8 +34,9 @@ from imctrain.imc.geometry import ConvGeometry
 from imctrain.imc.plan import MvmPlan
 from imctrain.imc.tiling import RowTiles
 
-PROBE_CONVERSIONS = 2**16
-"""Conversions that the probe of a matmul simulates exactly, at most."""
+PROBE_CONVERSIONS, PROBE_OUTPUTS = 2**14, 64
+"""Conversions that a probe simulates exactly, at most (5,461 of each of three passes, in which the limit of 0.2 % is 11
+clipped ones), of at most so many of the stored operand's columns."""
 
 _NOISE, _PROBE = 0, 1
 
@@ -46,7 +47,11 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0)[:, None, :]  # [G or 1, 1, N]
-    return _with_noise(mean, plan, ranges, seed, _probe_matmul(x, w, plan, ranges, seed))
+    size = min(plan.tiles.size, x.shape[-1])
+    outputs = _spread(PROBE_OUTPUTS, plan.outputs)
+    stored = w[:, outputs, :size]
+    probe = _probe(x[..., :size], stored, np.arange(plan.outputs)[outputs], plan, ranges, seed)
+    return _with_noise(mean, plan, ranges, seed, probe)
 
 
 def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
@@ -63,10 +68,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0).reshape(-1)
-    image = dataclasses.replace(geometry, batch=1)
-    part = dataclasses.replace(plan, vectors=plan.vectors // geometry.batch)
-    probe = exact.convolve(x[:1], w, image, part, ranges, noise.derive(seed, _PROBE))
-    return _with_noise(mean, plan, ranges, seed, probe)
+    return _with_noise(mean, plan, ranges, seed, _probe_convolution(x, w, geometry, plan, ranges, seed))
 
 
 def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
@@ -74,15 +76,20 @@ def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, r
     if _folded(plan) is not None:
         return exact.kernel_gradient(g, x, geometry, plan, ranges, seed, engine=matmul)
     mean = digital.kernel_gradient(g, x, geometry, plan, ranges, seed).product
-    # The probe is one row tile: as many whole images as hold the positions of a tile.
+    # The probe is one row tile: as many whole images as hold the positions of a tile, and all taps of some channels.
     positions = plan.contraction // geometry.batch
     images = min(-(-plan.tiles.size // positions), geometry.batch)
-    few = dataclasses.replace(geometry, batch=images)
     size = min(plan.tiles.size, images * positions)
+    channels = np.arange(geometry.group_channels)[_spread(PROBE_OUTPUTS // geometry.taps, geometry.group_channels)]
+    few = dataclasses.replace(geometry, batch=images, channels=geometry.groups * len(channels))
     driven = jnp.moveaxis(g[:images].reshape(-1, geometry.groups, geometry.group_outputs), 0, -1)
-    stored = few.patches(x[:images].astype(jnp.int8))
-    probe = _probe_matmul(driven[..., :size], stored[..., :size], plan, ranges, seed)
-    return _with_noise(mean, plan, ranges, seed, probe)
+    pixels = x[:images].reshape(*x[:images].shape[:-1], geometry.groups, geometry.group_channels)
+    pixels = pixels[..., _spread(len(channels), geometry.group_channels)].astype(jnp.int8)
+    stored = few.patches(pixels.reshape(images, *geometry.image, -1))
+    outputs = (np.arange(geometry.taps)[:, None] * geometry.group_channels + channels).reshape(-1)
+    return _with_noise(
+        mean, plan, ranges, seed, _probe(driven[..., :size], stored[..., :size], outputs, plan, ranges, seed)
+    )
 
 
 def _with_noise(mean: Array, plan: MvmPlan, ranges: Array, seed: Array, probe: Reading) -> Reading:
@@ -91,15 +98,57 @@ def _with_noise(mean: Array, plan: MvmPlan, ranges: Array, seed: Array, probe: R
     return probe._replace(product=product)
 
 
-def _probe_matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
-    """Exact conversions of the first tile for some vectors of the first group."""
-    size = min(plan.tiles.size, x.shape[-1])
-    each = plan.passes * plan.planes * plan.outputs
-    vectors = max(1, min(plan.vectors, PROBE_CONVERSIONS // each))
+def _probe_convolution(
+    x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
+) -> Reading:
+    """The probe of a convolution's first image; its first tile is all kernel positions of the first channels."""
+    channels = min(plan.tiles.size, geometry.group_channels)
+    image = dataclasses.replace(geometry, batch=1, channels=channels * geometry.groups)
+    pixels = x[:1].reshape(1, *geometry.image, geometry.groups, geometry.group_channels)[..., :channels]
+    vectors = image.patches(pixels.reshape(1, *geometry.image, -1).astype(jnp.float32))  # [G, k*C, O]
+    outputs = _spread(PROBE_OUTPUTS, geometry.group_outputs)
+    kernel = w.reshape(geometry.taps, geometry.group_channels, geometry.groups, geometry.group_outputs)
+    kernel = kernel[:, :channels, :, outputs]
+    stored = kernel.transpose(2, 3, 0, 1).reshape(geometry.groups, kernel.shape[-1], -1)
+    columns = np.arange(geometry.group_outputs)[outputs]
+    return _probe(jnp.swapaxes(vectors, 1, 2), stored, columns, plan, ranges, seed)
+
+
+def _probe(x: Array, w: Array, outputs: np.ndarray, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    """Exact conversions of one tile for a part of its vectors; only clipping and voltages of the reading mean anything.
+
+    Args:
+        x: [G, M, K], from which vectors are taken. w: [G, n, K], columns of the stored operand that are probed.
+        outputs: which of the plan's they are, [n]: they keep the fixed pattern of their physical columns.
+    """
+    size = x.shape[-1]
+    vectors = max(1, PROBE_CONVERSIONS // (plan.passes * plan.planes * len(outputs)))
+    driven = x[:, _spread(vectors, x.shape[1])]
     groups = 1 if plan.shared_columns else plan.groups
-    tile = RowTiles(size, 1, size)
-    part = dataclasses.replace(plan, groups=groups, vectors=vectors, contraction=size, tiles=tile)
-    return exact.matmul(x[:groups, :vectors, :size], w[:groups, :, :size], part, ranges, noise.derive(seed, _PROBE))
+    errors = plan.column_errors()
+    if errors is not None:
+        shape = (-1, groups, plan.planes, plan.outputs)
+        errors = tuple(e.reshape(shape)[:1, ..., outputs].reshape(1, -1) for e in errors)
+    part = dataclasses.replace(
+        plan,
+        groups=groups,
+        vectors=driven.shape[1],
+        contraction=size,
+        outputs=len(outputs),
+        tiles=RowTiles(size, 1, size),
+    )
+    return exact.matmul_on(driven[:groups], w[:groups], part, ranges, noise.derive(seed, _PROBE), errors)
+
+
+def _spread(count: int, size: int) -> slice:
+    """`count` of `size` places (all where there are fewer; at least one) at even distances.
+
+    Neighbours are much alike, in an image above all, and the first ones may be a border.
+    """
+    count = min(max(count, 1), size)
+    step = size // count
+    first = (size - step * (count - 1)) // 2
+    return slice(first, first + step * (count - 1) + 1, step)
 
 
 def _effective(w: Array, plan: MvmPlan) -> Array:

@@ -11,13 +11,22 @@ from flax import nnx
 from imctrain.errors import UserError
 from imctrain.models.cnn5 import Cnn5
 from imctrain.models.mlp import Mlp
+from imctrain.models.resnet6 import Resnet6
 from imctrain.models.resnet18 import Resnet18
 from imctrain.models.resnet20 import Resnet20
 from imctrain.models.vgg9 import Vgg9
 from imctrain.models.vit import Vit
 
 MODELS = MappingProxyType(
-    {"mlp": Mlp, "cnn5": Cnn5, "vgg9": Vgg9, "resnet20": Resnet20, "resnet18": Resnet18, "vit": Vit}
+    {
+        "mlp": Mlp,
+        "cnn5": Cnn5,
+        "resnet6": Resnet6,
+        "vgg9": Vgg9,
+        "resnet20": Resnet20,
+        "resnet18": Resnet18,
+        "vit": Vit,
+    }
 )
 DEFAULT_WIDTHS = MappingProxyType(
     {name: int(inspect.signature(model.__init__).parameters["width"].default) for name, model in MODELS.items()}

@@ -1,0 +1,51 @@
+"""A small residual network made for CPUs: a stem that halves the image, then two stages of a strided convolution and
+a residual one, w-2w-4w channels.
+
+Five 3x3 convolutions and the classifier. The stem's stride leaves 16x16 pixels and the stages 8x8 and 4x4, where
+convolutions are wide and few: at equal accuracy it costs a fraction of cnn5. Each stage is a layer of D. Page's ResNet-9
+for fast CIFAR-10 training (2018), with a stride in place of pooling and one residual convolution in place of two.
+"""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+
+from imctrain.models.layers import ConvNorm, Head, global_average_pool
+
+STAGES = (2, 4)
+"""Channels of each stage in units of the width."""
+
+
+class Stage(nnx.Module):
+    """y = relu(bn(down(x))), then relu(y + bn(residual(y))); its input is non-negative, as is its output."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.down = ConvNorm(inputs, outputs, stride=2, scope="down", rngs=rngs)
+        self.residual = ConvNorm(outputs, outputs, scope="residual", rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = jax.nn.relu(self.down(x))
+        return jax.nn.relu(x + self.residual(x))
+
+
+class Resnet6(nnx.Module):
+    """Sites: stem, stage1/down, stage1/residual, stage2/down, stage2/residual, head."""
+
+    def __init__(self, *, shape: tuple[int, int, int], classes: int, width: int = 48, rngs: nnx.Rngs):
+        self.stem = ConvNorm(shape[-1], width, stride=2, scope="stem", rngs=rngs)
+        channels = width
+        stages = []
+        for multiple in STAGES:
+            stages.append(Stage(channels, multiple * width, rngs=rngs))
+            channels = multiple * width
+        self.stages = nnx.List(stages)
+        self.head = Head(channels, classes, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """float32 [b, h, w, c] -> logits [b, classes]."""
+        x = jax.nn.relu(self.stem(x))
+        for number, stage in enumerate(self.stages, 1):
+            with jax.named_scope(f"stage{number}"):
+                x = stage(x)
+        return self.head(global_average_pool(x))
