@@ -125,10 +125,11 @@ def _probe(x: Array, w: Array, outputs: np.ndarray, plan: MvmPlan, ranges: Array
     vectors = max(1, PROBE_CONVERSIONS // (plan.passes * plan.planes * len(outputs)))
     driven = x[:, _spread(vectors, x.shape[1])]
     groups = 1 if plan.shared_columns else plan.groups
-    errors = plan.column_errors()
-    if errors is not None:
+    pattern = plan.column_errors()
+    errors = None
+    if pattern is not None:
         shape = (-1, groups, plan.planes, plan.outputs)
-        errors = tuple(e.reshape(shape)[:1, ..., outputs].reshape(1, -1) for e in errors)
+        errors = tuple(e.reshape(shape)[:1, ..., outputs].reshape(1, -1) for e in pattern)
     part = dataclasses.replace(
         plan,
         groups=groups,

@@ -2,8 +2,8 @@
 a residual one, w-2w-4w channels.
 
 Five 3x3 convolutions and the classifier. The stem's stride leaves 16x16 pixels and the stages 8x8 and 4x4, where
-convolutions are wide and few: at equal accuracy it costs a fraction of cnn5. Each stage is a layer of D. Page's ResNet-9
-for fast CIFAR-10 training (2018), with a stride in place of pooling and one residual convolution in place of two.
+convolutions are wide and few: at equal accuracy it costs a fraction of cnn5. Each stage is a layer of D. Page's
+ResNet-9 for fast CIFAR-10 training (2018), with a stride in place of pooling and one residual convolution, not two.
 """
 
 from __future__ import annotations
