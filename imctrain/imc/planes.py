@@ -54,15 +54,17 @@ class PlaneCoding:
         Args:
             codes: integers (of any dtype) within the format's range.
         """
+        return jnp.stack(self.cells(codes), axis=axis)
+
+    def cells(self, codes: Array) -> list[Array]:
+        """The planes one by one, int8 in the shape of the codes."""
         integers = codes.astype(jnp.int8)
         if self.cell == "and":
-            planes = [(integers >> j) & 1 for j in range(4)]
-            return jnp.stack(planes, axis=axis)
+            return [(integers >> j) & 1 for j in range(4)]
         # codes + 2**b written as 2u + r: the signs of u's bits carry an odd number, the two half planes the rest.
         bits = 3 if self.signed else 4
-        low = jnp.where(integers % 2 == 0, jnp.where(integers >= 0, -1, 1), 0)
+        low = jnp.where(integers % 2 == 0, jnp.where(integers >= 0, -1, 1), 0).astype(jnp.int8)
         unsigned = (integers - low + 2**bits - 1) >> 1
         planes = [2 * ((unsigned >> (bits - 1 - j)) & 1) - 1 for j in range(bits)]
-        planes.append(jnp.where(low < 0, -1, 1))
-        planes.append(jnp.where(low > 0, 1, -1))
-        return jnp.stack(planes, axis=axis)
+        halves = [jnp.where(low < 0, -1, 1), jnp.where(low > 0, 1, -1)]
+        return [plane.astype(jnp.int8) for plane in planes + halves]

@@ -157,10 +157,15 @@ def _effective(w: Array, plan: MvmPlan) -> Array:
     errors = _folded(plan)
     if errors is None:
         return w
-    gain = np.repeat(errors[0], plan.tiles.size, axis=0)[: plan.tiles.units]  # [K, G or 1, J, N]
-    cells = plan.coding.encode(w, axis=1).astype(jnp.float32)  # [G, J, N, K]
-    weights = jnp.moveaxis(_weighted(gain, plan), 0, -1)  # [G or 1, J, N, K]
-    return jnp.sum(cells * weights, axis=1)
+    tiles = plan.tiles
+    weights = _weighted(errors[0], plan)  # [T, G or 1, J, N]
+    padded = jnp.pad(w, ((0, 0), (0, 0), (0, tiles.padded - tiles.units)))
+    planes = plan.coding.cells(padded.reshape(*w.shape[:2], tiles.count, tiles.size))
+    # Plane by plane, so that it stays one pass over the codes: planes side by side would be J times the operand.
+    total = sum(
+        cells.astype(jnp.float32) * jnp.moveaxis(weights[:, :, j], 0, -1)[..., None] for j, cells in enumerate(planes)
+    )
+    return jnp.asarray(total).reshape(*w.shape[:2], -1)[..., : tiles.units]
 
 
 def _weighted(gain: np.ndarray, plan: MvmPlan) -> Array:
