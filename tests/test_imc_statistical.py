@@ -210,3 +210,24 @@ def test_probe_measures_what_the_exact_path_measures():
         for key in ("v_mean", "v_power"):
             a, b = (np.asarray(r[mvm][key]) for r in reports)
             np.testing.assert_allclose(a, b, rtol=0.05, atol=1e-3)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_probe_of_a_convolution(groups):
+    """It samples vectors and columns of one tile, those with a fixed pattern of their own included."""
+    rng = np.random.default_rng(3)
+    x, w = integer_operands(rng, (8, 10, 10, 32), (3, 3, 32 // groups, 160))
+    g = levels(rng, (8, 5, 5, 160)) * (rng.random((8, 5, 5, 160)) < 0.5)
+    noise = NoiseSpec(sigma_array_lsb=0.5, gain_std=0.05, offset_std_lsb=3.0)
+    hw = hardware(noise=noise, array=ArraySpec(rows=144))
+    reports = []
+    for path in ("exact", "statistical"):
+        hardware_here = dataclasses.replace(hw, path=path)
+        site = conv_site(x, w, hardware_here, (2, 2), ((1, 1), (1, 1)), (1, 1), (1, 1), groups)
+        *_, telemetry = run(site, x, w, g)
+        reports.append(telemetry["telemetry"]["mvms"])
+    for mvm in ("forward", "input_grad", "weight_grad"):
+        power, probed = (np.asarray(r[mvm]["v_power"]) for r in reports)
+        np.testing.assert_allclose(probed, power, rtol=0.2)
+        mean, probed = (np.asarray(r[mvm]["v_mean"]) for r in reports)
+        np.testing.assert_allclose(probed, mean, atol=0.2 * np.sqrt(power.max()))
