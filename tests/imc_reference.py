@@ -13,9 +13,9 @@ import numpy as np
 
 
 def passes_of(values, coefficients, codes):
-    """X_p of each pass: the value itself for an integer operand, the table's codes for radix-4 levels."""
+    """X_p of each pass: the value over its coefficient for an integer operand, the table's codes for radix-4 levels."""
     if not codes:
-        return [np.asarray(values, np.float64)]
+        return [np.asarray(values, np.float64) / coefficients[0]]
     out = []
     for p in range(len(coefficients)):
         x = np.zeros(np.shape(values))
@@ -35,13 +35,13 @@ def planes_of(values, cell, signed):
         beta = [1, 2, 4, -8 if signed else 8]
         choices = [0, 1]
     else:
-        beta = [4, 2, 1, 0.5, 0.5] if signed else [8, 4, 2, 1, 0.5, 0.5]
+        beta = [4, 2, 1, 0.5, 0.5] if signed else [4, 2, 1, 0.5]
         choices = [-1, 1]
     table = {}
     for pattern in itertools.product(choices, repeat=len(beta)):
         value = float(np.dot(pattern, beta))
         halves = (1, -1) if value % 2 else ((-1, -1) if value >= 0 else (1, 1))
-        if cell == "and" or pattern[-2:] == halves:
+        if cell == "and" or not signed or pattern[-2:] == halves:
             table[value] = np.array(pattern)
     cells = np.array([table[float(v)] for v in np.ravel(values)])
     return beta, [cells[:, j].reshape(np.shape(values)) for j in range(len(beta))]
@@ -61,6 +61,7 @@ def array_matmul(
     bits=8,
     unipolar=False,
     last_code=False,
+    centre=0.0,
     ranges=None,
     replicate=False,
     segment=None,
@@ -70,15 +71,17 @@ def array_matmul(
 ):
     """Y [M, N] of x [M, K] and w [K, N]; `tiles` lists the row indices of every tile.
 
-    gain, offset: [T, J, N]. inl: function of v. ranges: R of each pass.
+    gain, offset: [T, J, N]. inl: function of v. ranges: R of each pass. centre: what is driven as code 0. Unsigned
+    operands in XNOR cells are stored relative to 7.5. What this leaves out of the product is added digitally.
     """
     span = 1.0 if unipolar else 2.0
     steps = 2**bits - (1 if last_code else 0)
     low, high = (0, 2**bits - 1) if unipolar else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    beta, planes = planes_of(w, cell, stored_signed)
-    drives = passes_of(x, coefficients, codes)
+    middle = 7.5 if cell == "xnor" and not stored_signed else 0.0
+    beta, planes = planes_of(w - middle, cell, stored_signed)
+    drives = passes_of(x - centre, coefficients, codes)
     ranges = [1.0] * len(drives) if ranges is None else ranges
-    y = np.zeros((x.shape[0], w.shape[1]))
+    y = np.asarray(x, float) @ w - (x - centre) @ (w - middle)
     clipped = 0
     full_scales = []
     for index in tiles:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
-from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
 from imctrain.imc.hardware import AdcSpec, ArraySpec, ColumnError, MappingSpec, NoiseSpec
 from imctrain.imc.mapping import balanced, grouped
@@ -17,13 +17,14 @@ rng = np.random.default_rng(0)
 @pytest.mark.parametrize("cell", ["and", "xnor"])
 @pytest.mark.parametrize("rows", [1152, 7])
 @pytest.mark.parametrize("unsigned", [False, True])
-def test_matmul_is_the_integer_product(gradient, cell, rows, unsigned):
+@pytest.mark.parametrize("full_drive", [False, True])
+def test_matmul_is_the_integer_product(gradient, cell, rows, unsigned, full_drive):
     x, w = integer_operands(rng, (5, 33), (33, 6), low=0 if unsigned else -7, high=7)
     if unsigned:
         x.flat[0] = 15
     g = levels(rng, (5, 6))
     array = ArraySpec(rows=rows, cell=cell)
-    hw = hardware(array=array, adc=WIDE, mapping=MappingSpec(gradient))
+    hw = hardware(array=array, adc=WIDE, mapping=MappingSpec(gradient, full_drive=full_drive))
     site = dot_site(5, 33, 6, hw, lhs=UNSIGNED) if unsigned else dot_site(5, 33, 6, hw)
     y, dx, dw, _ = run(site, x, w, g)
     assert np.array_equal(integers(y), x.astype(float) @ w)
@@ -46,13 +47,17 @@ CONVOLUTIONS = [
 @pytest.mark.parametrize(
     ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), (5, "and", "bit_serial")]
 )
-def test_convolution_is_the_integer_convolution(case, rows, cell, gradient):
+@pytest.mark.parametrize("full_drive", [False, True])
+def test_convolution_is_the_integer_convolution(case, rows, cell, gradient, full_drive):
     image, kernel, strides, padding, a, r, groups = case
-    x, w = integer_operands(rng, image, kernel)
-    hw = hardware(array=ArraySpec(rows=rows, cell=cell), adc=WIDE, mapping=MappingSpec(gradient))
+    x, w = integer_operands(rng, image, kernel, low=0 if full_drive else -7)
+    if full_drive:
+        x.flat[0], w[..., ::2] = 15, -w[..., ::2]
+    hw = hardware(array=ArraySpec(rows=rows, cell=cell), adc=WIDE, mapping=MappingSpec(gradient, full_drive=full_drive))
     patches, kernels, out = conv_matrices(x, w, strides, padding, a, r, groups)
     g = levels(rng, (image[0], *out, kernel[-1]))
-    y, dx, dw, _ = run(conv_site(x, w, hw, strides, padding, a, r, groups), x, w, g)
+    kind = UNSIGNED if full_drive else ACTIVATION
+    y, dx, dw, _ = run(conv_site(x, w, hw, strides, padding, a, r, groups, lhs=kind), x, w, g)
 
     outputs = kernel[-1] // groups
     expected = np.einsum("gmk,gkn->mgn", patches, kernels).reshape(image[0], *out, -1)
@@ -85,7 +90,8 @@ ARRAYS = [
 
 @pytest.mark.parametrize(("array", "adc", "extra"), ARRAYS)
 @pytest.mark.parametrize("unsigned", [False, True])
-def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned):
+@pytest.mark.parametrize("full_drive", [False, True])
+def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, full_drive):
     """Real converters: quantised and clipped conversions of all three MVMs equal the reference's."""
     m, k, n = 6, 37, 5
     x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
@@ -93,9 +99,9 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned):
         x.flat[0] = 15
     spec, converter = ArraySpec(**array), AdcSpec(**adc)
     levels_in = spec.levels
-    if unsigned and levels_in < 15:
+    if unsigned and levels_in < 15 and not full_drive:
         pytest.skip("uint4 codes need 16 input levels")
-    hw = hardware(array=spec, adc=converter, mapping=MappingSpec("balanced"))
+    hw = hardware(array=spec, adc=converter, mapping=MappingSpec("balanced", full_drive=full_drive))
     site = dot_site(m, k, n, hw, lhs=UNSIGNED) if unsigned else dot_site(m, k, n, hw)
     g = levels(rng, (m, n))
     y, dx, dw, cotangent = run(site, x, w, g)
@@ -103,10 +109,13 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned):
         "cell": spec.cell, "rows": spec.rows, "levels": levels_in, "bits": converter.bits,
         "last_code": converter.full_scale_on_last_code, "replicate": spec.replicate, "segment": spec.segment_rows,
     }  # fmt: skip
-    unipolar = unsigned and spec.cell == "and" and converter.polarity == "auto"
+    unipolar = unsigned and spec.cell == "and" and converter.polarity == "auto" and not full_drive
+    steps = {16: 2, 8: 1}[levels_in] if full_drive else 1
+    centre = {16: 7.5, 8: 8.0}[levels_in] if full_drive and unsigned else 0.0
     expected, clipped = array_matmul(
-        x, w, tiles=even_tiles(k, spec.rows), unipolar=unipolar, ranges=[converter.range], **common
-    )
+        x, w, tiles=even_tiles(k, spec.rows), unipolar=unipolar, ranges=[converter.range],
+        coefficients=(1 / steps,), centre=centre, **common,
+    )  # fmt: skip
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
     planes = site.mvms[0].planes
     conversions = len(even_tiles(k, spec.rows)) * m * n * planes

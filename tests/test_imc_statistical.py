@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from imc_sites import UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels, run
+from imc_sites import ACTIVATION, UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels, run
 from scipy import stats
 
 from imctrain.errors import UserError
@@ -96,17 +96,23 @@ def test_matmul_distribution(array_lsb, adc_lsb, k, rows, mapping, reference, un
     compare(site, exact, statistical, bias_bound(sigma))
 
 
-def test_convolution_distribution_with_mismatch_and_inl():
-    """Gain, offset and the INL's line are folded; strided and grouped; several channel tiles."""
+@pytest.mark.parametrize("centred", [False, True])
+def test_convolution_distribution_with_mismatch_and_inl(centred):
+    """Gain, offset and the INL's line are folded; strided and grouped; several channel tiles. Centred: activations are
+    driven and stored around their middle, and what that leaves out is added."""
     rng = np.random.default_rng(1)
-    x, w = integer_operands(rng, (2, 6, 6, 8), (3, 3, 4, 4))
+    x, w = integer_operands(rng, (2, 6, 6, 8), (3, 3, 4, 4), low=0 if centred else -7)
+    if centred:
+        x.flat[0], w[..., ::2] = 15, -w[..., ::2]
     knots = (-1.0, 0.0, 1.0)
     noise = NoiseSpec(sigma_array_lsb=1.0, gain_std=0.05, offset_std_lsb=1.0, inl_v=knots, inl_lsb=(-0.6, 0.2, 1.0))
-    hw = hardware(array=ArraySpec(rows=27, columns=16), noise=noise)
+    array = ArraySpec(rows=27, columns=16, cell="xnor" if centred else "and")
+    hw = hardware(array=array, noise=noise, mapping=MappingSpec(full_drive=centred))
     g = jnp.asarray(levels(rng, (2, 3, 3, 4)))
 
     def make(hw):
-        return conv_site(x, w, hw, (2, 2), ((1, 1), (1, 1)), (1, 1), (1, 1), 2)
+        kind = UNSIGNED if centred else ACTIVATION
+        return conv_site(x, w, hw, (2, 2), ((1, 1), (1, 1)), (1, 1), (1, 1), 2, lhs=kind)
 
     operands = (jnp.asarray(x), jnp.asarray(w))
     site, exact = draws(make, hw, operands, g, 3)

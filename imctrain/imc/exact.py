@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from imctrain.imc import noise
+from imctrain.imc.centring import convolution_correction, matmul_correction
 from imctrain.imc.geometry import ConvGeometry
 from imctrain.imc.plan import MvmPlan
 
@@ -94,7 +95,8 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
         x: integer codes or radix-4 levels, [G, M, K]. w: integer codes, [G, N, K].
         ranges: R of each pass, [P]. seed: see `noise`.
     """
-    return matmul_on(x, w, plan, ranges, seed, plan.column_errors())
+    reading = matmul_on(x, w, plan, ranges, seed, plan.column_errors())
+    return reading._replace(product=reading.product + matmul_correction(x, w, plan))
 
 
 def matmul_on(
@@ -105,7 +107,11 @@ def matmul_on(
     seed: Array,
     errors: tuple[np.ndarray, ...] | None,
 ) -> Reading:
-    """`matmul` with the fixed pattern given: gain, offset and correction of the plan's columns, each [T, columns]."""
+    """The array's part of `matmul` (see `centring` for the rest), with the fixed pattern given.
+
+    Args:
+        errors: gain, offset and correction of the plan's columns, each [T, columns].
+    """
     tiles, passes, planes = plan.tiles, plan.passes, plan.planes
     groups, vectors, _ = x.shape
     outputs = w.shape[1]
@@ -201,10 +207,12 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
         return total._replace(product=flat)
 
     if chunks == 1:
-        return _means(over_tiles(jnp.int32(0)), plan)
-    parts = jax.lax.map(over_tiles, jnp.arange(chunks, dtype=jnp.int32))
-    product = parts.product.reshape(geometry.batch, *parts.product.shape[2:])
-    return _means(Reading(product, *(jnp.sum(s, axis=0) for s in parts[1:])), plan)
+        total = over_tiles(jnp.int32(0))
+    else:
+        parts = jax.lax.map(over_tiles, jnp.arange(chunks, dtype=jnp.int32))
+        product = parts.product.reshape(geometry.batch, *parts.product.shape[2:])
+        total = Reading(product, *(jnp.sum(s, axis=0) for s in parts[1:]))
+    return _means(total._replace(product=total.product + convolution_correction(x, w, geometry, plan)), plan)
 
 
 def kernel_gradient(

@@ -258,10 +258,16 @@ class FormatSpec:
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """How a radix-4 magnitude is driven: "bit_serial", "grouped" or "balanced" in `passes` passes."""
+    """How operands are driven (see `mapping`).
+
+    Attributes:
+        gradient: of a radix-4 magnitude: "bit_serial", "grouped" or "balanced" in `passes` passes.
+        full_drive: activations on all levels of the DAC, unsigned ones around their middle.
+    """
 
     gradient: GradientMapping = "balanced"
     passes: int = 3
+    full_drive: bool = False
 
     def __post_init__(self) -> None:
         names = ("bit_serial", "grouped", "balanced")

@@ -1,6 +1,11 @@
 """Mapping of an input operand to passes of the multi-level DAC: X = sum_p c_p X_p with X_p in -L..L.
 
-An integer operand (int4, uint4) goes in one pass, c = (1,). A radix-4 magnitude 4**k becomes the codes of row k of a
+An integer operand (int4, uint4) goes in one pass: as its own code, c = (1,), or over the whole DAC (`full_drive`):
+
+    int4   -7..7     X_1 = 2 x,        c = (1/2)         for L = 16
+    uint4   0..15    X_1 = 2 x - 15,   c = (1/2)         and 7.5 times the stored operand's sum is added digitally
+
+which halves the noise of both. A radix-4 magnitude 4**k becomes the codes of row k of a
 table. Additive noise of a conversion reaches the output multiplied by sqrt(sum c_p^2), whatever the codes are:
 
     bit_serial   one exponent a pass, each driven at full swing            sqrt(sum c^2) = 264.4, 7 passes (L = 16)
@@ -22,6 +27,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from imctrain.errors import UserError
+from imctrain.formats import top_code
 from imctrain.imc.balanced import balanced_codes, search_balanced
 from imctrain.imc.hardware import RADIX4_EXPONENTS, ArraySpec, MappingSpec
 
@@ -32,11 +38,13 @@ class Mapping:
 
     Attributes:
         coefficients: c_p, the digital weight of each pass.
-        codes: codes[k][p] for magnitude 4**k; empty for an integer operand, which is its own code.
+        codes: codes[k][p] for magnitude 4**k; empty for an integer operand.
+        centre: the integer operand's value that is driven as code 0 (see `centring`).
     """
 
     coefficients: tuple[float, ...]
     codes: tuple[tuple[int, ...], ...] = ()
+    centre: float = 0.0
 
     @property
     def passes(self) -> int:
@@ -54,7 +62,7 @@ class Mapping:
             values: integer codes, or radix-4 levels (0, +-4**k) for a table mapping.
         """
         if not self.codes:
-            return values[None]
+            return ((values - self.centre) / self.coefficients[0])[None]
         magnitude = jnp.abs(values)
         passes = []
         for p in range(self.passes):
@@ -67,6 +75,21 @@ class Mapping:
 
 
 INTEGER = Mapping((1.0,))
+
+
+@functools.cache
+def full_drive(levels: int, signed: bool) -> Mapping:
+    """An int4 or uint4 operand on as much of the DAC as a whole number of steps a code allows."""
+    top = top_code(signed)
+    # Codes 0..15 have their middle between two codes: an odd number of steps cannot be centred on it.
+    steps = levels // top if signed else 2 * levels // top
+    centre = 0.0 if signed else top / 2 if steps % 2 == 0 else (top + 1) / 2
+    if steps < 1 or steps * max(centre, top - centre) > levels:
+        raise UserError(
+            f"mapping.full_drive needs a DAC of at least {(top + 1) // 2} levels to a side, this one has {levels}: "
+            "raise array.input_bits or leave full_drive off"
+        )
+    return Mapping((1.0 / steps,), centre=centre)
 
 
 def bit_serial(levels: int, exponents: int = RADIX4_EXPONENTS) -> Mapping:

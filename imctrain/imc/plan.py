@@ -12,7 +12,7 @@ from jax import Array
 from imctrain.imc.adc import Converter, converter, resolves_integers
 from imctrain.imc.floorplan import column_errors
 from imctrain.imc.hardware import Hardware
-from imctrain.imc.mapping import INTEGER, Mapping, gradient_mapping
+from imctrain.imc.mapping import INTEGER, Mapping, full_drive, gradient_mapping
 from imctrain.imc.planes import PlaneCoding
 from imctrain.imc.tiling import RowTiles, copies, cut, effective_rows
 
@@ -141,7 +141,11 @@ def plan_mvm(
         input_signed, stored_signed: whether the operands' codes can be negative.
     """
     coding = PlaneCoding(hardware.array.cell, stored_signed)
-    non_negative = not drives_gradient and not input_signed and hardware.array.cell == "and"
+    if drives_gradient:
+        mapping = gradient_mapping(hardware.mapping, hardware.array)
+    else:
+        mapping = full_drive(hardware.array.levels, input_signed) if hardware.mapping.full_drive else INTEGER
+    non_negative = not drives_gradient and not input_signed and not mapping.centre and hardware.array.cell == "and"
     return MvmPlan(
         name=name,
         site_index=site_index,
@@ -151,7 +155,7 @@ def plan_mvm(
         outputs=outputs,
         shared_columns=shared_columns,
         signed=drives_gradient or input_signed,
-        mapping=gradient_mapping(hardware.mapping, hardware.array) if drives_gradient else INTEGER,
+        mapping=mapping,
         coding=coding,
         tiles=cut(contraction // unit, hardware.array, unit),
         converter=converter(hardware.adc, hardware.noise, non_negative=non_negative),

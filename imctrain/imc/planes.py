@@ -5,11 +5,10 @@ AND cells hold W_j in {0, 1}: two's complement for signed codes, plain binary ot
     int4   -7..7    4 planes, beta = (1, 2, 4, -8)
     uint4   0..15   4 planes, beta = (1, 2, 4, 8)
 
-XNOR cells hold W_j in {-1, 1}. Signs alone reach only every second integer, so one more plane of weight 1/2 beside
-the halved lowest one fills the gaps (project's decision):
+XNOR cells hold W_j in {-1, 1}. Signs alone reach only every second integer (project's decisions):
 
-    int4   -7..7    5 planes, beta = (4, 2, 1, 1/2, 1/2)
-    uint4   0..15   6 planes, beta = (8, 4, 2, 1, 1/2, 1/2)
+    int4   -7..7    5 planes, beta = (4, 2, 1, 1/2, 1/2)          one more plane of weight 1/2 fills the gaps
+    uint4   0..15   4 planes, beta = (4, 2, 1, 1/2), W - 7.5      stored around its middle (see `centring`)
 
 The half planes are opposite for odd integers, both -1 for even ones from 0 up and both +1 for even ones below.
 """
@@ -41,7 +40,12 @@ class PlaneCoding:
         """beta_j, the digital weight of each plane."""
         if self.cell == "and":
             return (1.0, 2.0, 4.0, -8.0 if self.signed else 8.0)
-        return (4.0, 2.0, 1.0, 0.5, 0.5) if self.signed else (8.0, 4.0, 2.0, 1.0, 0.5, 0.5)
+        return (4.0, 2.0, 1.0, 0.5, 0.5) if self.signed else (4.0, 2.0, 1.0, 0.5)
+
+    @property
+    def centre(self) -> float:
+        """The value that planes of beta_j W_j are relative to (see `centring`)."""
+        return 7.5 if self.cell == "xnor" and not self.signed else 0.0
 
     @property
     def count(self) -> int:
@@ -61,10 +65,11 @@ class PlaneCoding:
         integers = codes.astype(jnp.int8)
         if self.cell == "and":
             return [(integers >> j) & 1 for j in range(4)]
-        # codes + 2**b written as 2u + r: the signs of u's bits carry an odd number, the two half planes the rest.
-        bits = 3 if self.signed else 4
+        if not self.signed:
+            return [2 * ((integers >> j) & 1) - 1 for j in (3, 2, 1, 0)]
+        # codes + 8 written as 2u + r: the signs of u's bits carry an odd number, the two half planes the rest.
         low = jnp.where(integers % 2 == 0, jnp.where(integers >= 0, -1, 1), 0).astype(jnp.int8)
-        unsigned = (integers - low + 2**bits - 1) >> 1
-        planes = [2 * ((unsigned >> (bits - 1 - j)) & 1) - 1 for j in range(bits)]
+        unsigned = (integers - low + 7) >> 1
+        planes = [2 * ((unsigned >> j) & 1) - 1 for j in (2, 1, 0)]
         halves = [jnp.where(low < 0, -1, 1), jnp.where(low > 0, 1, -1)]
         return [plane.astype(jnp.int8) for plane in planes + halves]

@@ -12,7 +12,8 @@ so the sum over tiles, passes and planes is linear in the driven values and Gaus
     variance     = sum_{t,p,j} (c_p beta_j FS_t lsb_p)^2 (sigma_p^2 + 1/12)
 
 with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offset + gain a - (digital correction).
-Without gain errors W_eff is W and the product is that of the codes.
+Without gain errors W_eff is W and the product is that of the codes. What is driven or stored around its middle
+(`centring`) has X and W relative to it, and its digital terms added.
 
 Clipping and the column voltages (which the range policies need) are measured by exact conversions of a small share of
 the work: some vectors of the first tile, from all over a matmul or over the first image of a convolution.
@@ -29,6 +30,7 @@ import numpy as np
 from jax import Array
 
 from imctrain.imc import digital, exact, noise
+from imctrain.imc.centring import convolution_correction, matmul_correction
 from imctrain.imc.exact import Reading
 from imctrain.imc.geometry import ConvGeometry
 from imctrain.imc.plan import MvmPlan
@@ -43,7 +45,12 @@ _NOISE, _PROBE = 0, 1
 
 def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
     """[G, M, K] x [G, N, K] -> [G, M, N], see `exact.matmul`."""
-    mean = jnp.einsum("gmk,gnk->gmn", x, _effective(w, plan), preferred_element_type=jnp.float32)
+    if _folded(plan) is None:
+        mean = jnp.einsum("gmk,gnk->gmn", x, w, preferred_element_type=jnp.float32)
+    else:
+        driven = x - plan.mapping.centre
+        mean = jnp.einsum("gmk,gnk->gmn", driven, _effective(w, plan), preferred_element_type=jnp.float32)
+        mean = mean + matmul_correction(x, w, plan)
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0)[:, None, :]  # [G or 1, 1, N]
@@ -56,15 +63,17 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
 
 def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
     """A convolution in canonical layout, see `exact.convolve`."""
-    kernel = w
     errors = _folded(plan)
-    if errors is not None:
+    if errors is None:
+        mean = geometry.convolve(x, w)
+    else:
         # Tiles cut the input channels: every channel has the gains of its tile.
         gain = np.repeat(errors[0], plan.tiles.size, axis=0)[: plan.tiles.units]  # [C/G, G, J, N]
         split = w.reshape(*geometry.kernel, geometry.group_channels, geometry.groups, geometry.group_outputs)
         cells = plan.coding.encode(split, axis=-2).astype(jnp.float32)
         kernel = jnp.sum(cells * _weighted(gain, plan), axis=-2).reshape(w.shape)
-    mean = geometry.convolve(x, kernel)
+        mean = geometry.convolve(x - plan.mapping.centre, kernel)
+        mean = mean + convolution_correction(x, w, geometry, plan)
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0).reshape(-1)
@@ -105,7 +114,9 @@ def _probe_convolution(
     channels = min(plan.tiles.size, geometry.group_channels)
     image = dataclasses.replace(geometry, batch=1, channels=channels * geometry.groups)
     pixels = x[:1].reshape(1, *geometry.image, geometry.groups, geometry.group_channels)[..., :channels]
-    vectors = image.patches(pixels.reshape(1, *geometry.image, -1).astype(jnp.float32))  # [G, k*C, O]
+    # Zeros around an image are gated rows, which the mapping tells from a code 0 where it drives around a centre.
+    centre = plan.mapping.centre
+    vectors = image.patches(pixels.reshape(1, *geometry.image, -1).astype(jnp.float32) - centre) + centre  # [G, k*C, O]
     outputs = _spread(PROBE_OUTPUTS, geometry.group_outputs)
     kernel = w.reshape(geometry.taps, geometry.group_channels, geometry.groups, geometry.group_outputs)
     kernel = kernel[:, :channels, :, outputs]
@@ -153,10 +164,9 @@ def _spread(count: int, size: int) -> slice:
 
 
 def _effective(w: Array, plan: MvmPlan) -> Array:
-    """W_eff [G, N, K] of w [G, N, K]."""
+    """W_eff [G, N, K] of w [G, N, K], relative to the coding's centre."""
     errors = _folded(plan)
-    if errors is None:
-        return w
+    assert errors is not None
     tiles = plan.tiles
     weights = _weighted(errors[0], plan)  # [T, G or 1, J, N]
     padded = jnp.pad(w, ((0, 0), (0, 0), (0, tiles.padded - tiles.units)))
