@@ -151,6 +151,9 @@ class MappingConfig(_Section):
 
     gradient: Literal["bit_serial", "grouped", "balanced"] = "balanced"
     passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
+    planes: Annotated[int, Field(ge=4, le=14)] | None = Field(
+        default=None, description="balanced planes of a stored operand; the cells' usual four by default"
+    )
     full_drive: bool = Field(
         default=False, description="drive activations over the whole DAC, unsigned ones around their middle"
     )

@@ -25,26 +25,29 @@ def passes_of(values, coefficients, codes):
     return out
 
 
-def planes_of(values, cell, signed):
-    """(beta, W_j) found by trying every pattern of cells: independent of how the package encodes them.
+BETA = {
+    ("and", True, None): ([1, 2, 4, -8], 0.0),
+    ("and", False, None): ([1, 2, 4, 8], 0.0),
+    ("and", True, 5): ([4, 4, 3, 2, 1], -7.0),
+    ("and", False, 5): ([4, 4, 4, 2, 1], 0.0),
+    ("xnor", True, None): ([3.5, 2, 1, 0.5], 0.0),
+    ("xnor", False, None): ([4, 2, 1, 0.5], 7.5),
+    ("xnor", True, 5): ([2, 2, 1.5, 1, 0.5], 0.0),
+    ("xnor", False, 5): ([2, 2, 2, 1, 0.5], 7.5),
+}
+"""Plane weights and centre by cells, sign and number of planes."""
 
-    The two half planes of XNOR cells leave a choice: opposite for odd values, both -1 for even ones from 0 up, both +1
-    for even ones below.
+
+def planes_of(values, cell, beta):
+    """W_j found by trying every pattern of cells: independent of how the package encodes them.
+
+    Where several patterns give a value, the heaviest planes are those that are set.
     """
-    if cell == "and":
-        beta = [1, 2, 4, -8 if signed else 8]
-        choices = [0, 1]
-    else:
-        beta = [4, 2, 1, 0.5, 0.5] if signed else [4, 2, 1, 0.5]
-        choices = [-1, 1]
     table = {}
-    for pattern in itertools.product(choices, repeat=len(beta)):
-        value = float(np.dot(pattern, beta))
-        halves = (1, -1) if value % 2 else ((-1, -1) if value >= 0 else (1, 1))
-        if cell == "and" or not signed or pattern[-2:] == halves:
-            table[value] = np.array(pattern)
+    for pattern in itertools.product([1, 0] if cell == "and" else [1, -1], repeat=len(beta)):
+        table.setdefault(float(np.dot(pattern, beta)), np.array(pattern))
     cells = np.array([table[float(v)] for v in np.ravel(values)])
-    return beta, [cells[:, j].reshape(np.shape(values)) for j in range(len(beta))]
+    return [cells[:, j].reshape(np.shape(values)) for j in range(len(beta))]
 
 
 def array_matmul(
@@ -56,6 +59,7 @@ def array_matmul(
     codes=(),
     cell="and",
     stored_signed=True,
+    plane_count=None,
     rows=1152,
     levels=16,
     bits=8,
@@ -71,14 +75,14 @@ def array_matmul(
 ):
     """Y [M, N] of x [M, K] and w [K, N]; `tiles` lists the row indices of every tile.
 
-    gain, offset: [T, J, N]. inl: function of v. ranges: R of each pass. centre: what is driven as code 0. Unsigned
-    operands in XNOR cells are stored relative to 7.5. What this leaves out of the product is added digitally.
+    gain, offset: [T, J, N]. inl: function of v. ranges: R of each pass. centre: what is driven as code 0. What it and
+    the planes' centre leave out of the product is added digitally.
     """
     span = 1.0 if unipolar else 2.0
     steps = 2**bits - (1 if last_code else 0)
     low, high = (0, 2**bits - 1) if unipolar else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    middle = 7.5 if cell == "xnor" and not stored_signed else 0.0
-    beta, planes = planes_of(w - middle, cell, stored_signed)
+    beta, middle = BETA[cell, stored_signed, plane_count]
+    planes = planes_of(w - middle, cell, beta)
     drives = passes_of(x - centre, coefficients, codes)
     ranges = [1.0] * len(drives) if ranges is None else ranges
     y = np.asarray(x, float) @ w - (x - centre) @ (w - middle)

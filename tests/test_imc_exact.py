@@ -90,8 +90,8 @@ ARRAYS = [
 
 @pytest.mark.parametrize(("array", "adc", "extra"), ARRAYS)
 @pytest.mark.parametrize("unsigned", [False, True])
-@pytest.mark.parametrize("full_drive", [False, True])
-def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, full_drive):
+@pytest.mark.parametrize(("full_drive", "planes"), [(False, None), (True, None), (True, 5)])
+def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, full_drive, planes):
     """Real converters: quantised and clipped conversions of all three MVMs equal the reference's."""
     m, k, n = 6, 37, 5
     x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
@@ -101,12 +101,12 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
     levels_in = spec.levels
     if unsigned and levels_in < 15 and not full_drive:
         pytest.skip("uint4 codes need 16 input levels")
-    hw = hardware(array=spec, adc=converter, mapping=MappingSpec("balanced", full_drive=full_drive))
+    hw = hardware(array=spec, adc=converter, mapping=MappingSpec("balanced", full_drive=full_drive, planes=planes))
     site = dot_site(m, k, n, hw, lhs=UNSIGNED) if unsigned else dot_site(m, k, n, hw)
     g = levels(rng, (m, n))
     y, dx, dw, cotangent = run(site, x, w, g)
     common = {
-        "cell": spec.cell, "rows": spec.rows, "levels": levels_in, "bits": converter.bits,
+        "cell": spec.cell, "plane_count": planes, "rows": spec.rows, "levels": levels_in, "bits": converter.bits,
         "last_code": converter.full_scale_on_last_code, "replicate": spec.replicate, "segment": spec.segment_rows,
     }  # fmt: skip
     unipolar = unsigned and spec.cell == "and" and converter.polarity == "auto" and not full_drive
@@ -117,8 +117,7 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
         coefficients=(1 / steps,), centre=centre, **common,
     )  # fmt: skip
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
-    planes = site.mvms[0].planes
-    conversions = len(even_tiles(k, spec.rows)) * m * n * planes
+    conversions = len(even_tiles(k, spec.rows)) * m * n * site.mvms[0].planes
     assert np.isclose(float(cotangent["telemetry"]["mvms"]["forward"]["clipped"][0]) * conversions, clipped, atol=0.01)
     mapping = balanced(levels_in)
     drive = {"coefficients": mapping.coefficients, "codes": mapping.codes, "ranges": [converter.range] * 3}

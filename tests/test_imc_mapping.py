@@ -10,6 +10,7 @@ import pytest
 from imctrain.errors import UserError
 from imctrain.imc.balanced import norm_bound, search_balanced
 from imctrain.imc.mapping import balanced, bit_serial, full_drive, grouped
+from imctrain.imc.planes import PlaneCoding, parts
 
 
 @pytest.mark.parametrize("mapping", [bit_serial(16), grouped(16), grouped(8), grouped(1), balanced(16), balanced(32)])
@@ -80,3 +81,35 @@ def test_full_drive_uses_the_dac(levels, noise, signed):
 def test_full_drive_needs_levels():
     with pytest.raises(UserError, match="full_drive needs a DAC of at least 8 levels to a side, this one has 4"):
         full_drive(4, False)
+
+
+@pytest.mark.parametrize("cell", ["and", "xnor"])
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("planes", [None, 4, 5, 8, 14])
+def test_planes_carry_every_code(cell, signed, planes):
+    coding = PlaneCoding(cell, signed, planes)
+    codes = jnp.arange(-7.0 if signed else 0.0, 8.0 if signed else 16.0)
+    cells = np.asarray(coding.encode(codes, axis=0))
+    assert cells.shape == (coding.count, len(codes))
+    assert set(np.unique(cells)) == ({0, 1} if cell == "and" else {-1, 1})
+    assert np.array_equal(np.tensordot(coding.weights, cells, 1) + coding.centre, codes)
+
+
+@pytest.mark.parametrize(("total", "count"), [(14, 4), (14, 5), (15, 4), (15, 5), (14, 6)])
+def test_parts_have_the_least_squares(total, count):
+    """By force: no other way of cutting reaches every partial sum with a smaller sum of squares."""
+    best = min(
+        sum(x * x for x in cut)
+        for cut in itertools.combinations_with_replacement(range(1, total + 1), count)
+        if {sum(s) for r in range(count + 1) for s in itertools.combinations(cut, r)} == set(range(total + 1))
+    )
+    assert sum(x * x for x in parts(total, count)) == best
+
+
+def test_noise_of_the_planes():
+    squares = {
+        (cell, planes): sum(beta**2 for beta in PlaneCoding(cell, True, planes).weights)
+        for cell in ("and", "xnor")
+        for planes in (None, 5)
+    }
+    assert squares == {("and", None): 85, ("and", 5): 46, ("xnor", None): 17.5, ("xnor", 5): 11.5}

@@ -32,6 +32,8 @@ MVMS: tuple[Mvm, ...] = ("forward", "input_grad", "weight_grad")
 
 RADIX4_EXPONENTS = 7
 """Magnitudes of the gradient format: 4**0 .. 4**6."""
+FEWEST_PLANES, MOST_PLANES = 4, 14
+"""Planes of a stored 4-bit operand: with 14, all int4 planes weigh the same."""
 
 
 def _require(condition: bool, what: str, found: object, allowed: str) -> None:
@@ -263,16 +265,21 @@ class MappingSpec:
     Attributes:
         gradient: of a radix-4 magnitude: "bit_serial", "grouped" or "balanced" in `passes` passes.
         full_drive: activations on all levels of the DAC, unsigned ones around their middle.
+        planes: of a stored operand, with balanced weights (see `planes`); None for the cells' usual four.
     """
 
     gradient: GradientMapping = "balanced"
     passes: int = 3
     full_drive: bool = False
+    planes: int | None = None
 
     def __post_init__(self) -> None:
         names = ("bit_serial", "grouped", "balanced")
         _require(self.gradient in names, "mapping.gradient", self.gradient, "one of " + ", ".join(names))
         _require(1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}")
+        planes = self.planes
+        allowed = f"{FEWEST_PLANES} to {MOST_PLANES}"
+        _require(planes is None or FEWEST_PLANES <= planes <= MOST_PLANES, "mapping.planes", planes, allowed)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def plan_mvm(
         drives_gradient: the input operand is a radix-4 gradient.
         input_signed, stored_signed: whether the operands' codes can be negative.
     """
-    coding = PlaneCoding(hardware.array.cell, stored_signed)
+    coding = PlaneCoding(hardware.array.cell, stored_signed, hardware.mapping.planes)
     if drives_gradient:
         mapping = gradient_mapping(hardware.mapping, hardware.array)
     else:
