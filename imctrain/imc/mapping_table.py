@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from imctrain.imc.balanced import norm_bound, search_balanced
-from imctrain.imc.hardware import RADIX4_EXPONENTS
+from imctrain.imc.hardware import RADIX4_EXPONENTS, Cell
 from imctrain.imc.mapping import Mapping, balanced, bit_serial, grouped
+from imctrain.imc.planes import PlaneCoding
 
 ARRAYS = ((8, 3), (16, 2), (16, 3), (16, 4), (16, 5), (32, 3), (64, 2), (128, 3))
 """(L, passes) searched."""
@@ -44,6 +45,35 @@ def search_table() -> list[str]:
     return rows
 
 
+PLANES: tuple[tuple[Cell, int | None], ...] = (
+    ("and", None),
+    ("and", 4),
+    ("and", 5),
+    ("xnor", 4),
+    ("xnor", 5),
+    ("xnor", 6),
+    ("xnor", 8),
+)
+"""(cell, planes); None for two's complement and binary."""
+
+
+def planes_table() -> list[str]:
+    """Rows: cell, codes, planes, their weights, sum of squares, noise against AND cells' usual planes in dB, centre."""
+    rows = []
+    for signed, name in ((True, "int4"), (False, "uint4")):
+        usual = _power(PlaneCoding("and", signed))
+        for cell, count in PLANES:
+            coding = PlaneCoding(cell, signed, count)
+            beta = ", ".join(f"{b:g}" for b in coding.weights)
+            noise = f"{_power(coding):g} | {10 * math.log10(_power(coding) / usual):.1f} dB"
+            rows.append(f"| {cell} | {name} | {coding.count} | {beta} | {noise} | {coding.centre:g} |")
+    return rows
+
+
+def _power(coding: PlaneCoding) -> float:
+    return sum(beta * beta for beta in coding.weights)
+
+
 if __name__ == "__main__":
-    for table in (mappings_table(), codes_table(balanced(16)), search_table()):
+    for table in (mappings_table(), codes_table(balanced(16)), search_table(), planes_table()):
         print("\n".join(table) + "\n")
