@@ -144,6 +144,9 @@ class FormatsConfig(_Section):
         default=None, description="top level in units of the gradient's rms, saturating above; its maximum by default"
     )
     gradient_scale_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    preserve_sums: bool = Field(
+        default=False, description="give back to weight gradients, digitally, what codes lose of a channel's sum"
+    )
 
 
 class MappingConfig(_Section):

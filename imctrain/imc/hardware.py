@@ -218,6 +218,8 @@ class FormatSpec:
         gradient_clip: the top level stands for at most this many times the gradient's root mean square, and what is
             above saturates; None for the largest magnitude.
         gradient_scale_decay: how fast a carried scale falls when gradients shrink; it rises at once.
+        preserve_sums: give back to weight gradients, digitally, what the codes lose of each channel's summed gradient
+            (see `imc.preserved_sums`).
     """
 
     weight_clip: Literal["sawb", "max"] = "sawb"
@@ -231,6 +233,7 @@ class FormatSpec:
     gradient_scale: Literal["step", "carried"] = "step"
     gradient_clip: float | None = None
     gradient_scale_decay: float = 0.99
+    preserve_sums: bool = False
 
     def __post_init__(self) -> None:
         def choice(name: str, *allowed: str) -> None:

@@ -22,7 +22,7 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.formats import gradient_scale
-from imctrain.imc import digital, exact, noise, ranges, statistical
+from imctrain.imc import digital, exact, noise, preserved_sums, ranges, statistical
 from imctrain.imc.chopping import Chopped
 from imctrain.imc.contraction import ConvContraction as ConvContraction
 from imctrain.imc.contraction import ConvSpec as ConvSpec
@@ -302,7 +302,13 @@ class Site:
                 encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd)
             levels, level_scale = encoded_once[odd]
             reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
-            gradient = reading.product * (level_scale * kept["scales"][1 - side])
+            total = reading.product
+            if mvm == "weight_grad" and formats.preserve_sums:
+                lost = g / level_scale - levels
+                total = (
+                    total + self._contract(mvm, preserved_sums, lost, other.astype(jnp.float32), state, seed).product
+                )
+            gradient = total * (level_scale * kept["scales"][1 - side])
             signs = kept["signs"][side]
             if signs is not None:
                 clip_gradients[side] = jnp.sum(gradient * signs.astype(jnp.float32))
@@ -338,6 +344,11 @@ class Site:
             if self.paths[mvm] != "auto":
                 return on(self.paths[mvm])
             return jax.lax.cond(self._statistical(mvm, state), lambda: on("statistical"), lambda: on("exact"))
+
+    def _contract(self, mvm: str, engine: Engine, first: Array, second: Array, state: State, seed: Array) -> Reading:
+        """A gradient MVM's contraction on an engine that has no array."""
+        reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
+        return self.gradient_mvm(mvm, engine, first, second, reference, seed)
 
     def gradient_mvm(
         self, mvm: str, engine: Engine, levels: Array, stored: Array, ranges: Array, seed: Array
