@@ -220,6 +220,7 @@ def test_impossible_models_are_refused():
         ),
         ("transformer", CIFAR, 10, None, "'transformer' is not known: allowed"),
         ("cnn5", CIFAR, 10, 0, "width 0"),
+        ("resnet6", (6, 8, 1), 10, None, "6x8 is below 7x7"),
         ("cnn5", CIFAR, 1, None, "1 classes"),
         ("cnn5", (32, 0, 3), 10, None, "image shape"),
         ("vgg9", (4, 8, 1), 10, None, "vgg9 halves its input 3 times: 4x8"),

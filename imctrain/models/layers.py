@@ -104,6 +104,13 @@ class Head(nnx.Module):
             return self.dense(x)
 
 
+def average_pool(x: jax.Array) -> jax.Array:
+    """Means of 2x2 pixels, a last odd row or column left out: [b, h, w, c] -> [b, h // 2, w // 2, c]."""
+    b, h, w, c = x.shape
+    blocks = x[:, : h // 2 * 2, : w // 2 * 2].reshape(b, h // 2, 2, w // 2, 2, c)
+    return jnp.mean(blocks, axis=(2, 4))
+
+
 def global_average_pool(x: jax.Array) -> jax.Array:
     """[b, h, w, c] -> [b, c]."""
     return jnp.mean(x, axis=(1, 2))
