@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from imctrain.report.axis_figure import draw_axis_figure, draw_bars
 from imctrain.report.claims import summarise
 from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
 from imctrain.report.results import RunRecord
+from imctrain.report.sweep_results import write_sweep
 from imctrain.report.sweep_table import as_csv, as_markdown, curves_of
 
 SIGMA = "imc.noise.sigma_lsb"
@@ -137,6 +139,10 @@ def test_claims_are_judged_by_means_over_seeds(tmp_path):
     assert (silicon["id"], silicon["holds"], silicon["sigma_lsb"]) == ("within_10", False, 1.0)
     assert silicon["drop_points"] == pytest.approx(11.0)
     assert silicon["seeds"] == [0, 1]
+    # Both pairs of seeds spread by 1.41 points.
+    low, high = silicon["drop_interval"]
+    assert (low + high) / 2 == pytest.approx(11.0)
+    assert high - low == pytest.approx(2 * 1.96 * 1.4142 * np.sqrt(1 / 2 + 1 / 2), rel=1e-3)
     assert feasible["holds"] is True
     found = summary["noise_tolerance_ratio"]
     assert found["value"] == pytest.approx(4.0)
@@ -144,3 +150,38 @@ def test_claims_are_judged_by_means_over_seeds(tmp_path):
     nothing = summarise([record(tmp_path, "other", "x", 0.5)])
     assert [claim["holds"] for claim in nothing["claims"]] == [None, None]
     assert nothing["noise_tolerance_ratio"]["value"] is None
+
+
+def snr_run(folder, **snr):
+    folder.mkdir(parents=True)
+    lines = [
+        {
+            "kind": "train",
+            "step": step,
+            "sites": {key.replace("__", ":snr_db_"): value + step for key, value in snr.items()},
+        }
+        for step in (1, 2, 3, 4)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_snr_of_sites_at_the_end_of_training(tmp_path):
+    """Means in dB over seeds and the last lines; of a noise axis the level next to 1 LSB that all curves have."""
+    records = []
+    for variant, seed, level, snr in (
+        ("a", 0, 0.7, 10.0),
+        ("a", 1, 0.7, 14.0),
+        ("a", 0, 1.0, 0.0),
+        ("b", 0, 0.7, 20.0),
+    ):
+        found = record(tmp_path, "noise", variant, 0.5, seed=seed, **{SIGMA: level})
+        snr_run(found.folder, conv1__forward=snr, conv1__weight_grad=snr - 5, conv2__forward=snr + 1)
+        records.append(found)
+    write_sweep(records, "noise", tmp_path)
+    table = (tmp_path / "noise-snr.md").read_text()
+    assert "| site | MVM | a, 0.7 LSB | b, 0.7 LSB |" in table
+    assert "| conv1 | forward | 15.0 | 23.0 |" in table
+    assert "| conv1 | weight gradient | 10.0 | 18.0 |" in table
+    assert "input gradient" not in table
+    assert (tmp_path / "noise-snr.svg").read_text().count("<path") > 5
+    assert (tmp_path / "noise-snr.png").stat().st_size > 5000

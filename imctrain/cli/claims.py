@@ -41,7 +41,8 @@ def claims(
             word = "holds" if claim["holds"] else "fails"
             typer.echo(
                 f"{claim['id']}: {word} at {claim['sigma_lsb']:g} LSB: {100 * claim['accuracy']:.2f} %, "
-                f"{claim['drop_points']:.2f} points below, {len(claim['seeds'])} seeds"
+                f"{claim['drop_points']:.2f} points below ({claim['drop_interval'][0]:.2f} to "
+                f"{claim['drop_interval'][1]:.2f}), {len(claim['seeds'])} seeds"
             )
     ratio = summary["noise_tolerance_ratio"]
     if ratio["value"] is not None:

@@ -22,6 +22,7 @@ from imctrain.report.sweep_table import SIGMA, Curves, curves_of
 CLAIMS = {"within_10": ("silicon", 10.0), "within_2": ("feasible", 2.0)}
 """Claim: (variant of the claims sweep, points below the float baseline that it allows)."""
 RATIO_DROP = 0.02
+NORMAL_95 = 1.96
 
 
 def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "noise") -> dict[str, Any]:
@@ -35,12 +36,14 @@ def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "no
     noise_curves = curves_of(rows_of(records, noise)) if noise in names else Curves(None)
     baseline = [row["accuracy"] for row in claim_rows if row["reference"] == "float" and row["accuracy"] is not None]
     baseline = baseline or noise_curves.references.get("float", [])
+    spread = seed_std(curves_of(claim_rows).groups, test_images(records)) if claim_rows else 0.0
     sigma = {record.folder.name: record.result.get("sigma_lsb") for record in records}
     return {
         "baseline_accuracy": float(np.mean(baseline)) if baseline else None,
         "baseline_seeds": len(baseline),
         "claims": [
-            _claim(name, claim_rows, variant, allowed, baseline, sigma) for name, (variant, allowed) in CLAIMS.items()
+            _claim(name, claim_rows, variant, allowed, baseline, sigma, spread)
+            for name, (variant, allowed) in CLAIMS.items()
         ],
         "noise_tolerance_ratio": _ratio(noise_curves, test_images(records)),
     }
@@ -53,6 +56,7 @@ def _claim(
     allowed: float,
     baseline: list[float],
     sigma: dict[str, float | None],
+    std: float,
 ) -> dict[str, Any]:
     mine = [row for row in rows if row["variant"] == variant and row["accuracy"] is not None]
     claim: dict[str, Any] = {"id": name, "holds": None, "sigma_lsb": None, "accuracy": None, "drop_points": None}
@@ -60,11 +64,13 @@ def _claim(
     if mine and baseline:
         accuracies = [row["accuracy"] for row in mine]
         drop = 100.0 * (float(np.mean(baseline)) - float(np.mean(accuracies)))
+        margin = 100.0 * NORMAL_95 * std * float(np.sqrt(1 / len(accuracies) + 1 / len(baseline)))
         claim |= {
             "holds": drop <= allowed,
             "sigma_lsb": sigma[mine[0]["folder"]],
             "accuracy": float(np.mean(accuracies)),
             "drop_points": round(drop, 3),
+            "drop_interval": [round(drop - margin, 3), round(drop + margin, 3)],
             "accuracies": accuracies,
         }
     return claim

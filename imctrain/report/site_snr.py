@@ -29,7 +29,7 @@ def final_snr(folders: Sequence[Path]) -> Snr:
 
 
 def write_site_snr(groups: Mapping[str, Sequence[Path]], target: Path) -> bool:
-    """Write `target` with the suffixes .md, .png and .svg; False where no run has an SNR.
+    """Write `target`.md, .png and .svg; False where no run has an SNR.
 
     Args:
         groups: run folders by the name of their pipeline.
@@ -48,9 +48,9 @@ def write_site_snr(groups: Mapping[str, Sequence[Path]], target: Path) -> bool:
     lines += ["", f"SNR in dB of an MVM's output, mean of the last {LAST} lines of metrics."]
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(target.with_suffix(".md"))
+    temporary.replace(target.with_name(f"{target.name}.md"))
     for suffix in ("png", "svg"):
-        _draw(found, sites, target.with_suffix(f".{suffix}"))
+        _draw(found, sites, target.with_name(f"{target.name}.{suffix}"))
     return True
 
 

@@ -8,7 +8,13 @@ from typing import Any
 from imctrain.report.axis_figure import DROPS, draw_axis_figure, draw_bars
 from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
 from imctrain.report.results import RunRecord, gather, rows_of, sweeps_of
-from imctrain.report.sweep_table import SIGMA, Curves, as_csv, as_json, as_markdown, curves_of
+from imctrain.report.site_snr import write_site_snr
+from imctrain.report.sweep_table import SIGMA, Curves, as_csv, as_json, as_markdown, curve_name, curves_of
+
+MOST_PIPELINES = 6
+"""With more, the SNR of sites is no picture."""
+SILICON_LSB = 1.0
+"""The noise that stands for silicon (calibration/README.md)."""
 
 Crossings = dict[str, dict[float, Estimate]]
 
@@ -46,7 +52,28 @@ def write_sweep(records: list[RunRecord], name: str, target: Path) -> list[str]:
                 draw_bars(curves, file, _title(records, name))
             else:
                 draw_axis_figure(curves, file, crossings, _title(records, name))
+    groups = snr_groups(records, name, curves.axis)
+    if len(groups) <= MOST_PIPELINES:
+        write_site_snr(groups, target / f"{name}-snr")
     return [f"sweep {name}:", *markdown.splitlines(), f"tables and figures: {target / name}.{{csv,json,md,png,svg}}"]
+
+
+def snr_groups(records: list[RunRecord], name: str, axis: str | None) -> dict[str, list[Path]]:
+    """Folders of the finished trials whose SNR is shown, by curve; of a noise axis the shared level next to 1 LSB."""
+    found: dict[str, dict[Any, list[Path]]] = {}
+    for record in records:
+        label = record.labels.get(name)
+        if label is None or label["reference"] is not None or record.accuracy is None:
+            continue
+        curve = curve_name({"variant": label["variant"], "axes": label["axes"]}, axis)
+        found.setdefault(curve, {}).setdefault(label["axes"].get(axis), []).append(record.folder)
+    if axis is None:
+        return {curve: levels[None] for curve, levels in found.items()}
+    shared = set.intersection(*(set(levels) for levels in found.values())) if found else set()
+    if axis != SIGMA or not shared:
+        return {}
+    level = min(shared, key=lambda sigma: abs(sigma - SILICON_LSB))
+    return {f"{curve}, {level:g} LSB": levels[level] for curve, levels in found.items()}
 
 
 def crossings_of(curves: Curves, images: int | None) -> Crossings:
