@@ -80,6 +80,27 @@ def test_variants_that_are_the_same_training_are_one_trial(tmp_path):
     assert len(expand(spec_of(tmp_path, text))) == 2 + 3
 
 
+def test_a_changed_variant_takes_the_name_along(tmp_path):
+    """A sweep's file that means another config by a variant leaves the old trial's result, not its name."""
+    folder = SweepFolder(tmp_path / "out")
+    levels = SWEEP.replace('"imc.adc.range_policy" = "per_site"', '"imc.adc.range_policy" = "two_level"')
+    first = folder.add("s", expand(spec_of(tmp_path, SWEEP)), tmp_path)
+    done = next(key for key in first if "per_site" in (folder.plan / f"{key}.json").read_text())
+    folder.trial(done).mkdir()
+    second = folder.add("s", expand(spec_of(tmp_path, levels)), tmp_path)
+    gone = set(first) - set(second)
+    assert len(gone) == 3
+    assert set(folder.keys()) == set(second) | {done}
+    assert json.loads((folder.plan / f"{done}.json").read_text())["labels"] == {}
+    assert folder.title(done) == f"trial {done}"
+    # Extending an axis changes no trial that is there.
+    folder.add("s", expand(spec_of(tmp_path, levels.replace("2.0]", "4.0]"))), tmp_path)
+    assert set(second) <= set(folder.keys())
+    # Another sweep's trials keep their names whatever this one calls its own.
+    folder.add("other", expand(spec_of(tmp_path, SWEEP)), tmp_path)
+    assert set(second) <= set(folder.keys())
+
+
 def test_the_key_is_that_of_the_training_alone(tmp_path):
     path = write(tmp_path, BASE)
     key = trial_key(load_config(path))

@@ -67,6 +67,9 @@ class SweepFolder:
     def add(self, name: str, trials: list[Trial], config_dir: Path) -> list[str]:
         """Write down what is to be trained; returns the keys. Labels of other sweeps in this folder stay.
 
+        A variant, level and seed of a sweep is one trial: where the sweep has come to mean another config by it, the
+        trial that was called so before keeps its result and loses the name; without either it is no longer planned.
+
         Raises UserError for a bad calibration, or a trial that was trained under other defaults.
         """
         adopted = [(self._adopt(trial.config, config_dir), trial) for trial in trials]
@@ -83,11 +86,27 @@ class SweepFolder:
                 content = config.model_dump(mode="json", exclude_defaults=True)
                 write_json(target, {"config": content, "labels": labels | {name: trial.labels | {"place": place}}})
                 keys.append(key)
+            self._rename(name, dict(zip(keys, (trial.labels for trial in trials), strict=True)))
         except OSError as error:
             raise UserError(
                 f"sweep folder {self.path} cannot be written ({error.strerror}): choose another with --out"
             ) from None
         return keys
+
+    def _rename(self, name: str, labels: dict[str, dict[str, Any]]) -> None:
+        """Take from trials that are not in `labels` what a sweep calls those that are."""
+        taken = list(labels.values())
+        for target in self.plan.glob("*.json"):
+            content = json.loads(target.read_text(encoding="utf-8"))
+            label = content["labels"].get(name)
+            if target.stem in labels or label is None:
+                continue
+            if {key: value for key, value in label.items() if key != "place"} in taken:
+                del content["labels"][name]
+                if content["labels"] or self.trial(target.stem).is_dir():
+                    write_json(target, content)
+                else:
+                    target.unlink()
 
     def _adopt(self, config: Config, config_dir: Path) -> Config:
         """The config with a calibration file of its own folder: the sweep can be moved, and the key holds its hash."""
@@ -131,6 +150,8 @@ class SweepFolder:
     def title(self, key: str) -> str:
         """A few words on a planned trial, from the newest of its labels."""
         labels = json.loads((self.plan / f"{key}.json").read_text(encoding="utf-8"))["labels"]
+        if not labels:
+            return f"trial {key}"
         newest: dict[str, Any] = list(labels.values())[-1]
         return Trial(self.config(key), newest["reference"], newest["variant"], newest["axes"]).title
 
