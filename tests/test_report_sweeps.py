@@ -147,6 +147,11 @@ def test_claims_are_judged_by_means_over_seeds(tmp_path):
     found = summary["noise_tolerance_ratio"]
     assert found["value"] == pytest.approx(4.0)
     assert found["low"] < 4.0 < found["high"]
+    digital, ten = summary["other_noise_tolerance_ratios"]
+    assert (digital["below"], digital["points"], digital["value"]) == ("digital", 2, None)
+    # 10 points below 80 %: the best curve, 4 points down at its last level, never falls there; the plain one at 1.25.
+    assert (ten["below"], ten["points"], ten["bound"]) == ("float", 10, "above")
+    assert ten["limit"] == pytest.approx(2.0 / 1.25)
     nothing = summarise([record(tmp_path, "other", "x", 0.5)])
     assert [claim["holds"] for claim in nothing["claims"]] == [None, None]
     assert nothing["noise_tolerance_ratio"]["value"] is None

@@ -44,9 +44,19 @@ def claims(
                 f"{claim['drop_points']:.2f} points below ({claim['drop_interval'][0]:.2f} to "
                 f"{claim['drop_interval'][1]:.2f}), {len(claim['seeds'])} seeds"
             )
-    ratio = summary["noise_tolerance_ratio"]
-    if ratio["value"] is not None:
-        typer.echo(f"noise tolerance ratio: {ratio['value']:.2f} ({ratio['low']} to {ratio['high']})")
-    elif ratio.get("bound"):
-        typer.echo(f"noise tolerance ratio: {ratio['bound']} {ratio['limit']}")
+    for ratio in (
+        {"below": "float", "points": 2} | summary["noise_tolerance_ratio"],
+        *summary["other_noise_tolerance_ratios"],
+    ):
+        name = f"noise tolerance ratio, {ratio['points']:g} points below {ratio['below']}"
+        if ratio["value"] is not None:
+            typer.echo(f"{name}: {ratio['value']:.2f} ({_end(ratio['low'])} to {_end(ratio['high'])})")
+        elif ratio.get("limit") is not None:
+            typer.echo(f"{name}: {ratio['bound']} {ratio['limit']:.2f}")
+        else:
+            typer.echo(f"{name}: the curves do not cross that line within their levels")
     typer.echo(f"written to {target}")
+
+
+def _end(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2f}"
