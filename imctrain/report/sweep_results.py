@@ -52,15 +52,16 @@ def write_sweep(records: list[RunRecord], name: str, target: Path) -> list[str]:
                 draw_bars(curves, file, _title(records, name))
             else:
                 draw_axis_figure(curves, file, crossings, _title(records, name))
-    groups = snr_groups(records, name, curves.axis)
+    groups = snr_groups(records, name, curves)
     if len(groups) <= MOST_PIPELINES:
         write_site_snr(groups, target / f"{name}-snr")
     return [f"sweep {name}:", *markdown.splitlines(), f"tables and figures: {target / name}.{{csv,json,md,png,svg}}"]
 
 
-def snr_groups(records: list[RunRecord], name: str, axis: str | None) -> dict[str, list[Path]]:
+def snr_groups(records: list[RunRecord], name: str, curves: Curves) -> dict[str, list[Path]]:
     """Folders of the finished trials whose SNR is shown, by curve; of a noise axis the shared level next to 1 LSB."""
-    found: dict[str, dict[Any, list[Path]]] = {}
+    axis = curves.axis
+    found: dict[str, dict[Any, list[Path]]] = {curve: {} for curve in curves.by_curve}
     for record in records:
         label = record.labels.get(name)
         if label is None or label["reference"] is not None or record.accuracy is None:
