@@ -65,7 +65,7 @@ def draw_bars(curves: Curves, target: Path, title: str = "") -> None:
     """Accuracy of variants without an axis, as points on a line each, references as lines."""
     plt = pyplot()
     names = list(curves.by_curve)
-    figure, axis = plt.subplots(figsize=(5.6, 0.9 + 0.23 * len(names)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.6, 1.2 + 0.23 * len(names)), layout="constrained")
     for i, name in enumerate(names):
         accuracies = [100 * a for a in curves.by_curve[name][None]]
         axis.plot(accuracies, [i] * len(accuracies), "o", color=COLOURS[0], ms=4, alpha=0.6)
@@ -76,8 +76,21 @@ def draw_bars(curves: Curves, target: Path, title: str = "") -> None:
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_xlabel("test accuracy (%)")
+    if "float" in curves.references:
+        for drop in DROPS:
+            line = 100 * (float(np.mean(curves.references["float"])) - drop)
+            axis.axvline(line, color="0.5", lw=0.9, ls=(0, (1, 2)), zorder=1)
+            axis.annotate(
+                f"-{100 * drop:g}",
+                xy=(line, 0.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(2, 3),
+                textcoords="offset points",
+                fontsize=7,
+                color="0.4",
+            )
     if curves.references:
-        axis.legend(loc="lower left")
+        figure.legend(loc="outside lower center", ncols=len(curves.references), fontsize=8)
     if title:
         axis.set_title(title, loc="left")
     _save(plt, figure, target)
