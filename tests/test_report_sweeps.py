@@ -68,6 +68,12 @@ def test_a_ratio_of_crossings():
     assert found.low < 4.0 < found.high
     unseen = ratio(best, {0.5: [0.70], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
     assert (unseen.value, unseen.bound, unseen.limit) == (None, "above", pytest.approx(2.0))
+    # The upper curve never falls to the line, the lower one is below it from the start: above 2.0 / 0.5.
+    unseen = ratio({0.0: [0.90], 2.0: [0.89]}, {0.5: [0.70], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
+    assert (unseen.value, unseen.bound, unseen.limit) == (None, "above", pytest.approx(4.0))
+    # Both are below the line from the start: nothing can be said.
+    unseen = ratio({0.5: [0.80], 2.0: [0.79]}, {0.5: [0.70], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
+    assert (unseen.value, unseen.limit) == (None, None)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

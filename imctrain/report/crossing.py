@@ -96,9 +96,9 @@ def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, 
     top, bottom = max(upper), min(lower)
     if np.isinf(first) and np.isfinite(second) and second > 0:
         return Estimate(None, low, high, "above", top / second)
-    if np.isfinite(first) and second == 0 and bottom > 0:
-        # The lower curve is below the line at its lowest level already.
-        return Estimate(None, None, None, "above", first / bottom)
+    if first > 0 and second == 0 and bottom > 0:
+        # The lower curve is below the line at its lowest level already; the upper one may never fall to it.
+        return Estimate(None, None, None, "above", min(first, top) / bottom)
     return Estimate(None, None, None, "unknown", None)
 
 
