@@ -304,10 +304,9 @@ class Site:
             reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
             total = reading.product
             if mvm == "weight_grad" and formats.preserve_sums:
-                lost = g / level_scale - levels
-                total = (
-                    total + self._contract(mvm, preserved_sums, lost, other.astype(jnp.float32), state, seed).product
-                )
+                lost, unused = g / level_scale - levels, state["needed_range"][mvm]
+                given_back = self.gradient_mvm(mvm, preserved_sums, lost, other.astype(jnp.float32), unused, seed)
+                total = total + given_back.product
             gradient = total * (level_scale * kept["scales"][1 - side])
             signs = kept["signs"][side]
             if signs is not None:
@@ -344,11 +343,6 @@ class Site:
             if self.paths[mvm] != "auto":
                 return on(self.paths[mvm])
             return jax.lax.cond(self._statistical(mvm, state), lambda: on("statistical"), lambda: on("exact"))
-
-    def _contract(self, mvm: str, engine: Engine, first: Array, second: Array, state: State, seed: Array) -> Reading:
-        """A gradient MVM's contraction on an engine that has no array."""
-        reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
-        return self.gradient_mvm(mvm, engine, first, second, reference, seed)
 
     def gradient_mvm(
         self, mvm: str, engine: Engine, levels: Array, stored: Array, ranges: Array, seed: Array
