@@ -129,6 +129,10 @@ class NoiseConfig(_Section):
 class FormatsConfig(_Section):
     """[imc.formats]"""
 
+    quantise: tuple[Literal["weights", "activations", "gradients"], ...] = Field(
+        default=("weights", "activations", "gradients"),
+        description="operands that are encoded; others stay float, which needs path = 'digital'",
+    )
     weight_clip: Literal["sawb", "max"] = "sawb"
     activation_clip: Literal["rms", "max", "pact"] = "rms"
     weight_clip_scale: ClipScale = Field(default=1.0, description="multiplies the weights' clip")
@@ -154,6 +158,9 @@ class MappingConfig(_Section):
 
     gradient: Literal["bit_serial", "grouped", "balanced"] = "balanced"
     passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
+    gradient_samples: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1, description="times that gradient MVMs are done, rounded and converted anew, for the mean"
+    )
     planes: Annotated[int, Field(ge=4, le=14)] | None = Field(
         default=None, description="balanced planes of a stored operand; the cells' usual four by default"
     )

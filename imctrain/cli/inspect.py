@@ -58,6 +58,8 @@ def inspect(
 
 
 def _table(records: list[dict[str, Any]]) -> Table:
+    from imctrain.experiment.ledger_table import passes_label
+
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     simulated = any(record["path"] in ("statistical", "auto") for record in records)
     for header, justify in (
@@ -82,7 +84,7 @@ def _table(records: list[dict[str, Any]]) -> Table:
                 SHORT[mvm["mvm"]],
                 size if mvm["groups"] == 1 else f"{mvm['groups']}x({size})",
                 str(mvm["tiles"]),
-                str(mvm["passes"]),
+                passes_label(mvm),
                 str(mvm["planes"]),
                 _engineering(mvm["conversions"]),
                 f"{100 * mvm['utilisation']:.0f}%",

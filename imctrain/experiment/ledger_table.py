@@ -37,6 +37,7 @@ def _mvm_record(plan: MvmPlan, path: str, executions: int | None) -> dict[str, A
         "rows_used": max(plan.tiles.rows_used) if on_array else 0,
         "copies": plan.copies[0] if on_array else 0,
         "passes": plan.passes if on_array else 0,
+        "samples": plan.samples if on_array else 0,
         "planes": plan.planes if on_array else 0,
         "conversions": plan.conversions * (executions or 1) if on_array else 0,
         "macs": plan.macs * (executions or 1),
@@ -61,10 +62,15 @@ def ledger_markdown(ledger: Ledger) -> str:
             total += mvm["conversions"]
             lines.append(
                 f"| {record['site']} | {path_label(mvm['path'])} | {mvm['mvm']} | {size} | {mvm['tiles']} | "
-                f"{mvm['passes']} | {mvm['planes']} | {mvm['conversions']:,} | {mvm['rows_used']} |"
+                f"{passes_label(mvm)} | {mvm['planes']} | {mvm['conversions']:,} | {mvm['rows_used']} |"
             )
     lines.append(f"| all | | | | | | | {total:,} | |")
     return "\n".join(lines) + "\n"
+
+
+def passes_label(mvm: dict[str, Any]) -> str:
+    """Passes of an MVM's record, and how often they are done where that is more than once."""
+    return f"{mvm['passes']} x {mvm['samples']}" if mvm["samples"] > 1 else str(mvm["passes"])
 
 
 def path_label(path: str) -> str:

@@ -56,6 +56,11 @@ class Encoded(NamedTuple):
     statistic: Array
 
 
+def is_encoded(info: OperandInfo, formats: FormatSpec) -> bool:
+    """Whether a weight or an activation is brought to codes, or stays float."""
+    return ("weights" if info.kind == "weight" else "activations") in formats.quantise
+
+
 def encode_integer(
     x: Array, info: OperandInfo, formats: FormatSpec, learned_clip: Array, lowered: Array | float = 1.0
 ) -> Encoded:
@@ -63,6 +68,8 @@ def encode_integer(
 
     Args:
         learned_clip: used by "pact" once it is above 0. lowered: multiplies a clip from statistics (`clip_lowering`).
+
+    An operand that is not quantised (`formats.quantise`) keeps its values: its codes are x / scale, nothing saturates.
     """
     if info.kind == "weight":
         chosen = sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x)
@@ -75,6 +82,8 @@ def encode_integer(
         learn = formats.activation_clip == "pact"
         clip = jnp.where(learned_clip > 0, learned_clip, statistic) if learn else statistic
     codes, scale = quantise(x, clip, signed=info.signed)
+    if not is_encoded(info, formats):
+        codes = x / scale
     return Encoded(codes, scale, clip, statistic)
 
 
@@ -93,9 +102,28 @@ def clip_lowering(plan: MvmPlan, driven: OperandInfo, stored: OperandInfo, range
     return first, second
 
 
-def passes_gradient(x: Array, encoded: Encoded, info: OperandInfo) -> Array | None:
+def passes_gradient(x: Array, clip: Array, info: OperandInfo, formats: FormatSpec) -> Array | None:
     """Where an activation's gradient passes (bool), or None for everywhere (weights are never masked)."""
-    return None if info.kind == "weight" else inside_clip(x, encoded.clip, signed=info.signed)
+    masked = info.kind != "weight" and is_encoded(info, formats)
+    return inside_clip(x, clip, signed=info.signed) if masked else None
+
+
+def clip_signs(x: Array, clip: Array, info: OperandInfo, formats: FormatSpec) -> Array | None:
+    """Which way a learned clip moves an element: int8 in {-1, 0, 1}, or None where no clip is learned."""
+    if info.kind == "weight" or formats.activation_clip != "pact" or not is_encoded(info, formats):
+        return None
+    return jnp.where(jnp.abs(x) > clip, jnp.sign(x), 0.0).astype(jnp.int8)
+
+
+def next_clips(clips: Array, gradient: Array, statistics: Array, formats: FormatSpec) -> Array:
+    """Learned clips after one step: the first step takes the statistics, later ones descend the gradient; [2] each.
+
+    The step is relative to the clip (alpha * exp(-rate * ...) to first order), so that one rate fits all sites.
+    """
+    if formats.activation_clip != "pact":
+        return clips
+    slope = jnp.clip(gradient, -1.0, 1.0) + formats.pact_decay * clips
+    return jnp.where(clips > 0, clips * (1.0 - formats.pact_learning_rate * slope), statistics)
 
 
 def scale_of_gradient(g: Array, formats: FormatSpec, carried: Array) -> tuple[Array, Array]:
@@ -105,16 +133,24 @@ def scale_of_gradient(g: Array, formats: FormatSpec, carried: Array) -> tuple[Ar
     return (jnp.where(carried > 0, carried, now) if formats.gradient_scale == "carried" else now), largest
 
 
-def encode_gradient(g: Array, scale: Array, formats: FormatSpec, seed: Array, *, odd: bool) -> tuple[Array, Array]:
-    """Radix-4 levels of g and the scale of level 1.
+def encode_gradient(
+    g: Array, scale: Array, formats: FormatSpec, seed: Array, *, odd: bool, samples: int = 1
+) -> tuple[list[Array], Array]:
+    """Radix-4 levels of g, one array a sample, and the scale of level 1.
 
     Args:
         scale: s. seed: for stochastic rounding.
         odd: the second of the two quantisations (for weight_grad): with two-phase rounding it uses the grid
             2*s*4**k, with stochastic rounding draws of its own.
+        samples: encodings that are to be averaged. Draws of the i-th of n are shifted by i/n of their range (systematic
+            sampling), so that the share that rounds up is within 1/n of what it should be for every element.
     """
+    if "gradients" not in formats.quantise:
+        return [g / scale] * samples, scale
     if formats.gradient_rounding == "stochastic":
-        return round_stochastic(g / scale, noise.uniform(noise.derive(seed, int(odd)), g.shape)), scale
+        uniform = noise.uniform(noise.derive(seed, int(odd)), g.shape)
+        shifted = [uniform, *((uniform + i / samples) % 1.0 for i in range(1, samples))]
+        return [round_stochastic(g / scale, u) for u in shifted], scale
     if formats.gradient_rounding == "two_phase" and odd:
         scale = 2.0 * scale
-    return round_nearest(g / scale), scale
+    return [round_nearest(g / scale)] * samples, scale

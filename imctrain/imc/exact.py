@@ -74,7 +74,7 @@ def _convert(
 
 
 def _means(reading: Reading, plan: MvmPlan) -> Reading:
-    per_pass = plan.conversions / plan.passes
+    per_pass = plan.conversions / (plan.samples * plan.passes)
     return Reading(reading.product, *(x / per_pass for x in reading[1:]))
 
 

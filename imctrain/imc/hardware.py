@@ -26,6 +26,10 @@ Path = Literal["exact", "statistical", "auto", "digital"]
 Rounding = Literal["nearest", "two_phase", "stochastic"]
 GradientMapping = Literal["bit_serial", "grouped", "balanced"]
 
+Operand = Literal["weights", "activations", "gradients"]
+OPERANDS: tuple[Operand, ...] = ("weights", "activations", "gradients")
+"""The kinds of operand of a training step's MVMs."""
+
 Mvm = Literal["forward", "input_grad", "weight_grad"]
 MVMS: tuple[Mvm, ...] = ("forward", "input_grad", "weight_grad")
 """The three matrix-vector multiplies of a training step, in the order used by every per-MVM array."""
@@ -34,6 +38,10 @@ RADIX4_EXPONENTS = 7
 """Magnitudes of the gradient format: 4**0 .. 4**6."""
 FEWEST_PLANES, MOST_PLANES = 4, 14
 """Planes of a stored 4-bit operand: with 14, all int4 planes weigh the same."""
+
+
+MOST_SAMPLES = 16
+"""Repetitions of a gradient MVM: each is a copy of it in the compiled step."""
 
 
 def _require(condition: bool, what: str, found: object, allowed: str) -> None:
@@ -204,6 +212,8 @@ class FormatSpec:
     """Number formats of the three kinds of operand.
 
     Attributes:
+        quantise: which kinds of operand are encoded; the others stay float, to tell what each format costs. An array
+            takes codes only, so that anything but all three needs products that are digital.
         weight_clip: "sawb" (statistics of the weights) or "max".
         activation_clip: "rms" (a multiple of the operand's root mean square, at most its maximum), "max", or "pact"
             (learned; starts from "rms").
@@ -222,6 +232,7 @@ class FormatSpec:
             (see `imc.preserved_sums`).
     """
 
+    quantise: tuple[Operand, ...] = OPERANDS
     weight_clip: Literal["sawb", "max"] = "sawb"
     activation_clip: Literal["rms", "max", "pact"] = "rms"
     weight_clip_scale: float = 1.0
@@ -240,6 +251,9 @@ class FormatSpec:
             found = getattr(self, name)
             _require(found in allowed, f"formats.{name}", found, "one of " + ", ".join(allowed))
 
+        _require(
+            set(self.quantise) <= set(OPERANDS), "formats.quantise", self.quantise, "any of " + ", ".join(OPERANDS)
+        )
         choice("weight_clip", "sawb", "max")
         choice("activation_clip", "rms", "max", "pact")
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
@@ -267,12 +281,16 @@ class MappingSpec:
 
     Attributes:
         gradient: of a radix-4 magnitude: "bit_serial", "grouped" or "balanced" in `passes` passes.
+        gradient_samples: how often the two gradient MVMs are done, each time with another rounding of the gradient and
+            other noise, for the mean of the results; conversions in proportion. Products inside custom backward rules,
+            which have no backward pass of their own, are done once.
         full_drive: activations on all levels of the DAC, unsigned ones around their middle.
         planes: of a stored operand, with balanced weights (see `planes`); None for the cells' usual four.
     """
 
     gradient: GradientMapping = "balanced"
     passes: int = 3
+    gradient_samples: int = 1
     full_drive: bool = False
     planes: int | None = None
 
@@ -280,6 +298,8 @@ class MappingSpec:
         names = ("bit_serial", "grouped", "balanced")
         _require(self.gradient in names, "mapping.gradient", self.gradient, "one of " + ", ".join(names))
         _require(1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}")
+        samples = self.gradient_samples
+        _require(1 <= samples <= MOST_SAMPLES, "mapping.gradient_samples", samples, f"1 to {MOST_SAMPLES}")
         planes = self.planes
         allowed = f"{FEWEST_PLANES} to {MOST_PLANES}"
         _require(planes is None or FEWEST_PLANES <= planes <= MOST_PLANES, "mapping.planes", planes, allowed)
@@ -336,6 +356,11 @@ class Hardware:
         _require(self.path in paths, "path", self.path, "one of " + ", ".join(paths))
         _require(set(self.mvms) <= set(MVMS), "mvms", self.mvms, "any of " + ", ".join(MVMS))
         _require(self.memory_mib >= 1, "memory_mib", self.memory_mib, "1 or more")
+        digital = self.path == "digital" or not self.mvms
+        allowed = "all three on an array; any of them with path = 'digital'"
+        _require(
+            digital or set(self.formats.quantise) == set(OPERANDS), "formats.quantise", self.formats.quantise, allowed
+        )
 
     def replace(self, **changes: object) -> Hardware:
         """A copy with top-level fields replaced (`dataclasses.replace`)."""

@@ -28,6 +28,7 @@ class MvmPlan:
         vectors: M, input vectors driven for each group.
         contraction: K. outputs: N.
         signed: whether input codes can be negative.
+        samples: how often it is done, for the mean.
         mapping: passes of the input operand. coding: planes of the stored operand.
         tiles: row tiles of K. converter: the column ADC.
     """
@@ -40,6 +41,7 @@ class MvmPlan:
     outputs: int
     shared_columns: bool
     signed: bool
+    samples: int
     mapping: Mapping
     coding: PlaneCoding
     tiles: RowTiles
@@ -78,8 +80,9 @@ class MvmPlan:
 
     @property
     def conversions(self) -> int:
-        """ADC conversions of one execution: T * P * G * M * J * N."""
-        return self.tiles.count * self.passes * self.groups * self.vectors * self.planes * self.outputs
+        """ADC conversions of one execution: T * P * G * M * J * N for each sample."""
+        once = self.tiles.count * self.passes * self.groups * self.vectors * self.planes * self.outputs
+        return self.samples * once
 
     @property
     def macs(self) -> int:
@@ -101,7 +104,8 @@ class MvmPlan:
         return all(resolves_integers(self.converter, float(scale), 1) for scale in scales)
 
     def output_noise_power(self, ranges: Array) -> Array:
-        """Variance of the product around the ideal one, sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
+        """Variance of one sample of the product around the ideal one:
+        sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
 
         Args:
             ranges: R of each pass, [P].
@@ -110,6 +114,10 @@ class MvmPlan:
         passes = jnp.sum(jnp.square(coefficients) * self.converter.noise_power(ranges))
         planes = sum(beta * beta for beta in self.coding.weights)
         return passes * (planes * float(np.sum(self.full_scales.astype(np.float64) ** 2)))
+
+    def mean_noise_power(self, ranges: Array) -> Array:
+        """Variance of the mean over samples, see `output_noise_power`."""
+        return self.output_noise_power(ranges) / self.samples
 
     def column_errors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """gain, offset and digital correction (fractions of full scale) of each tile's columns, [T, columns]; None
@@ -155,6 +163,7 @@ def plan_mvm(
         outputs=outputs,
         shared_columns=shared_columns,
         signed=drives_gradient or input_signed,
+        samples=hardware.mapping.gradient_samples if name != "forward" else 1,
         mapping=mapping,
         coding=coding,
         tiles=cut(contraction // unit, hardware.array, unit),

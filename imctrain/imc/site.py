@@ -29,15 +29,17 @@ from imctrain.imc.contraction import ConvSpec as ConvSpec
 from imctrain.imc.contraction import DotContraction as DotContraction
 from imctrain.imc.contraction import DotSpec as DotSpec
 from imctrain.imc.contraction import Engine, Side, Sizes
+from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.encode import (
-    Encoded,
     clip_lowering,
+    clip_signs,
     encode_gradient,
     encode_integer,
+    is_encoded,
+    next_clips,
     passes_gradient,
     scale_of_gradient,
 )
-from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
 from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.path import dithered, validity
@@ -49,7 +51,7 @@ SCOPES = {"exact": "imc_array", "statistical": "imc_array", "auto": "imc_array",
 """Name scope of every product a site computes, so that a jaxpr tells array, formats and float matmuls apart."""
 
 # Purposes that a site's seed is derived for.
-_ARRAY, _ROUNDING = 0, 1
+_ARRAY, _ROUNDING, _SAMPLE = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -244,13 +246,13 @@ class Site:
         ]
         reading = self._product("forward", encoded[0].codes, encoded[1].codes, state, seed)
         out = reading.product * (encoded[0].scale * encoded[1].scale)
-        inside = tuple(passes_gradient(x, e, i) for x, e, i in zip(operands, encoded, infos, strict=True))
+        known = tuple(zip(operands, encoded, infos, strict=True))
         residuals = {
-            "codes": tuple(e.codes.astype(jnp.int8) for e in encoded),
+            "codes": tuple(e.codes.astype(jnp.int8) if is_encoded(i, formats) else e.codes for _, e, i in known),
             "scales": tuple(e.scale for e in encoded),
             "statistics": jnp.stack([e.statistic for e in encoded]),
-            "inside": inside,
-            "signs": tuple(self._clip_signs(x, e, i) for x, e, i in zip(operands, encoded, infos, strict=True)),
+            "inside": tuple(passes_gradient(x, e.clip, i, formats) for x, e, i in known),
+            "signs": tuple(clip_signs(x, e.clip, i, formats) for x, e, i in known),
             "forward": self._telemetry(self._forward, reading, state),
         }
         return out, residuals
@@ -263,17 +265,11 @@ class Site:
         driven, stored = clip_lowering(self._forward, self._driven_info, self._stored_info, reference)
         return (driven, stored) if self.spec.driven == "lhs" else (stored, driven)
 
-    def _clip_signs(self, x: Array, encoded: Encoded, info: OperandInfo) -> Array | None:
-        """Which way a learned clip moves an element: int8 in {-1, 0, 1}, or None where no clip is learned."""
-        if info.kind == "weight" or self.spec.hardware.formats.activation_clip != "pact":
-            return None
-        return jnp.where(jnp.abs(x) > encoded.clip, jnp.sign(x), 0.0).astype(jnp.int8)
-
     def _run_one_way(self, lhs: Array, rhs: Array, state: State, seed: Array) -> Array:
         spec, formats = self.spec, self.spec.hardware.formats
         driven, stored = (lhs, rhs) if spec.driven == "lhs" else (rhs, lhs)
         scale, _ = scale_of_gradient(driven, formats, state["gradient_scale"])
-        levels, level_scale = encode_gradient(driven, scale, formats, noise.derive(seed, _ROUNDING), odd=False)
+        (levels,), level_scale = encode_gradient(driven, scale, formats, noise.derive(seed, _ROUNDING), odd=False)
         encoded = encode_integer(stored, self._stored_info, formats, jnp.zeros((), jnp.float32))
         pair = (levels, encoded.codes) if spec.driven == "lhs" else (encoded.codes, levels)
         reading = self._product("forward", *pair, state, seed)
@@ -291,7 +287,7 @@ class Site:
         telemetry["mvms"]["forward"] = kept["forward"]
         gradients: list[Array | None] = [None, None]
         clip_gradients = [jnp.zeros((), jnp.float32)] * 2
-        encoded_once: dict[bool, tuple[Array, Array]] = {}
+        encoded_once: dict[bool, tuple[list[Array], Array]] = {}
         for side, product in ((0, "lhs_grad"), (1, "rhs_grad")):
             other = kept["codes"][1 - side]
             if other is None:
@@ -299,12 +295,13 @@ class Site:
             mvm = "input_grad" if self._product_of("input_grad") == product else "weight_grad"
             odd = mvm == "weight_grad" and formats.gradient_rounding != "nearest"
             if odd not in encoded_once:
-                encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd)
+                samples = self._plans[mvm].samples
+                encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd, samples=samples)
             levels, level_scale = encoded_once[odd]
-            reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
+            reading = self._mean_product(mvm, levels, other.astype(jnp.float32), state, seed)
             total = reading.product
             if mvm == "weight_grad" and formats.preserve_sums:
-                lost, unused = g / level_scale - levels, state["needed_range"][mvm]
+                lost, unused = g / level_scale - sum(levels) / len(levels), state["needed_range"][mvm]
                 given_back = self.gradient_mvm(mvm, preserved_sums, lost, other.astype(jnp.float32), unused, seed)
                 total = total + given_back.product
             gradient = total * (level_scale * kept["scales"][1 - side])
@@ -324,6 +321,12 @@ class Site:
             "telemetry": telemetry,
         }
         return gradients[0], gradients[1], cotangent
+
+    def _mean_product(self, mvm: str, levels: list[Array], stored: Array, state: State, seed: Array) -> Reading:
+        """A gradient MVM done for every sample of the gradient's levels, and the mean of what was read."""
+        seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, len(levels)))]
+        readings = [self._product(mvm, x, stored, state, s) for x, s in zip(levels, seeds, strict=True)]
+        return jax.tree.map(lambda *parts: sum(parts) / len(parts), *readings)
 
     def _product(self, mvm: str, first: Array, second: Array, state: State, seed: Array) -> Reading:
         """One MVM: (lhs, rhs) codes for the forward product, (gradient levels, stored codes) for the others."""
@@ -377,7 +380,9 @@ class Site:
             "v_mean": reading.v_mean,
             "v_power": reading.v_power,
             "signal": jnp.mean(jnp.square(reading.product)),
-            "noise": jnp.zeros((), jnp.float32) if plan.is_digital else plan.output_noise_power(reference),
+            "noise": jnp.zeros((), jnp.float32)
+            if plan.is_digital
+            else plan.output_noise_power(reference) / plan.samples,
             "statistical": self._statistical(plan.name, state).astype(jnp.float32),
         }
 
@@ -417,26 +422,15 @@ class Site:
         scale = gradient_scale(telemetry["largest_gradient"] / calls)
         carried = jnp.maximum(scale, formats.gradient_scale_decay * state["gradient_scale"])
         seen = telemetry["mvms"]["forward"]["calls"] > 0
+        clips = next_clips(state["clips"], grad["clips"], telemetry["clip_statistics"] / calls, formats)
         new = {
             "needed_range": needed,
             "clipped": clipped,
             "gradient_scale": jnp.where(seen, carried, state["gradient_scale"]),
-            "clips": jnp.where(seen, self._next_clips(state["clips"], grad, calls), state["clips"]),
+            "clips": jnp.where(seen, clips, state["clips"]),
             "telemetry": jax.tree.map(jnp.zeros_like, state["telemetry"]),
         }
         return new, report
-
-    def _next_clips(self, clips: Array, grad: State, calls: Array) -> Array:
-        """Learned clips after one step: the first step takes the statistics, later ones descend the gradient.
-
-        The step is relative to the clip (alpha * exp(-rate * ...) to first order), so that one rate fits all sites.
-        """
-        formats = self.spec.hardware.formats
-        if formats.activation_clip != "pact":
-            return clips
-        statistics = grad["telemetry"]["clip_statistics"] / calls
-        slope = jnp.clip(grad["clips"], -1.0, 1.0) + formats.pact_decay * clips
-        return jnp.where(clips > 0, clips * (1.0 - formats.pact_learning_rate * slope), statistics)
 
 
 def _is_primal(leaf: Any) -> bool:
