@@ -33,6 +33,7 @@ class AugmentConfig(_Section):
     flip: bool = Field(default=False, description="mirror half of the training images")
     crop: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="random shift by up to this many pixels")
     border: Literal["black", "reflect"] = Field(default="black", description="what shifted images are filled up with")
+    cutout: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="side of a square left out, pixels")
 
 
 class DataConfig(_Section):

@@ -169,3 +169,30 @@ def test_a_reflected_border_mirrors_the_image():
         assert any(np.array_equal(image, crop) for crop in crops)
     with pytest.raises(UserError, match="needs images larger than 7 pixels"):
         Augment(crop_padding=7, border="reflect").apply(images, np.random.default_rng(4))
+
+
+def test_cutout_fills_one_square_with_the_mean_colour():
+    images = np.random.default_rng(0).integers(0, 256, (200, 9, 7, 3), dtype=np.uint8)
+    before = images.copy()
+    out = Augment(cutout=4).apply(images, np.random.default_rng(1))
+    np.testing.assert_array_equal(images, before)
+    colours = np.round(images.mean(axis=(1, 2)))
+    places = set()
+    for image, cut, colour in zip(images, out, colours, strict=True):
+        filled = np.all(np.abs(cut - colour) <= 1, axis=-1) & np.any(cut != image, axis=-1)
+        (rows, columns) = np.nonzero(np.any(cut != image, axis=-1))
+        top, left = rows.min(), columns.min()
+        assert (rows.max() - top, columns.max() - left) == (3, 3)
+        assert filled[top : top + 4, left : left + 4].sum() >= 14  # a pixel may have had the mean colour before
+        outside = np.ones((9, 7), bool)
+        outside[top : top + 4, left : left + 4] = False
+        np.testing.assert_array_equal(cut[outside], image[outside])
+        places.add((top, left))
+    assert places == {(top, left) for top in range(6) for left in range(4)}
+
+
+def test_cutout_must_fit():
+    with pytest.raises(UserError, match="cutout = -1"):
+        Augment(cutout=-1)
+    with pytest.raises(UserError, match="cutout = 7 needs images larger than 7"):
+        Augment(cutout=7).apply(np.zeros((2, 9, 7, 3), np.uint8), np.random.default_rng(0))

@@ -276,7 +276,8 @@ def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches]:
             "make it smaller"
         )
     mean, std = dataset.mean, dataset.std
-    augment = Augment(flip=data.augment.flip, crop_padding=data.augment.crop, border=data.augment.border)
+    flags = data.augment
+    augment = Augment(flip=flags.flip, crop_padding=flags.crop, border=flags.border, cutout=flags.cutout)
     return (
         Batches(train, data.batch_size, mean=mean, std=std, seed=config.seed, augment=augment),
         Batches.evaluation(test, data.eval_batch_size, mean=mean, std=std),
