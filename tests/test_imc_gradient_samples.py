@@ -58,6 +58,21 @@ def test_integers_are_exact_without_noise(preserve):
     np.testing.assert_allclose(dw, x.T @ g, rtol=1e-6, atol=2e-3)
 
 
+def test_digital_products_of_the_mean_levels_are_the_mean_of_the_array_s():
+    """Stochastic rounding with the same draws: one digital product against three on an array without noise."""
+    x, w, g = operands()
+    g = g + np.random.default_rng(2).normal(size=g.shape).astype(np.float32)
+    formats = FormatSpec(weight_clip="max", activation_clip="max")
+    sites = [
+        dot_site(12, 20, 5, with_samples(3, adc=WIDE, formats=formats, path=path), lhs=UNSIGNED)
+        for path in ("exact", "digital")
+    ]
+    (_, *array, _), (_, *digital, _) = (run(site, x, w, g) for site in sites)
+    for a, b in zip(array, digital, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-2)
+        assert np.abs(a - np.round(a)).max() > 0.2  # thirds, which no single sample has
+
+
 @pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_noise_falls_as_that_of_a_mean(path):
     """Variance of both gradients over 400 executions, and the SNR reported; the forward MVM is done once."""

@@ -44,6 +44,7 @@ from imctrain.imc.exact import Reading
 from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
+from imctrain.imc.repeated import mean_reading
 
 State = dict[str, Any]
 ENGINES: Tree[str, ModuleType] = {"exact": exact, "statistical": statistical, "digital": digital}
@@ -51,7 +52,7 @@ SCOPES = {"exact": "imc_array", "statistical": "imc_array", "auto": "imc_array",
 """Name scope of every product a site computes, so that a jaxpr tells array, formats and float matmuls apart."""
 
 # Purposes that a site's seed is derived for.
-_ARRAY, _ROUNDING, _SAMPLE = 0, 1, 2
+_ARRAY, _ROUNDING = 0, 1
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ class Site:
                 samples = self._plans[mvm].samples
                 encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd, samples=samples)
             levels, level_scale = encoded_once[odd]
-            reading = self._mean_product(mvm, levels, other.astype(jnp.float32), state, seed)
+            reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
             total = reading.product
             if mvm == "weight_grad" and formats.preserve_sums:
                 lost, unused = g / level_scale - sum(levels) / len(levels), state["needed_range"][mvm]
@@ -322,14 +323,8 @@ class Site:
         }
         return gradients[0], gradients[1], cotangent
 
-    def _mean_product(self, mvm: str, levels: list[Array], stored: Array, state: State, seed: Array) -> Reading:
-        """A gradient MVM done for every sample of the gradient's levels, and the mean of what was read."""
-        seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, len(levels)))]
-        readings = [self._product(mvm, x, stored, state, s) for x, s in zip(levels, seeds, strict=True)]
-        return jax.tree.map(lambda *parts: sum(parts) / len(parts), *readings)
-
-    def _product(self, mvm: str, first: Array, second: Array, state: State, seed: Array) -> Reading:
-        """One MVM: (lhs, rhs) codes for the forward product, (gradient levels, stored codes) for the others."""
+    def _product(self, mvm: str, first: Any, second: Array, state: State, seed: Array) -> Reading:
+        """One MVM: (lhs, rhs) codes for the forward product, (levels of each sample, stored codes) for the others."""
         plan, product = self._plans[mvm], self._product_of(mvm)
         reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
         stream = noise.derive(seed, _ARRAY, MVMS.index(mvm))
@@ -340,7 +335,11 @@ class Site:
                 engine = Chopped(engine)
             if product == "product":
                 return self._contraction.product(engine, plan, first, second, self.spec.driven, reference, stream)
-            return self.gradient_mvm(mvm, engine, first, second, reference, stream)
+
+            def run(engine: Engine, levels: Array, seed: Array) -> Reading:
+                return self.gradient_mvm(mvm, engine, levels, second, reference, seed)
+
+            return mean_reading(run, engine, path, plan, first, reference, stream)
 
         with jax.named_scope(SCOPES[self.paths[mvm]]):
             if self.paths[mvm] != "auto":

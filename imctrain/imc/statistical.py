@@ -194,6 +194,11 @@ def _bias(plan: MvmPlan) -> Array | None:
     return jnp.asarray((passes * full_scale * np.sum(errors[1] * beta, axis=-2)).astype(np.float32))
 
 
+def is_ideal(plan: MvmPlan) -> bool:
+    """Whether no fixed pattern and no INL enter."""
+    return _folded(plan) is None
+
+
 def _folded(plan: MvmPlan) -> tuple[np.ndarray, np.ndarray] | None:
     """(g, o), gain and offset with the INL's line folded in, [T, G or 1, J, N]; None where all are ideal."""
     errors = plan.column_errors()
