@@ -51,7 +51,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """[model]"""
 
-    name: str = Field(default="mlp", description="mlp, cnn5, resnet6, vgg9, resnet20, resnet18 or vit")
+    name: str = Field(default="mlp", description="mlp, cnn5, resnet6, resnet8, vgg9, resnet20, resnet18 or vit")
     width: PositiveInt | None = Field(default=None, description="base width; the model's own by default")
 
 

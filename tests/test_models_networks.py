@@ -15,7 +15,7 @@ from imctrain.models import DEFAULT_WIDTHS, MODELS, build
 
 CIFAR = (32, 32, 3)
 SHAPES = ((8, 8, 1), (28, 28, 1), CIFAR)
-SMALL_WIDTHS = {"mlp": 8, "cnn5": 2, "resnet6": 2, "vgg9": 2, "resnet20": 4, "resnet18": 2, "vit": 8}
+SMALL_WIDTHS = {"mlp": 8, "cnn5": 2, "resnet6": 2, "resnet8": 2, "vgg9": 2, "resnet20": 4, "resnet18": 2, "vit": 8}
 
 
 def small(name: str, shape: tuple[int, int, int] = (8, 8, 1), seed: int = 0) -> nnx.Module:
@@ -58,6 +58,8 @@ KNOWN_COUNTS = {
     "cnn5": 9 * (3 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 2 * 208 + 650,
     # The convolutions and batch norms of 48-96-96-192-192, and a 192-10 head.
     "resnet6": 9 * (3 * 48 + 48 * 96 + 96 * 96 + 96 * 192 + 192 * 192) + 2 * 624 + 1930,
+    # The same of 32-64-64-128-128-256-256, and a 256-10 head.
+    "resnet8": 9 * (3 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256) + 2 * 928 + 2570,
     # The 0.27 M of He et al., table 6.
     "resnet20": 269_722,
     "resnet18": 11_173_962,
@@ -95,6 +97,8 @@ def test_site_names():
     assert names["cnn5"] == ["stem", "conv2", "conv3", "conv4", "conv5", "head"]
     stages = [f"stage{i}/{part}" for i in (1, 2) for part in ("down", "residual")]
     assert names["resnet6"] == ["stem", *stages, "head"]
+    third = [f"stage3/{part}" for part in ("down", "residual")]
+    assert names["resnet8"] == ["stem", *stages, *third, "head"]
     assert names["vgg9"] == [
         *("stem", "stage1/conv2", "stage2/conv1", "stage2/conv2", "stage3/conv1", "stage3/conv2"),
         *("fc1", "fc2", "head"),
@@ -216,11 +220,12 @@ def test_impossible_models_are_refused():
             CIFAR,
             10,
             None,
-            r"did you mean resnet20\?.*one of mlp, cnn5, resnet6, vgg9, resnet20, resnet18, vit",
+            r"did you mean resnet20\?.*one of mlp, cnn5, resnet6, resnet8, vgg9, resnet20, resnet18, vit",
         ),
         ("transformer", CIFAR, 10, None, "'transformer' is not known: allowed"),
         ("cnn5", CIFAR, 10, 0, "width 0"),
         ("resnet6", (6, 8, 1), 10, None, "6x8 is below 7x7"),
+        ("resnet8", (8, 7, 1), 10, None, "8x7 is below 8x8"),
         ("cnn5", CIFAR, 1, None, "1 classes"),
         ("cnn5", (32, 0, 3), 10, None, "image shape"),
         ("vgg9", (4, 8, 1), 10, None, "vgg9 halves its input 3 times: 4x8"),

@@ -12,6 +12,7 @@ from imctrain.errors import UserError
 from imctrain.models.cnn5 import Cnn5
 from imctrain.models.mlp import Mlp
 from imctrain.models.resnet6 import Resnet6
+from imctrain.models.resnet8 import Resnet8
 from imctrain.models.resnet18 import Resnet18
 from imctrain.models.resnet20 import Resnet20
 from imctrain.models.vgg9 import Vgg9
@@ -22,6 +23,7 @@ MODELS = MappingProxyType(
         "mlp": Mlp,
         "cnn5": Cnn5,
         "resnet6": Resnet6,
+        "resnet8": Resnet8,
         "vgg9": Vgg9,
         "resnet20": Resnet20,
         "resnet18": Resnet18,
