@@ -8,7 +8,10 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from imctrain.cli import app
+from imctrain.errors import UserError
 from imctrain.report.axis_figure import draw_axis_figure, draw_bars
 from imctrain.report.claims import summarise
 from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
@@ -161,6 +164,32 @@ def test_claims_are_judged_by_means_over_seeds(tmp_path):
     nothing = summarise([record(tmp_path, "other", "x", 0.5)])
     assert [claim["holds"] for claim in nothing["claims"]] == [None, None]
     assert nothing["noise_tolerance_ratio"]["value"] is None
+
+
+def kept(root, key, sweep, variant, accuracy, reference=None):
+    """A trial as a sweep's folder keeps it."""
+    (root / "plan").mkdir(exist_ok=True)
+    labels = {sweep: {"reference": reference, "variant": variant, "axes": {}, "seed": 0}}
+    (root / "plan" / f"{key}.json").write_text(json.dumps({"labels": labels}))
+    folder = root / "trials" / key
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("[model]\nname = 'm'\n")
+    (folder / "result.json").write_text(json.dumps({"test_accuracy": accuracy, "sigma_lsb": 1.0, "test_images": 100}))
+
+
+def test_claims_of_a_named_sweep_have_a_summary_of_their_own(tmp_path):
+    for sweep, silicon in (("claims", 0.6), ("large", 0.75)):
+        kept(tmp_path, f"{sweep}-float", sweep, "", 0.8, "float")
+        kept(tmp_path, f"{sweep}-silicon", sweep, "silicon", silicon)
+    for options, name, holds in (([], "summary.json", False), (["--sweep", "large"], "large-summary.json", True)):
+        done = CliRunner().invoke(app, ["claims", str(tmp_path), *options])
+        assert done.exit_code == 0, done.output
+        claims = json.loads((tmp_path / name).read_text())["claims"]
+        assert [claim["holds"] for claim in claims] == [holds, None]
+    refused = CliRunner().invoke(app, ["claims", str(tmp_path), "--sweep", "small"])
+    assert isinstance(refused.exception, UserError)
+    assert "no results of a sweep 'small'" in str(refused.exception)
+    assert "there are claims, large" in str(refused.exception)
 
 
 def snr_run(folder, **snr):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from imctrain.errors import UserError
+
 
 def claims(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder.", show_default=False)],
@@ -14,11 +16,20 @@ def claims(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Summary (default: DIR/summary.json).", show_default=False),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="NAME",
+            help="Sweep that carries the claims, into DIR/NAME-summary.json (default: claims, into DIR/summary.json).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Judge the claims of the paper by the results in a sweep's folder.
 
-    Reads the sweep `claims` (variants silicon and feasible, float reference) and
-    the sweep `noise` (variants best and plain), and writes the baseline, each
+    Reads the sweep `claims` or NAME (variants silicon and feasible, float
+    reference) and the sweep `noise` (variants best and plain), and writes the baseline, each
     claim with its numbers, and the noise tolerance ratio with its interval.
 
     Example: `imctrain claims experiments/cifar10/results/reproduction`
@@ -26,11 +37,15 @@ def claims(
     import json
 
     from imctrain.report.claims import summarise
-    from imctrain.report.results import gather
+    from imctrain.report.results import gather, sweeps_of
     from imctrain.report.sweep_results import write_whole
 
-    summary = summarise(gather(folder))
-    target = out if out is not None else folder / "summary.json"
+    records = gather(folder)
+    names = sweeps_of(records)
+    if sweep is not None and sweep not in names:
+        raise UserError(f"no results of a sweep {sweep!r} in {folder}: there are {', '.join(names) or 'none'}")
+    summary = summarise(records, sweep or "claims")
+    target = out if out is not None else folder / (f"{sweep}-summary.json" if sweep else "summary.json")
     write_whole(target, json.dumps(summary, indent=1) + "\n")
     if summary["baseline_accuracy"] is not None:
         typer.echo(f"float baseline: {100 * summary['baseline_accuracy']:.2f} %")
