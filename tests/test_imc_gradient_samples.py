@@ -19,8 +19,9 @@ def test_shares_that_round_up_are_within_one_sample():
     """Of n encodings of a value a fraction p of the way to the upper level, n p round up, give or take one."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=20000) * 100, jnp.float32)
     one, seed = jnp.ones((), jnp.float32), noise.seed_of(jax.random.key(7))
-    several, scale = encode_gradient(x, one, FormatSpec(), seed, odd=True, samples=5)
-    assert float(scale) == 1.0
+    encoded = encode_gradient(x, one, FormatSpec(), seed, odd=True, samples=5)
+    several = [encoded.sample(i) for i in range(5)]
+    assert float(encoded.scale) == 1.0
     m = np.abs(np.asarray(x))
     low = np.where(m < 1, 0.0, 4.0 ** np.floor(np.log2(np.maximum(m, 1)) / 2))
     gap = np.where(m < 1, 1.0, 3 * low)
@@ -30,10 +31,9 @@ def test_shares_that_round_up_are_within_one_sample():
     # Unbiased: 5 standard errors of a mean of 20,000.
     error = np.mean(several, axis=0) - np.asarray(x)
     assert abs((error / gap).mean()) < 5 * (error / gap).std() / np.sqrt(x.size)
-    single = np.asarray(
-        encode_gradient(x, one, FormatSpec(), noise.seed_of(jax.random.key(7)), odd=True)[0][0]
-    ) - np.asarray(x)
+    single = np.asarray(encode_gradient(x, one, FormatSpec(), seed, odd=True).mean) - np.asarray(x)
     assert (error**2).mean() < (single**2).mean() / 15
+    np.testing.assert_allclose(encoded.mean, np.mean(several, axis=0), rtol=1e-6)
     np.testing.assert_array_equal(several[0], single + np.asarray(x))
 
 

@@ -204,7 +204,7 @@ def encode(record: MvmRecord, imc: ImcConfig) -> tuple[Array, Array]:
     seed = noise.derive(noise.seed_of(jax.random.key(record.step)), _ROUNDING)
     odd = record.mvm == "weight_grad" and formats.gradient_rounding != "nearest"
     one = jnp.ones((), jnp.float32)
-    (levels,), _ = encode_gradient(jnp.asarray(record.driven), one, formats, seed, odd=odd)
+    levels = encode_gradient(jnp.asarray(record.driven), one, formats, seed, odd=odd).mean
     clip = jnp.float32(top_code(record.stored_signed))
     codes, _ = quantise(jnp.asarray(record.stored), clip, signed=record.stored_signed)
     return levels, codes

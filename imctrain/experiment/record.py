@@ -175,7 +175,7 @@ def sample_mvm(
     none = jnp.zeros(plan.passes, jnp.float32)
 
     odd = mvm == "weight_grad" and formats.gradient_rounding != "nearest"
-    (levels,), _ = encode_gradient(met.gradient, scale, formats, seed, odd=odd)
+    levels = encode_gradient(met.gradient, scale, formats, seed, odd=odd).mean
     whole = site.gradient_mvm(mvm, digital, levels, encoded.codes, none, seed).product
     sampler = Sampler((SEED, site.spec.index, MVMS.index(mvm)), budget)
     site.gradient_mvm(mvm, sampler, met.gradient / scale, stored / encoded.scale, none, seed)

@@ -7,8 +7,10 @@ from imctrain.formats.noise_clip import NOISE as NOISE
 from imctrain.formats.noise_clip import lowering as lowering
 from imctrain.formats.radix4 import TOP_EXPONENT as TOP_EXPONENT
 from imctrain.formats.radix4 import TOP_LEVEL as TOP_LEVEL
+from imctrain.formats.radix4 import mean_of_roundings as mean_of_roundings
 from imctrain.formats.radix4 import round_nearest as round_nearest
 from imctrain.formats.radix4 import round_stochastic as round_stochastic
+from imctrain.formats.radix4 import shifted_draw as shifted_draw
 from imctrain.formats.scaling import gradient_scale as gradient_scale
 from imctrain.formats.scaling import gradient_top as gradient_top
 from imctrain.formats.scaling import max_clip as max_clip

@@ -48,3 +48,21 @@ def round_stochastic(x: Array, uniform: Array) -> Array:
     up = (m - low) > uniform * (3.0 * low)
     level = jnp.where(m < 1.0, (m > uniform).astype(jnp.float32), jnp.where(up, 4.0 * low, low))
     return jnp.copysign(level, x)
+
+
+def shifted_draw(uniform: Array, sample: int, samples: int) -> Array:
+    """The draw of one of `samples` roundings that are a systematic sample: u + i/n, modulo 1."""
+    return uniform if sample == 0 else (uniform + sample / samples) % 1.0
+
+
+def mean_of_roundings(x: Array, uniform: Array, samples: int) -> Array:
+    """The mean of `round_stochastic` over all draws of `shifted_draw`, at the cost of one.
+
+    Sorted, the draws are (i + f)/n with f the fraction of n u, and those below p are the first ceil(n p - f).
+    """
+    m = jnp.minimum(jnp.abs(x), TOP_LEVEL)
+    above = floor_power_of_4(jnp.maximum(m, 1.0))
+    low, gap = jnp.where(m < 1.0, 0.0, above), jnp.where(m < 1.0, 1.0, 3.0 * above)
+    f = (uniform * samples) % 1.0
+    up = jnp.ceil((m - low) * (samples / gap) - f)
+    return jnp.copysign(low + gap * jnp.clip(up, 0.0, samples) * (1.0 / samples), x)

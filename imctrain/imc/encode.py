@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -16,11 +17,13 @@ from imctrain.formats import (
     inside_clip,
     lowering,
     max_clip,
+    mean_of_roundings,
     quantise,
     rms_clip,
     round_nearest,
     round_stochastic,
     sawb_clip,
+    shifted_draw,
 )
 from imctrain.imc import noise
 from imctrain.imc.hardware import FormatSpec
@@ -133,24 +136,40 @@ def scale_of_gradient(g: Array, formats: FormatSpec, carried: Array) -> tuple[Ar
     return (jnp.where(carried > 0, carried, now) if formats.gradient_scale == "carried" else now), largest
 
 
-def encode_gradient(
-    g: Array, scale: Array, formats: FormatSpec, seed: Array, *, odd: bool, samples: int = 1
-) -> tuple[list[Array], Array]:
-    """Radix-4 levels of g, one array a sample, and the scale of level 1.
+class Levels(NamedTuple):
+    """Radix-4 levels of a gradient.
+
+    Attributes:
+        mean: over all samples; with one sample, the levels themselves.
+        samples: encodings that are averaged.
+        sample: i -> levels of the i-th; made where they are used, since few engines need all.
+        scale: of level 1.
+    """
+
+    mean: Array
+    samples: int
+    sample: Callable[[int], Array]
+    scale: Array
+
+
+def encode_gradient(g: Array, scale: Array, formats: FormatSpec, seed: Array, *, odd: bool, samples: int = 1) -> Levels:
+    """Radix-4 levels of g.
 
     Args:
         scale: s. seed: for stochastic rounding.
         odd: the second of the two quantisations (for weight_grad): with two-phase rounding it uses the grid
             2*s*4**k, with stochastic rounding draws of its own.
-        samples: encodings that are to be averaged. Draws of the i-th of n are shifted by i/n of their range (systematic
-            sampling), so that the share that rounds up is within 1/n of what it should be for every element.
+        samples: encodings that are to be averaged. With stochastic rounding they are a systematic sample: the share
+            that rounds up is within 1/n of what it should be for every element.
     """
-    if "gradients" not in formats.quantise:
-        return [g / scale] * samples, scale
-    if formats.gradient_rounding == "stochastic":
-        uniform = noise.uniform(noise.derive(seed, int(odd)), g.shape)
-        shifted = [uniform, *((uniform + i / samples) % 1.0 for i in range(1, samples))]
-        return [round_stochastic(g / scale, u) for u in shifted], scale
+    if "gradients" in formats.quantise and formats.gradient_rounding == "stochastic":
+        x, uniform = g / scale, noise.uniform(noise.derive(seed, int(odd)), g.shape)
+        if samples == 1:
+            levels = round_stochastic(x, uniform)
+            return Levels(levels, 1, lambda i: levels, scale)
+        mean = mean_of_roundings(x, uniform, samples)
+        return Levels(mean, samples, lambda i: round_stochastic(x, shifted_draw(uniform, i, samples)), scale)
     if formats.gradient_rounding == "two_phase" and odd:
         scale = 2.0 * scale
-    return [round_nearest(g / scale)] * samples, scale
+    fixed = round_nearest(g / scale) if "gradients" in formats.quantise else g / scale
+    return Levels(fixed, samples, lambda i: fixed, scale)

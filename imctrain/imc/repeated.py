@@ -15,6 +15,7 @@ from jax import Array
 
 from imctrain.imc import digital, noise, statistical
 from imctrain.imc.contraction import Engine
+from imctrain.imc.encode import Levels
 from imctrain.imc.exact import Reading
 from imctrain.imc.plan import MvmPlan
 
@@ -27,26 +28,26 @@ def mean_reading(
     engine: Engine,
     path: str,
     plan: MvmPlan,
-    levels: list[Array],
+    levels: Levels,
     ranges: Array,
     seed: Array,
 ) -> Reading:
     """The mean of `run(engine, levels, seed)` over samples.
 
     Args:
-        run: one gradient MVM. engine: that of `path`, or one around it. levels: of each sample.
+        run: one gradient MVM. engine: that of `path`, or one around it. levels: of the gradient.
         ranges: R of each pass, [P]. seed: of the MVM; the first sample uses it as it is.
     """
-    count = len(levels)
+    count = levels.samples
     if count == 1:
-        return run(engine, levels[0], seed)
+        return run(engine, levels.mean, seed)
     if path == "exact" or not statistical.is_ideal(plan):
         seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, count))]
-        readings = [run(engine, x, s) for x, s in zip(levels, seeds, strict=True)]
+        readings = [run(engine, levels.sample(i), s) for i, s in enumerate(seeds)]
         return jax.tree.map(lambda *parts: sum(parts) / count, *readings)
-    product = run(digital, sum(levels[1:], levels[0]) / count, seed).product
+    product = run(digital, levels.mean, seed).product
     if path == "statistical":
         sigma = jnp.sqrt(plan.output_noise_power(ranges) / count)
         product = product + sigma * noise.gaussian(noise.derive(seed, _MEAN), product.shape)
     # Clipping and voltages are those of one sample; its product is not used and the compiler drops it.
-    return run(engine, levels[0], seed)._replace(product=product)
+    return run(engine, levels.sample(0), seed)._replace(product=product)

@@ -29,8 +29,8 @@ from imctrain.imc.contraction import ConvSpec as ConvSpec
 from imctrain.imc.contraction import DotContraction as DotContraction
 from imctrain.imc.contraction import DotSpec as DotSpec
 from imctrain.imc.contraction import Engine, Side, Sizes
-from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.encode import (
+    Levels,
     clip_lowering,
     clip_signs,
     encode_gradient,
@@ -40,6 +40,7 @@ from imctrain.imc.encode import (
     passes_gradient,
     scale_of_gradient,
 )
+from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
 from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.path import dithered, validity
@@ -270,11 +271,11 @@ class Site:
         spec, formats = self.spec, self.spec.hardware.formats
         driven, stored = (lhs, rhs) if spec.driven == "lhs" else (rhs, lhs)
         scale, _ = scale_of_gradient(driven, formats, state["gradient_scale"])
-        (levels,), level_scale = encode_gradient(driven, scale, formats, noise.derive(seed, _ROUNDING), odd=False)
+        levels = encode_gradient(driven, scale, formats, noise.derive(seed, _ROUNDING), odd=False)
         encoded = encode_integer(stored, self._stored_info, formats, jnp.zeros((), jnp.float32))
-        pair = (levels, encoded.codes) if spec.driven == "lhs" else (encoded.codes, levels)
+        pair = (levels.mean, encoded.codes) if spec.driven == "lhs" else (encoded.codes, levels.mean)
         reading = self._product("forward", *pair, state, seed)
-        return reading.product * (level_scale * encoded.scale)
+        return reading.product * (levels.scale * encoded.scale)
 
     def _run_backward(
         self, g: Array, kept: dict[str, Any], state: State, seed: Array
@@ -288,7 +289,7 @@ class Site:
         telemetry["mvms"]["forward"] = kept["forward"]
         gradients: list[Array | None] = [None, None]
         clip_gradients = [jnp.zeros((), jnp.float32)] * 2
-        encoded_once: dict[bool, tuple[list[Array], Array]] = {}
+        encoded_once: dict[bool, Levels] = {}
         for side, product in ((0, "lhs_grad"), (1, "rhs_grad")):
             other = kept["codes"][1 - side]
             if other is None:
@@ -298,14 +299,14 @@ class Site:
             if odd not in encoded_once:
                 samples = self._plans[mvm].samples
                 encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd, samples=samples)
-            levels, level_scale = encoded_once[odd]
+            levels = encoded_once[odd]
             reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
             total = reading.product
             if mvm == "weight_grad" and formats.preserve_sums:
-                lost, unused = g / level_scale - sum(levels) / len(levels), state["needed_range"][mvm]
+                lost, unused = g / levels.scale - levels.mean, state["needed_range"][mvm]
                 given_back = self.gradient_mvm(mvm, preserved_sums, lost, other.astype(jnp.float32), unused, seed)
                 total = total + given_back.product
-            gradient = total * (level_scale * kept["scales"][1 - side])
+            gradient = total * (levels.scale * kept["scales"][1 - side])
             signs = kept["signs"][side]
             if signs is not None:
                 clip_gradients[side] = jnp.sum(gradient * signs.astype(jnp.float32))
@@ -324,7 +325,7 @@ class Site:
         return gradients[0], gradients[1], cotangent
 
     def _product(self, mvm: str, first: Any, second: Array, state: State, seed: Array) -> Reading:
-        """One MVM: (lhs, rhs) codes for the forward product, (levels of each sample, stored codes) for the others."""
+        """One MVM: (lhs, rhs) codes for the forward product, (`Levels`, stored codes) for the others."""
         plan, product = self._plans[mvm], self._product_of(mvm)
         reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
         stream = noise.derive(seed, _ARRAY, MVMS.index(mvm))
