@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imctrain.report.claims import summarise
 from imctrain.report.mapping_snr import draw_mapping_snr
-from imctrain.report.results import gather
+from imctrain.report.results import gather, sweeps_of
 from imctrain.report.sweep_results import write_results, write_whole
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,7 +20,10 @@ def main() -> None:
     began = time.monotonic()
     for line in write_results(SWEEPS):
         print(line)
-    write_whole(SWEEPS / "summary.json", json.dumps(summarise(gather(SWEEPS)), indent=1) + "\n")
+    records = gather(SWEEPS)
+    for sweep, file in (("claims", "summary.json"), ("claims-85", "claims-85-summary.json")):
+        if sweep in sweeps_of(records):
+            write_whole(SWEEPS / file, json.dumps(summarise(records, sweep), indent=1) + "\n")
     for suffix in ("png", "svg"):
         draw_mapping_snr(MAPPING / "mapping_snr.json", MAPPING / f"mapping_snr.{suffix}")
     print(f"all figures in {time.monotonic() - began:.1f} s")
