@@ -1,7 +1,7 @@
 """A small residual network of higher accuracy for the same work: resnet6 without the stem's stride, with a third stage.
 
 Seven 3x3 convolutions and the classifier, w-2w-4w-8w channels. Pixels are worth more than channels: at width 16 it does
-1.5 times the multiplications of resnet6 at width 32, with as many parameters, and stages see 16x16, 8x8 and 4x4 pixels.
+1.5 times the multiplications of resnet6 at width 32, with about as many parameters, and stages see 16x16, 8x8 and 4x4 pixels.
 The layers of D. Page's ResNet-9 for fast CIFAR-10 training (2018), with average pooling before a stage's first
 convolution (see `resnet6`) and one residual convolution, in every stage.
 """
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import itertools
 
-import jax
 from flax import nnx
 
 from imctrain.errors import UserError
-from imctrain.models.layers import ConvNorm, Head, global_average_pool
-from imctrain.models.resnet6 import Stage
+from imctrain.models.layers import ConvNorm, Head
+from imctrain.models.resnet6 import Resnet6, Stage
 
 STAGES = (2, 4, 8)
 """Channels of each stage in units of the width."""
@@ -23,8 +22,8 @@ SMALLEST = 2 ** len(STAGES)
 """Side of an image of which pooling leaves one pixel."""
 
 
-class Resnet8(nnx.Module):
-    """Sites: stem, stage1/down, stage1/residual, .. stage3/residual, head."""
+class Resnet8(Resnet6):
+    """resnet6 with other layers. Sites: stem, stage1/down, stage1/residual, .. stage3/residual, head."""
 
     def __init__(self, *, shape: tuple[int, int, int], classes: int, width: int = 32, rngs: nnx.Rngs):
         if min(shape[:2]) < SMALLEST:
@@ -35,11 +34,3 @@ class Resnet8(nnx.Module):
         sizes = (width, *(multiple * width for multiple in STAGES))
         self.stages = nnx.List([Stage(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
         self.head = Head(sizes[-1], classes, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """float32 [b, h, w, c] -> logits [b, classes]."""
-        x = jax.nn.relu(self.stem(x))
-        for number, stage in enumerate(self.stages, 1):
-            with jax.named_scope(f"stage{number}"):
-                x = stage(x)
-        return self.head(global_average_pool(x))
