@@ -29,8 +29,9 @@ def claims(
     """Judge the claims of the paper by the results in a sweep's folder.
 
     Reads the sweep `claims` or NAME (variants silicon and feasible, float
-    reference) and the sweep `noise` (variants best and plain), and writes the baseline, each
-    claim with its numbers, and the noise tolerance ratio with its interval.
+    reference) and the sweep `noise` (variants best and plain), and writes the
+    baseline, each claim with its numbers, and the noise tolerance ratio with its
+    interval.
 
     Example: `imctrain claims experiments/cifar10/results/reproduction`
     """
