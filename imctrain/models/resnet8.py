@@ -1,7 +1,7 @@
 """A small residual network with more pixels and fewer channels: resnet6 without the stem's stride, with a third stage.
 
-Seven 3x3 convolutions and the classifier, w-2w-4w-8w channels. At width 16 it has about as many parameters as resnet6 at
-width 32 and does 1.5 times its multiplications; stages see 16x16, 8x8 and 4x4 pixels.
+Seven 3x3 convolutions and the classifier, w-2w-4w-8w channels. At width 16 it has about as many parameters as resnet6
+at width 32 and does 1.5 times its multiplications; stages see 16x16, 8x8 and 4x4 pixels.
 The layers of D. Page's ResNet-9 for fast CIFAR-10 training (2018), with average pooling before a stage's first
 convolution (see `resnet6`) and one residual convolution, in every stage.
 """
