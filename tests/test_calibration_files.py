@@ -16,9 +16,9 @@ from imctrain.calibration import (
     save_calibration,
     shipped_names,
 )
-from imctrain.calibration.atomic import replacing
 from imctrain.calibration.consistency import inconsistencies
 from imctrain.errors import UserError
+from imctrain.files import replacing
 
 BASE_KEYS = ["schema_version", "name", "provenance", "notes", "source", "array", "adc", "noise", "columns", "spread"]
 BASE_KEYS += ["inl", "fit"]

@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from imctrain.cli import app
 from imctrain.errors import UserError
-from imctrain.report.axis_figure import draw_axis_figure, draw_bars
+from imctrain.report.axis_figure import draw_axis_figure
 from imctrain.report.claims import summarise
 from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
 from imctrain.report.results import RunRecord
 from imctrain.report.sweep_results import write_sweep
 from imctrain.report.sweep_table import as_csv, as_markdown, curves_of
+from imctrain.report.variant_figure import draw_variants, lowest_shown
 
 SIGMA = "imc.noise.sigma_lsb"
 
@@ -122,9 +123,18 @@ def test_figures_have_what_was_measured(tmp_path):
     draw_axis_figure(curves_of(rows), tmp_path / "a.svg")
     rows = [row("", 0.9, reference="float"), row("grouped", 0.8), row("balanced", 0.85)]
     assert curves_of(rows).axis is None
-    draw_bars(curves_of(rows), tmp_path / "b.svg")
+    draw_variants(curves_of(rows), tmp_path / "b.svg")
     for name in ("a", "b"):
         assert (tmp_path / f"{name}.svg").read_text().count("<path") > 5
+
+
+def test_only_the_few_variants_far_below_are_cut_off_the_axis():
+    close = [62.5, 62.1, 61.3, 60.0, 63.4, 62.9, 62.3, 61.8, 62.6]
+    assert lowest_shown([*close, 20.8]) == 60.0
+    assert lowest_shown(close) == -np.inf
+    assert lowest_shown([29.2, 41.2, 43.9, 48.2, 60.0, 61.2, 66.4, 66.2]) == -np.inf
+    assert lowest_shown([*close[:4], 20.0, 21.0, 22.0]) == -np.inf
+    assert lowest_shown([62.5]) == -np.inf
 
 
 def record(tmp_path, sweep, variant, accuracy, seed=0, reference=None, sigma=None, **axes):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
+from imctrain.files import write_json
 from imctrain.report.claims import summarise
 from imctrain.report.mapping_snr import draw_mapping_snr
 from imctrain.report.results import gather, sweeps_of
-from imctrain.report.sweep_results import write_results, write_whole
+from imctrain.report.sweep_results import write_results
 
 RESULTS = Path(__file__).parent / "results"
 SWEEPS = RESULTS / "reproduction"
@@ -23,7 +23,7 @@ def main() -> None:
     records = gather(SWEEPS)
     for sweep, file in (("claims", "summary.json"), ("claims-85", "claims-85-summary.json")):
         if sweep in sweeps_of(records):
-            write_whole(SWEEPS / file, json.dumps(summarise(records, sweep), indent=1) + "\n")
+            write_json(SWEEPS / file, summarise(records, sweep))
     for suffix in ("png", "svg"):
         draw_mapping_snr(MAPPING / "mapping_snr.json", MAPPING / f"mapping_snr.{suffix}")
     print(f"all figures in {time.monotonic() - began:.1f} s")

@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from imctrain.calibration.atomic import replacing
 from imctrain.errors import UserError
+from imctrain.files import replacing
 
 SCHEMA_MAJOR = 1
 NonNegative = Annotated[float, Field(ge=0)]

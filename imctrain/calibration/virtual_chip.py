@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from imctrain.calibration.atomic import replacing
 from imctrain.calibration.conversions import Progress
 from imctrain.calibration.histogram import Floats, Ints
 from imctrain.calibration.schema import Calibration, Dependence
 from imctrain.calibration.setup import MeasurementSetup
 from imctrain.calibration.table import SIMULATED_KEY
 from imctrain.errors import UserError
+from imctrain.files import replacing
 
 if TYPE_CHECKING:
     import polars as pl

@@ -155,7 +155,7 @@ def _comparison_path(target: Path, other: Calibration, suffix: str) -> Path:
 
 def _write(calibration: Calibration, evidence: Evidence | None, other: Calibration | None, target: Path) -> None:
     """All output files, or none: with `evidence` the datasheet, with `other` the comparison."""
-    from imctrain.calibration.atomic import replacing
+    from imctrain.files import replacing
 
     with ExitStack() as files:
         text = calibration.model_dump_json(indent=1) + "\n"
@@ -174,8 +174,8 @@ def _write(calibration: Calibration, evidence: Evidence | None, other: Calibrati
 
 
 def _plot_comparison(a: Calibration, b: Calibration, target: Path, files: ExitStack) -> None:
-    from imctrain.calibration.atomic import replacing
     from imctrain.calibration.compare import draw_comparison
+    from imctrain.files import replacing
     from imctrain.report.style import pyplot
 
     plt = pyplot()

@@ -35,11 +35,10 @@ def claims(
 
     Example: `imctrain claims experiments/cifar10/results/reproduction`
     """
-    import json
 
+    from imctrain.files import write_json
     from imctrain.report.claims import summarise
     from imctrain.report.results import gather, sweeps_of
-    from imctrain.report.sweep_results import write_whole
 
     records = gather(folder)
     names = sweeps_of(records)
@@ -47,7 +46,7 @@ def claims(
         raise UserError(f"no results of a sweep {sweep!r} in {folder}: there are {', '.join(names) or 'none'}")
     summary = summarise(records, sweep or "claims")
     target = out if out is not None else folder / (f"{sweep}-summary.json" if sweep else "summary.json")
-    write_whole(target, json.dumps(summary, indent=1) + "\n")
+    write_json(target, summary)
     if summary["baseline_accuracy"] is not None:
         typer.echo(f"float baseline: {100 * summary['baseline_accuracy']:.2f} %")
     for claim in summary["claims"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 from imctrain.config import Config, dump_toml
 from imctrain.errors import UserError
+from imctrain.files import write_json, write_text
 
 PACKAGES = ("imctrain", "numpy", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
 RESULT_VERSION = "1.0"
@@ -70,21 +70,6 @@ def is_claimed(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def write_start(folder: Path, config: Config) -> None:

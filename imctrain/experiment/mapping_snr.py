@@ -32,9 +32,9 @@ from jax import Array
 from imctrain.calibration import Calibration, load_calibration
 from imctrain.config import ImcConfig, validate_config
 from imctrain.errors import UserError
-from imctrain.experiment.folder import write_json
 from imctrain.experiment.hardware import build_hardware
 from imctrain.experiment.recording import MvmRecord, Recording
+from imctrain.files import write_json
 from imctrain.formats import quantise, top_code
 from imctrain.imc import exact, noise, ranges
 from imctrain.imc.encode import encode_gradient

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from imctrain.errors import UserError
 from imctrain.experiment.sampling import Values
+from imctrain.files import replacing
 
 VERSION = "1.0"
 LARGEST = 60_000.0
@@ -93,12 +93,10 @@ def save_recording(recording: Recording, target: Path) -> None:
         fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
         described.append({key: value for key, value in fields.items() if key not in ("driven", "stored")})
     about = {"schema_version": VERSION, **recording.about, "records": described}
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
+        with replacing(target) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, about=np.asarray(json.dumps(about)), **arrays)
-        os.replace(temporary, target)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror}): choose another file with --out") from None
 

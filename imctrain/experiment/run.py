@@ -12,10 +12,11 @@ from rich.console import Console
 from imctrain.config import Config, config_hash, load_config
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
-from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_json, write_start, write_text
+from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_start
 from imctrain.experiment.hardware import total_sigma_lsb
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
+from imctrain.files import write_json, write_text
 from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Position

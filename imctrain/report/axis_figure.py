@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from imctrain.report.crossing import Estimate
-from imctrain.report.style import COLOURS, pyplot
+from imctrain.report.style import COLOURS, pyplot, save_figure
 from imctrain.report.sweep_table import SIGMA, Curves
 
 DROPS = (0.02, 0.10)
@@ -58,42 +58,7 @@ def draw_axis_figure(
     if title:
         axis.set_title(title, loc="left")
     axis.legend(loc="lower left")
-    _save(plt, figure, target)
-
-
-def draw_bars(curves: Curves, target: Path, title: str = "") -> None:
-    """Accuracy of variants without an axis, as points on a line each, references as lines."""
-    plt = pyplot()
-    names = list(curves.by_curve)
-    figure, axis = plt.subplots(figsize=(5.6, 1.2 + 0.23 * len(names)), layout="constrained")
-    for i, name in enumerate(names):
-        accuracies = [100 * a for a in curves.by_curve[name][None]]
-        axis.plot(accuracies, [i] * len(accuracies), "o", color=COLOURS[0], ms=4, alpha=0.6)
-        if len(accuracies) > 1:
-            axis.plot([np.mean(accuracies)], [i], "|", color=COLOURS[0], ms=11, mew=1.5)
-    for i, (name, found) in enumerate(curves.references.items()):
-        axis.axvline(100 * float(np.mean(found)), color=str(0.25 + 0.3 * i), lw=1.0, ls=("-", "--")[i % 2], label=name)
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.4, -0.6)
-    axis.set_xlabel("test accuracy (%)")
-    if "float" in curves.references:
-        for drop in DROPS:
-            line = 100 * (float(np.mean(curves.references["float"])) - drop)
-            axis.axvline(line, color="0.5", lw=0.9, ls=(0, (1, 2)), zorder=1)
-            axis.annotate(
-                f"-{100 * drop:g}",
-                xy=(line, 0.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(2, 3),
-                textcoords="offset points",
-                fontsize=7,
-                color="0.4",
-            )
-    if curves.references:
-        figure.legend(loc="outside lower center", ncols=len(curves.references), fontsize=8)
-    if title:
-        axis.set_title(title, loc="left")
-    _save(plt, figure, target)
+    save_figure(figure, target)
 
 
 def _scale(axis: Any, levels: list[float]) -> None:
@@ -147,11 +112,3 @@ def _mark(axis: Any, level: Estimate, y: float, color: str) -> None:
     if level.low is not None and level.high is not None:
         axis.plot([level.low, level.high], [y, y], color=color, lw=3.0, alpha=0.45, solid_capstyle="butt", zorder=4)
     axis.plot([level.value], [y], "|", color=color, ms=9, mew=1.5, zorder=5)
-
-
-def _save(plt: Any, figure: Any, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}")
-    metadata = {"Date": None} if target.suffix == ".svg" else {}
-    figure.savefig(temporary, format=target.suffix[1:], metadata=metadata)
-    plt.close(figure)
-    temporary.replace(target)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imctrain.report.style import COLOURS, pyplot
+from imctrain.report.style import COLOURS, pyplot, save_figure
 
 PATHS = {
     "float": "float",
@@ -80,10 +80,7 @@ def plot_learning_curve(folder: Path, target: Path) -> None:
         axis.set_xlim(left=0)
     if curves:
         figure.suptitle(_title(curves[0]), fontsize=9)
-    temporary = target.with_name(f".{target.name}")
-    figure.savefig(temporary, format=target.suffix[1:])
-    plt.close(figure)
-    temporary.replace(target)
+    save_figure(figure, target)
 
 
 def _read(folder: Path, style: dict[str, Any]) -> _Curve:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imctrain.report.style import COLOURS, pyplot
+from imctrain.report.style import COLOURS, pyplot, save_figure
 
 FILE = "mapping_snr.json"
 MVMS = {"input_grad": "input gradient, dX", "weight_grad": "weight gradient, dW"}
@@ -72,11 +72,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
         axis.set_title(f"({'abcdefghij'[number]}){title}", loc="left")
     _scale(axes[0, 0], sigmas)
     _legend(figure, plt, results, mappings)
-    temporary = target.with_name(f".{target.name}")
-    metadata = {"Date": None} if target.suffix == ".svg" else {}
-    figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=300)
-    plt.close(figure)
-    temporary.replace(target)
+    save_figure(figure, target, dpi=300)
 
 
 def _draw_snr(

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.errors import UserError
-from imctrain.report.axis_figure import DROPS, draw_axis_figure, draw_bars
+from imctrain.files import write_text
+from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.results import RunRecord, gather, rows_of, sweeps_of
 from imctrain.report.site_curves import draw_site_curves, worst_sites
 from imctrain.report.sweep_results import crossings_of, test_images
 from imctrain.report.sweep_table import curve_name, curves_of
+from imctrain.report.variant_figure import draw_variants
 
 TEMPLATE = "page.html.j2"
 
@@ -41,10 +43,8 @@ def write_page(root: Path, target: Path, say: Callable[[str], None] = lambda tex
         loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
     )
     html = environment.get_template(TEMPLATE).render(content)
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(target)
+        write_text(target, html)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror}): choose another place with --out") from None
     return len(records)
@@ -59,7 +59,7 @@ def _sweep(records: list[RunRecord], name: str) -> dict[str, Any]:
     if curves.axis is not None:
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
     elif curves.by_curve:
-        figure = _picture(lambda file: draw_bars(curves, file), "svg")
+        figure = _picture(lambda file: draw_variants(curves, file), "svg")
     baseline = curves.references.get("float")
     mean = sum(baseline) / len(baseline) if baseline else None
     table = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.report.learning_curve import read_jsonl
-from imctrain.report.style import COLOURS, pyplot
+from imctrain.report.style import COLOURS, pyplot, save_figure
 
 MVMS = {"forward": "forward", "input_grad": "input gradient", "weight_grad": "weight gradient"}
 MOST_NAMED = 14
@@ -54,10 +54,7 @@ def draw_site_curves(folder: Path, target: Path) -> bool:
     axes[1, 0].set_ylim(bottom=FLOOR / 1.5)
     if len(sites) <= MOST_NAMED:
         figure.legend(loc="outside right upper", fontsize=7)
-    temporary = target.with_name(f".{target.name}")
-    figure.savefig(temporary, format=target.suffix[1:], dpi=110)
-    plt.close(figure)
-    temporary.replace(target)
+    save_figure(figure, target, dpi=110)
     return True
 
 

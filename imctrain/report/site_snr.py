@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from imctrain.files import write_text
 from imctrain.report.site_curves import MVMS, site_series
-from imctrain.report.style import COLOURS, pyplot
+from imctrain.report.style import COLOURS, pyplot, save_figure
 
 LAST = 3
 """Lines of metrics that are averaged: each holds the SNR of one step."""
@@ -46,9 +47,7 @@ def write_site_snr(groups: Mapping[str, Sequence[Path]], target: Path) -> bool:
                 shown = ["" if cell is None else f"{cell:.1f}" for cell in cells]
                 lines.append(f"| {site} | {title} | " + " | ".join(shown) + " |")
     lines += ["", f"SNR in dB of an MVM's output, mean of the last {LAST} lines of metrics."]
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(target.with_name(f"{target.name}.md"))
+    write_text(target.with_name(f"{target.name}.md"), "\n".join(lines) + "\n")
     for suffix in ("png", "svg"):
         _draw(found, sites, target.with_name(f"{target.name}.{suffix}"))
     return True
@@ -70,8 +69,4 @@ def _draw(found: Mapping[str, Snr], sites: Sequence[str], target: Path) -> None:
     axes[0].set_yticks(range(len(sites)), sites)
     axes[0].set_ylim(len(sites) - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=len(found), fontsize=8)
-    temporary = target.with_name(f".{target.name}")
-    metadata = {"Date": None} if target.suffix == ".svg" else {}
-    figure.savefig(temporary, format=target.suffix[1:], metadata=metadata)
-    plt.close(figure)
-    temporary.replace(target)
+    save_figure(figure, target)

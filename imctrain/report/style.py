@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from imctrain.files import replacing
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito palette."""
@@ -37,3 +40,11 @@ def pyplot() -> Any:
         }
     )
     return plt
+
+
+def save_figure(figure: Any, target: Path, **options: Any) -> None:
+    """Write a figure whole or not at all, in the format of `target`'s suffix, the same bytes every time; close it."""
+    metadata = {"Date": None} if target.suffix == ".svg" else None
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, **options)
+    pyplot().close(figure)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from imctrain.report.axis_figure import DROPS, draw_axis_figure, draw_bars
+from imctrain.files import write_text
+from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
 from imctrain.report.results import RunRecord, gather, rows_of, sweeps_of
 from imctrain.report.site_snr import write_site_snr
 from imctrain.report.sweep_table import SIGMA, Curves, as_csv, as_json, as_markdown, curve_name, curves_of
+from imctrain.report.variant_figure import draw_variants
 
 MOST_PIPELINES = 6
 """With more, the SNR of sites is no picture."""
@@ -42,14 +44,14 @@ def write_sweep(records: list[RunRecord], name: str, target: Path) -> list[str]:
     spread = seed_std(curves.groups, test_images(records)) if curves.groups else None
     extra: dict[str, Any] = {"axis": curves.axis, "crossings_by_points_below_float": as_dict, "seed_std": spread}
     markdown = as_markdown(rows) + _crossings_text(crossings, curves)
-    write_whole(target / f"{name}.csv", as_csv(rows))
-    write_whole(target / f"{name}.json", as_json(rows, extra))
-    write_whole(target / f"{name}.md", markdown)
+    write_text(target / f"{name}.csv", as_csv(rows))
+    write_text(target / f"{name}.json", as_json(rows, extra))
+    write_text(target / f"{name}.md", markdown)
     if curves.by_curve:
         for suffix in ("png", "svg"):
             file = target / f"{name}.{suffix}"
             if curves.axis is None:
-                draw_bars(curves, file, _title(records, name))
+                draw_variants(curves, file, _title(records, name))
             else:
                 draw_axis_figure(curves, file, crossings, _title(records, name))
     groups = snr_groups(records, name, curves)
@@ -112,10 +114,3 @@ def _crossings_text(crossings: Crossings, curves: Curves) -> str:
 def _title(records: list[RunRecord], name: str) -> str:
     config = next(record.config for record in records if name in record.labels and record.config)
     return f"{config['model']['name']} on {config['data']['name']}"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

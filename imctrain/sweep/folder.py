@@ -19,7 +19,8 @@ from typing import Any
 from imctrain.calibration import load_calibration
 from imctrain.config import Config, load_config, validate_config
 from imctrain.errors import UserError
-from imctrain.experiment.folder import is_claimed, write_json, write_text
+from imctrain.experiment.folder import is_claimed
+from imctrain.files import write_json, write_text
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
 TAIL_BYTES = 65536

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from imctrain.files import write_text
 from imctrain.training.events import Events
 
 
@@ -62,9 +63,7 @@ def truncate_metrics(path: Path, step: int, epochs: int) -> None:
         for record in read_metrics(path)
         if record["step"] <= step and (record["kind"] != "epoch" or record["epoch"] <= epochs)
     ]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _clean(value: Any) -> Any:
