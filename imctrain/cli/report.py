@@ -27,6 +27,7 @@ def report(
     """
     from rich.console import Console
 
+    from imctrain.cli.bars import bars
     from imctrain.report.page import write_page
     from imctrain.report.sweep_results import write_results
 
@@ -35,5 +36,6 @@ def report(
     console.print(f"reading {folder} ...", markup=False, soft_wrap=True)
     if (folder / "plan").is_dir():
         write_results(folder)
-    count = write_page(folder, target)
+    with bars("drawing the runs") as (drawn,):
+        count = write_page(folder, target, drawn)
     console.print(f"{count} runs in {target}", markup=False, soft_wrap=True)

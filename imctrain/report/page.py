@@ -22,8 +22,8 @@ from imctrain.report.variant_figure import draw_variants
 TEMPLATE = "page.html.j2"
 
 
-def write_page(root: Path, target: Path, say: Callable[[str], None] = lambda text: None) -> int:
-    """Write the page; returns how many runs are on it.
+def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda fraction: None) -> int:
+    """Write the page, telling the fraction done; returns how many runs are on it.
 
     Raises UserError where there is no run, or the page cannot be written.
     """
@@ -37,8 +37,8 @@ def write_page(root: Path, target: Path, say: Callable[[str], None] = lambda tex
         "runs": [],
     }
     for number, record in enumerate(records, 1):
-        say(f"run {number} of {len(records)}")
         content["runs"].append(_run(record, root))
+        tell(number / len(records))
     environment = Environment(
         loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
     )
