@@ -62,6 +62,9 @@ def test_curves_that_never_cross_say_so():
     assert (below.value, below.bound, below.limit, below.low) == (None, "below", 0.5, None)
     assert above.text() == "above 2"
     assert below.text() == "below 0.5"
+    silent = crossing({0.0: [0.70], 2.0: [0.60]}, [0.90], 0.10, std=0.001)
+    assert (silent.value, silent.bound, silent.limit) == (None, "unreached", None)
+    assert silent.text() == "below the line without noise too"
 
 
 def test_a_ratio_of_crossings():
@@ -78,6 +81,17 @@ def test_a_ratio_of_crossings():
     # Both are below the line from the start: nothing can be said.
     unseen = ratio({0.5: [0.80], 2.0: [0.79]}, {0.5: [0.70], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
     assert (unseen.value, unseen.limit) == (None, None)
+    # Only the lower one reaches beyond its levels: below 1.0 / 4.0.
+    unseen = ratio(best, {0.0: [0.90], 4.0: [0.89]}, [0.90], 0.02, std=0.002)
+    assert (unseen.value, unseen.bound, unseen.limit) == (None, "below", pytest.approx(0.25))
+    # The lower one misses the line without noise too: whatever the upper one tolerates is infinitely more.
+    endless = ratio(best, {0.0: [0.70], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
+    assert (endless.value, endless.bound, endless.limit, endless.low) == (None, "infinite", None, None)
+    assert "no finite value" in endless.text()
+    # ... by a hair: with seeds like these it may reach the line, so the interval has a lower end.
+    hair = ratio(best, {0.0: [0.8797], 1.0: [0.60]}, [0.90], 0.02, std=0.002)
+    assert hair.bound == "infinite"
+    assert hair.low > 30
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
@@ -166,14 +180,33 @@ def test_claims_are_judged_by_means_over_seeds(tmp_path):
     found = summary["noise_tolerance_ratio"]
     assert found["value"] == pytest.approx(4.0)
     assert found["low"] < 4.0 < found["high"]
-    digital, ten = summary["other_noise_tolerance_ratios"]
-    assert (digital["below"], digital["points"], digital["value"]) == ("digital", 2, None)
+    (ten,) = summary["other_noise_tolerance_ratios"]
     # 10 points below 80 %: the best curve, 4 points down at its last level, never falls there; the plain one at 1.25.
     assert (ten["below"], ten["points"], ten["bound"]) == ("float", 10, "above")
     assert ten["limit"] == pytest.approx(2.0 / 1.25)
     nothing = summarise([record(tmp_path, "other", "x", 0.5)])
     assert [claim["holds"] for claim in nothing["claims"]] == [None, None]
     assert nothing["noise_tolerance_ratio"]["value"] is None
+
+
+def test_the_ratio_is_that_of_the_pipeline_that_stays_above_the_line_longest(tmp_path):
+    records = [record(tmp_path, "noise", "", a, reference=name) for name, a in (("float", 0.80), ("digital", 0.79))]
+    for variant, start, slope in (("best", 0.775, 0.02), ("best, four times", 0.79, 0.01), ("plain", 0.60, 0.1)):
+        records += [
+            record(tmp_path, "noise", variant, start - slope * x, sigma=x, **{SIGMA: x}) for x in (0.0, 0.5, 1.0, 2.0)
+        ]
+    summary = summarise(records)
+    found = [summary["noise_tolerance_ratio"], *summary["other_noise_tolerance_ratios"]]
+    named = [(ratio["best"], ratio["below"], ratio["points"], ratio["bound"]) for ratio in found]
+    # The plain curve lies 20 points down without noise: no ratio is finite. The first best one crosses neither.
+    assert named == [
+        ("best, four times", "float", 2, "infinite"),
+        ("best", "float", 2, "unknown"),
+        ("best, four times", "digital", 2, "infinite"),
+        ("best", "digital", 2, "infinite"),
+        ("best", "float", 10, "infinite"),
+        ("best, four times", "float", 10, "infinite"),
+    ]
 
 
 def kept(root, key, sweep, variant, accuracy, reference=None):

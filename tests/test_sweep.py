@@ -67,6 +67,19 @@ def test_a_sweep_expands_to_every_combination_and_shared_references(tmp_path):
     assert len({t.key for t in trials}) == len(trials)
 
 
+def test_combinations_can_be_left_out(tmp_path):
+    text = (
+        SWEEP
+        + """
+[[exclude]]
+variant = "best"
+"imc.noise.sigma_lsb" = [0.5, 1.0]
+"""
+    )
+    left = [(t.variant, t.axes["imc.noise.sigma_lsb"]) for t in expand(spec_of(tmp_path, text)) if not t.reference]
+    assert sorted(left) == [("best", 2.0), ("plain", 0.5), ("plain", 1.0), ("plain", 2.0)]
+
+
 def test_every_shipped_sweep_is_valid():
     files = sorted((Path(imctrain.__file__).parents[1] / "experiments").rglob("*.sweep.toml"))
     assert files
@@ -148,6 +161,13 @@ def test_literals_are_toml():
         ("config = 'tiny.toml'\nseeds = []", "seeds"),
         ("config = 'tiny.toml'\nreferences = ['analog']", "references"),
         ("config = ", "not valid TOML"),
+        ("config = 'tiny.toml'\n[[exclude]]", "exclude is empty"),
+        (
+            "config = 'tiny.toml'\n[[exclude]]\n'imc.adc.bits' = 8",
+            "exclude.imc.adc.bits is no axis.*: variant",
+        ),
+        (SWEEP + "[[exclude]]\nvariant = 'bets'", "exclude.variant = 'bets'.* allowed: plain, best"),
+        (SWEEP + "[[exclude]]\n'imc.noise.sigma_lsb' = 3", "= 3: there is no such value; allowed: 0.5, 1.0, 2.0"),
     ],
 )
 def test_bad_sweep_files(tmp_path, text, message):

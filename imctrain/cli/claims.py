@@ -38,6 +38,7 @@ def claims(
 
     from imctrain.files import write_json
     from imctrain.report.claims import summarise
+    from imctrain.report.crossing import Estimate
     from imctrain.report.results import gather, sweeps_of
 
     records = gather(folder)
@@ -59,19 +60,12 @@ def claims(
                 f"{claim['drop_points']:.2f} points below ({claim['drop_interval'][0]:.2f} to "
                 f"{claim['drop_interval'][1]:.2f}), {len(claim['seeds'])} seeds"
             )
-    for ratio in (
-        {"below": "float", "points": 2} | summary["noise_tolerance_ratio"],
-        *summary["other_noise_tolerance_ratios"],
-    ):
-        name = f"noise tolerance ratio, {ratio['points']:g} points below {ratio['below']}"
-        if ratio["value"] is not None:
-            typer.echo(f"{name}: {ratio['value']:.2f} ({_end(ratio['low'])} to {_end(ratio['high'])})")
-        elif ratio.get("limit") is not None:
-            typer.echo(f"{name}: {ratio['bound']} {ratio['limit']:.2f}")
-        else:
-            typer.echo(f"{name}: the curves do not cross that line within their levels")
+    for found in (summary["noise_tolerance_ratio"], *summary["other_noise_tolerance_ratios"]):
+        if "best" not in found:
+            continue
+        ratio = Estimate(**{key: found[key] for key in ("value", "low", "high", "bound", "limit")})
+        typer.echo(
+            f"noise tolerance ratio, {found['best']} over plain, {found['points']:g} points below {found['below']}: "
+            f"{ratio.text()}"
+        )
     typer.echo(f"written to {target}")
-
-
-def _end(value: float | None) -> str:
-    return "?" if value is None else f"{value:.2f}"

@@ -5,7 +5,7 @@
 
 The first two are the paper's (its abstract); which noise stands for silicon and for feasible is this project's
 assumption (calibration/README.md). The noise tolerance ratio is this project's: the noise that costs 2 points against
-float under the best pipeline, over that under the plain one; `OTHER_RATIOS` are measured by other lines.
+float under the best pipeline, over that under the plain one; `OTHER_LINES` measure it elsewhere too.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from imctrain.report.crossing import ratio, seed_std
+from imctrain.report.crossing import Estimate, crossing, ratio, seed_std
 from imctrain.report.results import RunRecord, rows_of, sweeps_of
 from imctrain.report.sweep_results import test_images
 from imctrain.report.sweep_table import SIGMA, Curves, curves_of
 
 CLAIMS = {"within_10": ("silicon", 10.0), "within_2": ("feasible", 2.0)}
 """Claim: (variant of the claims sweep, points below the float baseline that it allows)."""
-RATIO_DROP = 0.02
-OTHER_RATIOS = (("digital", 0.02), ("float", 0.10))
+LINE = ("float", 0.02)
+OTHER_LINES = (("digital", 0.02), ("float", 0.10))
 """(reference, drop): 2 points below the same formats without an array are what noise itself costs; where formats alone
 cost 2 points against float, the ratio against float has no value. 10 points below float is the line of claim 1."""
+BEST, PLAIN = "best", "plain"
+"""Names of the variants that are compared; several may begin with "best", such as those with more conversions."""
 NORMAL_95 = 1.96
 
 
@@ -41,6 +43,7 @@ def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "no
     baseline = baseline or noise_curves.references.get("float", [])
     images = test_images(records)
     spread = seed_std(curves_of(claim_rows).groups, images) if claim_rows else 0.0
+    ratios = _ratios(noise_curves, images)
     sigma = {record.folder.name: record.result.get("sigma_lsb") for record in records}
     return {
         "baseline_accuracy": float(np.mean(baseline)) if baseline else None,
@@ -49,11 +52,8 @@ def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "no
             _claim(name, claim_rows, variant, allowed, baseline, sigma, spread)
             for name, (variant, allowed) in CLAIMS.items()
         ],
-        "noise_tolerance_ratio": _ratio(noise_curves, "float", RATIO_DROP, images),
-        "other_noise_tolerance_ratios": [
-            {"below": reference, "points": 100 * drop} | _ratio(noise_curves, reference, drop, images)
-            for reference, drop in OTHER_RATIOS
-        ],
+        "noise_tolerance_ratio": ratios[0] if ratios else Estimate(None, None, None).as_dict(),
+        "other_noise_tolerance_ratios": ratios[1:],
     }
 
 
@@ -84,9 +84,21 @@ def _claim(
     return claim
 
 
-def _ratio(curves: Curves, reference: str, drop: float, images: int | None) -> dict[str, Any]:
-    baseline = curves.references.get(reference)
-    pair = [curves.by_curve.get(name, {}) for name in ("best", "plain")]
-    if curves.axis != SIGMA or not baseline or any(len(points) < 2 for points in pair):
-        return {"value": None, "low": None, "high": None}
-    return ratio(pair[0], pair[1], baseline, drop, seed_std(curves.groups, images)).as_dict()
+def _ratios(curves: Curves, images: int | None) -> list[dict[str, Any]]:
+    """By each line, of the pipeline that stays above it longest first."""
+    plain = curves.by_curve.get(PLAIN, {})
+    best = {name: points for name, points in curves.by_curve.items() if name.startswith(BEST) and len(points) > 1}
+    if curves.axis != SIGMA or len(plain) < 2:
+        return []
+    std = seed_std(curves.groups, images)
+    found = []
+    for reference, drop in (LINE, *OTHER_LINES):
+        baseline = curves.references.get(reference)
+        if baseline:
+            reach = {name: crossing(points, baseline, drop, std).order for name, points in best.items()}
+            found += [
+                {"best": name, "below": reference, "points": 100 * drop}
+                | ratio(best[name], plain, baseline, drop, std).as_dict()
+                for name in sorted(reach, key=lambda name: -reach[name])
+            ]
+    return found

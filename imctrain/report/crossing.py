@@ -18,6 +18,13 @@ CONFIDENCE = 0.95
 ASSUMED_SEED_STD = 0.005
 """Spread of test accuracy between seeds, as a fraction, where no level has two seeds: an assumption."""
 
+WHY = {
+    "unreached": "below the line without noise too",
+    "infinite": "no finite value: the lower curve is below the line without noise too",
+    "unknown": "neither curve crosses the line within its levels",
+}
+"""What stands in place of a value that has no limit either."""
+
 Points = Mapping[float, Sequence[float]]
 """Accuracies (fractions) by noise level."""
 
@@ -27,7 +34,8 @@ class Estimate:
     """A value with its interval.
 
     Attributes:
-        value: None where it lies outside what was measured; `bound` then says "below" or "above" which level.
+        value: None where there is none; `bound` then says "below" or "above" which `limit` it lies, or, where there is
+            no limit either, why (`WHY`).
         low, high: of the interval; None where it is open to that side.
     """
 
@@ -37,11 +45,20 @@ class Estimate:
     bound: str | None = None
     limit: float | None = None
 
+    @property
+    def order(self) -> float:
+        """The value to sort by: infinite where it lies above what was measured, 0 where below."""
+        if self.value is None:
+            return float("inf") if self.bound == "above" else 0.0
+        return self.value
+
     def as_dict(self) -> dict[str, float | str | None]:
         return {"value": self.value, "low": self.low, "high": self.high, "bound": self.bound, "limit": self.limit}
 
     def text(self) -> str:
         """Such as "0.82 (0.71 to 0.93)", "above 2"."""
+        if self.limit is None and self.bound is not None:
+            return WHY[self.bound]
         if self.value is None:
             return f"{self.bound} {self.limit:.3g}"
         low = "?" if self.low is None else f"{self.low:.3g}"
@@ -78,7 +95,7 @@ def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, 
     """Crossing of `upper` over that of `lower`; both bootstrapped with the same baselines.
 
     Where only one curve crosses within its levels, the ratio is a bound: `value` is None and `limit` what it is above
-    or below.
+    or below; without a limit where the lower curve misses the line at zero noise already.
     """
     values = []
     for points in (upper, lower):
@@ -96,8 +113,12 @@ def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, 
     top, bottom = max(upper), min(lower)
     if np.isinf(first) and np.isfinite(second) and second > 0:
         return Estimate(None, low, high, "above", top / second)
-    if first > 0 and second == 0 and bottom > 0:
+    if np.isfinite(first) and first > 0 and np.isinf(second):
+        return Estimate(None, None, None, "below", first / max(lower))
+    if first > 0 and second == 0:
         # The lower curve is below the line at its lowest level already; the upper one may never fall to it.
+        if bottom == 0:
+            return Estimate(None, low, None, "infinite", None)
         return Estimate(None, None, None, "above", min(first, top) / bottom)
     return Estimate(None, None, None, "unknown", None)
 
@@ -151,6 +172,8 @@ def _estimate(value: float, draws: np.ndarray, levels: np.ndarray) -> Estimate:
     low = None if low == 0.0 else low
     if np.isinf(value):
         return Estimate(None, low, None, "above", float(levels[-1]))
+    if value == 0.0 and levels[0] == 0.0:
+        return Estimate(None, None, high or None, "unreached", None)
     if value == 0.0:
         return Estimate(None, None, high, "below", float(levels[0]))
     return Estimate(value, low, high)

@@ -17,6 +17,8 @@ from imctrain.sweep.trial import Trial
 SIGMA = "imc.noise.sigma_lsb"
 Reference = Literal["float", "digital"]
 SEED_LIMIT = 2**31
+VARIANT = "variant"
+"""What `exclude` calls the name of a variant; no config key."""
 
 
 class SweepSpec(BaseModel):
@@ -35,6 +37,9 @@ class SweepSpec(BaseModel):
         [variants.plain]
         "imc.mapping.gradient" = "grouped"
         [variants.best]
+        [[exclude]]                           # combinations that are not trained
+        variant = "best"                      # a value or a list of them
+        "imc.noise.sigma_lsb" = 0.5
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +53,14 @@ class SweepSpec(BaseModel):
         default={}, description="values by dotted key; every combination is trained"
     )
     variants: dict[str, dict[str, Any]] = Field(default={}, description="overrides by dotted key, by name of variant")
+    exclude: tuple[dict[str, Any], ...] = Field(
+        default=(), description="combinations not trained: values by dotted key of an axis, or names of `variant`"
+    )
+
+    def leaves_out(self, variant: str, axes: Mapping[str, Any]) -> bool:
+        """Whether a combination is excluded."""
+        place = {VARIANT: variant, **axes}
+        return any(all(place[key] in _listed(values) for key, values in item.items()) for item in self.exclude)
 
 
 def read_sweep(path: Path) -> SweepSpec:
@@ -74,7 +87,29 @@ def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
+    _check_exclude(spec, where)
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
+
+
+def _check_exclude(spec: SweepSpec, where: str) -> None:
+    """Every entry leaves something out: a misspelt one would train for hours what nobody wanted."""
+    known = {VARIANT: tuple(spec.variants), **spec.axes}
+    for item in spec.exclude:
+        if not item:
+            raise UserError(f"{where}: an entry of exclude is empty: give a variant, or a value of an axis")
+        for key, values in item.items():
+            if key not in known:
+                raise UserError(f"{where}: exclude.{key} is no axis of this sweep; allowed: {', '.join(known)}")
+            for value in _listed(values):
+                if value not in known[key]:
+                    raise UserError(
+                        f"{where}: exclude.{key} = {value!r}: there is no such value; allowed: "
+                        f"{', '.join(map(str, known[key])) or 'none'}"
+                    )
+
+
+def _listed(values: Any) -> Sequence[Any]:
+    return values if isinstance(values, list | tuple) else (values,)
 
 
 def expand(spec: SweepSpec) -> list[Trial]:
@@ -98,6 +133,8 @@ def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
         for values in itertools.product(*spec.axes.values()):
             axes = dict(zip(spec.axes, values, strict=True))
             for variant, overrides in variants.items():
+                if spec.leaves_out(variant, axes):
+                    continue
                 yield Trial(_config(spec, path, seed, overrides | axes), None, variant, axes)
 
 
