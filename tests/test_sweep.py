@@ -83,9 +83,12 @@ variant = "best"
 def test_every_shipped_sweep_is_valid():
     files = sorted((Path(imctrain.__file__).parents[1] / "experiments").rglob("*.sweep.toml"))
     assert files
+    readme = (files[0].parents[1] / "README.md").read_text()
     for path in files:
         trials = expand(read_sweep(path))
         assert len({trial.key for trial in trials}) == len(trials) > 1
+        (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{path.name}` |"))
+        assert row.endswith(f"| {len(trials)} |"), f"{path.name} has {len(trials)} trials"
 
 
 def test_variants_that_are_the_same_training_are_one_trial(tmp_path):
