@@ -35,7 +35,6 @@ def claims(
 
     Example: `imctrain claims experiments/cifar10/results/reproduction`
     """
-
     from imctrain.files import write_json
     from imctrain.report.claims import summarise
     from imctrain.report.crossing import Estimate
