@@ -115,6 +115,9 @@ class AdcConfig(_Section):
         default=0, description="conversions at zero input averaged to learn a column's offset, subtracted digitally"
     )
     full_scale_on_last_code: bool = Field(default=False, description="2^B - 1 steps in place of 2^B")
+    round_to_integers: bool = Field(
+        default=True, description="round readings to integers where the converter tells single integers apart"
+    )
 
 
 class NoiseConfig(_Section):
@@ -173,7 +176,9 @@ class MappingConfig(_Section):
 class StatisticalConfig(_Section):
     """[imc.statistical]: where the statistical path may stand in for the exact one"""
 
-    bias_limit: Positive = Field(default=0.03, description="largest bias of dithered rounding, LSB")
+    bias_limit: Positive = Field(
+        default=0.0015, description="largest bias of dithered rounding, LSB; 0.0015 needs 0.52 LSB of noise"
+    )
     clip_limit: Positive = Field(default=2e-3, description="largest fraction of conversions that may clip")
     inl_limit: Positive = Field(default=0.25, description="largest distance of the INL from a line, LSB")
 

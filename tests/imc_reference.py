@@ -91,8 +91,6 @@ def array_matmul(
     for index in tiles:
         counted = rows if segment is None else min(-(-len(index) // segment) * segment, rows)
         full_scales.append(levels * (counted / max(counted // len(index), 1) if replicate else counted))
-    # A converter that tells integers apart (lsb below one unit of the dot product) has its readings rounded to them.
-    resolves = all(span / steps * full_scale <= 1 for full_scale in full_scales)
     for t, (index, full_scale) in enumerate(zip(tiles, full_scales, strict=True)):
         for c, drive, reference in zip(coefficients, drives, ranges, strict=True):
             lsb = span * reference / steps
@@ -107,7 +105,8 @@ def array_matmul(
                 code = np.clip(raw, low, high)
                 clipped += int(np.sum(code != raw))
                 value = full_scale * lsb * code
-                y += c * b * (np.round(value) if resolves else value)
+                # A converter that tells integers apart (lsb at most one unit of the dot product) is read as integers.
+                y += c * b * (np.round(value) if full_scale * lsb <= 1 else value)
     return y, clipped
 
 

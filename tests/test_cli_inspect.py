@@ -54,8 +54,8 @@ def test_the_table_names_what_is_digital(tmp_path, monkeypatch, capsys):
 
 def test_the_table_says_which_path_auto_takes(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    # 0.5 LSB of noise dithers the converters at full range, a tenth of it does not.
-    settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.5, mismatch=false}", "imc.adc={range_policy='fixed'}")
+    # 0.6 LSB of noise dithers the converters at full range, a tenth of it does not.
+    settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.6, mismatch=false}", "imc.adc={range_policy='fixed'}")
     rule = 'imc.rules=[{match="[hl]*", overrides={"noise.scale"=0.1}}]'
     overrides = [part for setting in (*settings, rule) for part in ("--set", setting)]
     assert call(monkeypatch, "inspect", "-c", write(tmp_path), *overrides) == 0
