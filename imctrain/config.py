@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled_up
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -252,15 +253,7 @@ def config_hash(config: Config) -> str:
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read, override and validate. Raises UserError naming the file, the key, what was found and what is allowed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"config {path}: not valid TOML: {error}") from None
+    data = _read_toml(path)
     origin: dict[tuple[str, ...], str] = {}
     for item in overrides:
         keys, value = _parse_override(item)
@@ -269,10 +262,27 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return validate_config(data, f"config {path}", origin)
 
 
+def load_kept_config(path: Path) -> Config:
+    """The config.toml of a run folder: a key that it does not name has the default of when it was trained."""
+    return validate_config(filled_up(_read_toml(path)), f"config {path}")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"config {path}: not valid TOML: {error}") from None
+
+
 def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ...], str] | None = None) -> Config:
     """Validate the content of a config; `origin` says which keys came from --set."""
     try:
-        return Config.model_validate(_tuples(data))
+        return Config.model_validate(to_tuples(data))
     except ValidationError as error:
         # A misspelt key is also missing under its right name: the misspelling is what to show.
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
@@ -371,11 +381,11 @@ def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + key, value
 
 
-def _tuples(value: Any) -> Any:
+def to_tuples(value: Any) -> Any:
     """TOML arrays as tuples, as frozen models hold them."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        return {key: to_tuples(item) for key, item in value.items()}
+    return tuple(to_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def dump_toml(config: Config) -> str:

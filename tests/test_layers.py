@@ -13,9 +13,10 @@ import imctrain
 PACKAGE = Path(imctrain.__file__).parent
 BELOW = {
     "errors": set(),
+    "frozen_defaults": set(),
     "files": {"errors"},
     "formats": set(),
-    "config": {"errors"},
+    "config": {"errors", "frozen_defaults"},
     "calibration": {"files", "errors"},
     "imc": {"formats", "errors"},
     "intercept": {"imc", "errors"},

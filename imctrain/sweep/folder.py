@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.calibration import load_calibration
-from imctrain.config import Config, load_config, validate_config
+from imctrain.config import Config, load_kept_config, validate_config
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.files import write_json, write_text
+from imctrain.frozen_defaults import apart_from_frozen, filled_up
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
 TAIL_BYTES = 65536
@@ -84,7 +85,7 @@ class SweepFolder:
                 key = trial_key(config)
                 target = self.plan / f"{key}.json"
                 labels = json.loads(target.read_text(encoding="utf-8"))["labels"] if target.is_file() else {}
-                content = config.model_dump(mode="json", exclude_defaults=True)
+                content = apart_from_frozen(config.model_dump(mode="json"))
                 write_json(target, {"config": content, "labels": labels | {name: trial.labels | {"place": place}}})
                 keys.append(key)
             self._rename(name, dict(zip(keys, (trial.labels for trial in trials), strict=True)))
@@ -128,7 +129,7 @@ class SweepFolder:
         stored = self.trial(key) / "config.toml"
         if not stored.is_file():
             return
-        differs = same_training(load_config(stored), config)
+        differs = same_training(load_kept_config(stored), config)
         if differs is not None:
             raise UserError(
                 f"trial {key} ({title}) in {self.path} was begun with another default of {differs}: give that key in "
@@ -142,7 +143,7 @@ class SweepFolder:
             content = json.loads(target.read_text(encoding="utf-8"))["config"]
         except (OSError, ValueError, KeyError):
             raise UserError(f"{target} is no plan of a trial: give the sweep's command again") from None
-        return validate_config(content, str(target))
+        return validate_config(filled_up(content), str(target))
 
     def keys(self) -> list[str]:
         """Every planned trial."""

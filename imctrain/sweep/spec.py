@@ -10,15 +10,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imctrain.config import Config, ImcConfig, load_config
+from imctrain.config import Config, ImcConfig, load_config, to_tuples
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled_up
 from imctrain.sweep.trial import Trial
 
 SIGMA = "imc.noise.sigma_lsb"
 Reference = Literal["float", "digital"]
 SEED_LIMIT = 2**31
 VARIANT = "variant"
-"""What `exclude` calls the name of a variant; no config key."""
+"""What `exclude` and `when` call the name of a variant; no config key."""
+SET = "set"
+"""What an entry of `when` calls its overrides."""
 
 
 class SweepSpec(BaseModel):
@@ -40,6 +43,9 @@ class SweepSpec(BaseModel):
         [[exclude]]                           # combinations that are not trained
         variant = "best"                      # a value or a list of them
         "imc.noise.sigma_lsb" = 0.5
+        [[when]]                              # overrides for some combinations, over all others
+        "imc.noise.sigma_lsb" = [1.0]
+        set = { "imc.statistical.bias_limit" = 0.03 }
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,11 +62,22 @@ class SweepSpec(BaseModel):
     exclude: tuple[dict[str, Any], ...] = Field(
         default=(), description="combinations not trained: values by dotted key of an axis, or names of `variant`"
     )
+    when: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="overrides (`set`) for combinations given as in exclude; later ones win",
+    )
 
     def leaves_out(self, variant: str, axes: Mapping[str, Any]) -> bool:
         """Whether a combination is excluded."""
-        place = {VARIANT: variant, **axes}
-        return any(all(place[key] in _listed(values) for key, values in item.items()) for item in self.exclude)
+        return any(_fits(item, variant, axes) for item in self.exclude)
+
+    def overrides_of(self, variant: str, axes: Mapping[str, Any]) -> dict[str, Any]:
+        """What `when` sets for a combination."""
+        found: dict[str, Any] = {}
+        for item in self.when:
+            if _fits({key: values for key, values in item.items() if key != SET}, variant, axes):
+                found |= item[SET]
+        return found
 
 
 def read_sweep(path: Path) -> SweepSpec:
@@ -87,23 +104,36 @@ def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
-    _check_exclude(spec, where)
+    for key, items in (("exclude", spec.exclude), ("when", [_place_of(item, where) for item in spec.when])):
+        _check_places(spec, key, items, where)
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
 
 
-def _check_exclude(spec: SweepSpec, where: str) -> None:
-    """Every entry leaves something out: a misspelt one would train for hours what nobody wanted."""
+def _fits(item: Mapping[str, Any], variant: str, axes: Mapping[str, Any]) -> bool:
+    place = {VARIANT: variant, **axes}
+    return all(place[key] in _listed(values) for key, values in item.items())
+
+
+def _place_of(item: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The combinations that an entry of `when` is for."""
+    if not isinstance(item.get(SET), Mapping) or not item[SET]:
+        raise UserError(f'{where}: an entry of when needs set = {{ "dotted.key" = value }}')
+    return {key: values for key, values in item.items() if key != SET}
+
+
+def _check_places(spec: SweepSpec, name: str, items: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Every entry names combinations that there are: a misspelt one would train for hours what nobody wanted."""
     known = {VARIANT: tuple(spec.variants), **spec.axes}
-    for item in spec.exclude:
+    for item in items:
         if not item:
-            raise UserError(f"{where}: an entry of exclude is empty: give a variant, or a value of an axis")
+            raise UserError(f"{where}: an entry of {name} is empty: give a variant, or a value of an axis")
         for key, values in item.items():
             if key not in known:
-                raise UserError(f"{where}: exclude.{key} is no axis of this sweep; allowed: {', '.join(known)}")
+                raise UserError(f"{where}: {name}.{key} is no axis of this sweep; allowed: {', '.join(known)}")
             for value in _listed(values):
                 if value not in known[key]:
                     raise UserError(
-                        f"{where}: exclude.{key} = {value!r}: there is no such value; allowed: "
+                        f"{where}: {name}.{key} = {value!r}: there is no such value; allowed: "
                         f"{', '.join(map(str, known[key])) or 'none'}"
                     )
 
@@ -135,7 +165,8 @@ def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
             for variant, overrides in variants.items():
                 if spec.leaves_out(variant, axes):
                     continue
-                yield Trial(_config(spec, path, seed, overrides | axes), None, variant, axes)
+                changes = overrides | axes | spec.overrides_of(variant, axes)
+                yield Trial(_config(spec, path, seed, changes), None, variant, axes)
 
 
 def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) -> Config:
@@ -148,10 +179,13 @@ def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) 
 def _reference(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> Trial:
     """Standard training knows nothing of the array: it is one trial whatever the array is."""
     config = _config(spec, path, seed, {})
+    # What the array is means nothing to a reference: frozen, so that it stays the same trial.
+    imc = ImcConfig.model_validate(to_tuples(filled_up({})["imc"]))
     if reference == "float":
-        imc = ImcConfig(path="float")
+        imc = imc.model_copy(update={"path": "float"})
     else:
-        imc = ImcConfig(path="digital", calibration="ideal", formats=config.imc.formats, rules=config.imc.rules)
+        own = {"formats": config.imc.formats, "rules": config.imc.rules}
+        imc = imc.model_copy(update={"path": "digital", "calibration": "ideal", **own})
     return Trial(config.model_copy(update={"imc": imc}), reference)
 
 

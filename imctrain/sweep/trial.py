@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imctrain.config import Config
+from imctrain.frozen_defaults import apart_from_frozen
 
 KEY_DIGITS = 12
 NOT_IN_KEY: dict[str, Any] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}
@@ -46,8 +47,8 @@ class Trial:
 
 
 def trial_key(config: Config) -> str:
-    """Hash of what the config sets apart from the defaults: keys that later versions add do not change it."""
-    content = config.model_dump(mode="json", exclude_defaults=True, exclude=NOT_IN_KEY)
+    """Hash of what the config sets apart from the frozen defaults: neither new keys nor new defaults change it."""
+    content = apart_from_frozen(config.model_dump(mode="json", exclude=NOT_IN_KEY))
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
 
