@@ -62,6 +62,7 @@ FROZEN: dict[str, Any] = {
     "imc.adc.headroom": 4.0,
     "imc.adc.polarity": "auto",
     "imc.adc.offset_conversions": 0,
+    "imc.adc.offset_range": 1.0,
     "imc.adc.full_scale_on_last_code": False,
     "imc.adc.round_to_integers": True,
     "imc.noise.sigma_lsb": None,

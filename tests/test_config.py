@@ -151,7 +151,7 @@ def test_every_shipped_experiment_is_valid():
 
 @given(
     epochs=st.integers(1, 10**6),
-    rate=st.floats(1e-30, 1e30),
+    rate=st.floats(1e-9, 1e3),
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
     folder=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
     scale=st.floats(0, 1e3),

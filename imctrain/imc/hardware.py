@@ -17,7 +17,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
-from imctrain.errors import UserError
+from imctrain import limits
+from imctrain.imc.noise_spec import ColumnError as ColumnError
+from imctrain.imc.noise_spec import NoiseSpec as NoiseSpec
+from imctrain.imc.requirements import require as _require
+from imctrain.imc.requirements import require_within as _require_within
 
 Cell = Literal["and", "xnor"]
 Polarity = Literal["auto", "bipolar", "unipolar"]
@@ -42,11 +46,6 @@ FEWEST_PLANES, MOST_PLANES = 4, 14
 
 MOST_SAMPLES = 16
 """Repetitions of a gradient MVM: each is a copy of it in the compiled step."""
-
-
-def _require(condition: bool, what: str, found: object, allowed: str) -> None:
-    if not condition:
-        raise UserError(f"{what} = {found!r} is not possible: allowed is {allowed}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class ArraySpec:
         _require(1 <= self.columns <= 65536, "array.columns", self.columns, "1 to 65536")
         _require(1 <= self.input_bits <= 8, "array.input_bits", self.input_bits, "1 to 8")
         _require(self.cell in ("and", "xnor"), "array.cell", self.cell, "'and' or 'xnor'")
-        _require(1 <= self.macros <= 4096, "array.macros", self.macros, "1 to 4096")
+        _require_within(limits.MACROS, "array.macros", self.macros)
         segment = self.segment_rows
         _require(segment is None or 1 <= segment <= self.rows, "array.segment_rows", segment, "1 to array.rows")
 
@@ -104,6 +103,7 @@ class AdcSpec:
         polarity: "bipolar", "unipolar", or "auto": unipolar where codes and cells are both non-negative.
         offset_conversions: conversions at zero input that are averaged to learn each column's offset, which is then
             subtracted digitally; 0 for none.
+        offset_range: R of these conversions: a smaller one resolves offsets finer, and clips those beyond it.
         full_scale_on_last_code: False for 2**B steps (the macro), True for 2**B - 1 steps, full scale on the last
             code, as several published simulators have it.
         round_to_integers: where one LSB at the range in use is at most one unit of the dot product, the digital side
@@ -118,6 +118,7 @@ class AdcSpec:
     headroom: float = 4.0
     polarity: Polarity = "auto"
     offset_conversions: int = 0
+    offset_range: float = 1.0
     full_scale_on_last_code: bool = False
     round_to_integers: bool = True
 
@@ -130,84 +131,12 @@ class AdcSpec:
             self.range_policy,
             "one of " + ", ".join(policies),
         )
-        for name in ("range", "low_range", "min_range"):
-            _require(0.0 < getattr(self, name) <= 1.0, f"adc.{name}", getattr(self, name), "above 0 and at most 1")
-        _require(self.offset_conversions >= 0, "adc.offset_conversions", self.offset_conversions, "0 or more")
-        _require(self.headroom > 0, "adc.headroom", self.headroom, "above 0")
+        for name in ("range", "low_range", "min_range", "offset_range"):
+            _require_within(limits.RANGE, f"adc.{name}", getattr(self, name))
+        _require_within(limits.OFFSET_CONVERSIONS, "adc.offset_conversions", self.offset_conversions)
+        _require_within(limits.HEADROOM, "adc.headroom", self.headroom)
         polarities = ("auto", "bipolar", "unipolar")
         _require(self.polarity in polarities, "adc.polarity", self.polarity, "one of " + ", ".join(polarities))
-
-
-@dataclass(frozen=True)
-class ColumnError:
-    """Fixed pattern of one measured column: gain (1 = nominal) and offset in LSB at R = 1."""
-
-    column: int
-    gain: float = 1.0
-    offset_lsb: float = 0.0
-
-
-@dataclass(frozen=True)
-class NoiseSpec:
-    """Noise and mismatch, as a calibration gives them.
-
-    Attributes:
-        sigma_array_lsb: noise voltage present before the converter's range, in LSB at R = 1 of the calibrated
-            converter. It is a voltage: it does not shrink with R.
-        sigma_adc_lsb: noise of the converter itself, in its own LSB: it shrinks with R.
-        reference_bits, reference_polarity: the converter the figures above were calibrated on.
-        scale: multiplies both sigmas (for sweeps).
-        columns: measured columns; `gain_std` and `offset_std_lsb` draw those that were not measured.
-        inl_v, inl_lsb: integral non-linearity: knots in v (fraction of full scale) and values in LSB at R = 1,
-            linear between knots and constant outside; empty for none.
-    """
-
-    sigma_array_lsb: float = 0.0
-    sigma_adc_lsb: float = 0.0
-    reference_bits: int = 8
-    reference_polarity: Literal["bipolar", "unipolar"] = "bipolar"
-    scale: float = 1.0
-    columns: tuple[ColumnError, ...] = ()
-    gain_std: float = 0.0
-    offset_std_lsb: float = 0.0
-    inl_v: tuple[float, ...] = ()
-    inl_lsb: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("sigma_array_lsb", "sigma_adc_lsb", "scale", "gain_std", "offset_std_lsb"):
-            value = getattr(self, name)
-            _require(0.0 <= value < 1e6, f"noise.{name}", value, "0 or more")
-        _require(len(self.inl_v) == len(self.inl_lsb), "noise.inl_lsb", self.inl_lsb, "as many values as inl_v")
-        ordered = all(a < b for a, b in zip(self.inl_v, self.inl_v[1:], strict=False))
-        _require(ordered, "noise.inl_v", self.inl_v, "knots in rising order")
-
-    @property
-    def reference_lsb(self) -> float:
-        """One calibrated LSB at R = 1 as a fraction of full scale."""
-        return (2.0 if self.reference_polarity == "bipolar" else 1.0) / 2.0**self.reference_bits
-
-    @property
-    def sigma_array(self) -> float:
-        """Array noise as a fraction of full scale, `scale` included."""
-        return self.scale * self.sigma_array_lsb * self.reference_lsb
-
-    @property
-    def sigma_adc(self) -> float:
-        """Converter noise in LSB of whatever converter is used, `scale` included."""
-        return self.scale * self.sigma_adc_lsb
-
-    @property
-    def has_noise(self) -> bool:
-        return self.sigma_array > 0 or self.sigma_adc > 0
-
-    @property
-    def has_mismatch(self) -> bool:
-        measured = any(c.gain != 1.0 or c.offset_lsb != 0.0 for c in self.columns)
-        return measured or self.gain_std > 0 or self.offset_std_lsb > 0
-
-    @property
-    def has_inl(self) -> bool:
-        return any(value != 0.0 for value in self.inl_lsb)
 
 
 @dataclass(frozen=True)
@@ -262,7 +191,7 @@ class FormatSpec:
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
         choice("gradient_scale", "step", "carried")
         for name in ("weight_clip_scale", "activation_clip_scale"):
-            _require(0 < getattr(self, name) <= 4, f"formats.{name}", getattr(self, name), "above 0 and at most 4")
+            _require_within(limits.CLIP_SCALE, f"formats.{name}", getattr(self, name))
         statistics = (self.weight_clip, self.activation_clip) == ("sawb", "rms")
         _require(
             statistics or not self.noise_aware,
@@ -270,10 +199,10 @@ class FormatSpec:
             f"true with weight_clip = '{self.weight_clip}' and activation_clip = '{self.activation_clip}'",
             "true with 'sawb' and 'rms'",
         )
-        _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
-        _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
-        clip = self.gradient_clip
-        _require(clip is None or clip > 0, "formats.gradient_clip", clip, "above 0")
+        for name in ("pact_learning_rate", "pact_decay"):
+            _require_within(limits.PACT_RATE, f"formats.{name}", getattr(self, name))
+        if self.gradient_clip is not None:
+            _require_within(limits.GRADIENT_CLIP, "formats.gradient_clip", self.gradient_clip)
         decay = self.gradient_scale_decay
         _require(0 < decay < 1, "formats.gradient_scale_decay", decay, "between 0 and 1")
 
@@ -325,8 +254,9 @@ class StatisticalSpec:
     inl_limit: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("bias_limit", "clip_limit", "inl_limit"):
-            _require(getattr(self, name) > 0, f"statistical.{name}", getattr(self, name), "above 0")
+        _require_within(limits.BIAS_LIMIT, "statistical.bias_limit", self.bias_limit)
+        _require_within(limits.CLIP_LIMIT, "statistical.clip_limit", self.clip_limit)
+        _require_within(limits.INL_LIMIT, "statistical.inl_limit", self.inl_limit)
 
 
 @dataclass(frozen=True)
@@ -360,7 +290,8 @@ class Hardware:
         paths = ("exact", "statistical", "auto", "digital")
         _require(self.path in paths, "path", self.path, "one of " + ", ".join(paths))
         _require(set(self.mvms) <= set(MVMS), "mvms", self.mvms, "any of " + ", ".join(MVMS))
-        _require(self.memory_mib >= 1, "memory_mib", self.memory_mib, "1 or more")
+        _require_within(limits.CHIP_SEED, "chip_seed", self.chip_seed)
+        _require_within(limits.MEMORY_MIB, "memory_mib", self.memory_mib)
         digital = self.path == "digital" or not self.mvms
         allowed = "all three on an array; any of them with path = 'digital'"
         _require(
