@@ -20,6 +20,7 @@ from imctrain.errors import UserError
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec, parse_axis, read_sweep, toml_literal
 from imctrain.sweep.trial import same_training, trial_key
+from imctrain.training.checkpoint import sums
 
 BASE = """
 name = "tiny"
@@ -210,6 +211,30 @@ def test_a_trial_begun_under_other_defaults_is_refused(tmp_path):
     write(folder.trial(key), BASE + "imc.chip_seed = 3\n", "config.toml")
     with pytest.raises(UserError, match=r"another default of imc\.chip_seed"):
         folder.add("a", expand(spec), tmp_path)
+
+
+def test_a_trial_whose_folder_was_edited_fails_and_keeps_what_it_has(tmp_path, uninterrupted):
+    from imctrain.sweep.worker import train
+
+    _, trial = one_trial(tmp_path)
+    folder = SweepFolder(tmp_path / "out")
+    folder.add("one", expand(read_sweep(tmp_path / "one.toml")), tmp_path)
+    shutil.copytree(uninterrupted, trial)
+    (trial / "result.json").unlink()
+    config, planned = trial / "config.toml", (trial / "config.toml").read_text()
+    config.write_text(planned.replace("\nseed = 0", "\nseed = 5", 1))
+    assert train(folder, trial.name) == 2
+    status = folder.status(trial.name)
+    assert (status.state, status.code) == ("failed", 2)
+    assert f"is planned with another seed than {config} says: put back what it was" in status.error
+    # Nor is a checkpoint of another training taken for the trial's own.
+    config.write_text(planned)
+    for position in (trial / "checkpoints").glob("[0-9]*/position/metadata"):
+        position.write_text(position.read_text().replace('"seed": 0', '"seed": 5'))
+        (position.parents[1] / "sums.json").write_text(json.dumps(sums(position.parents[1])))
+    assert train(folder, trial.name) == 2
+    assert "was trained with: seed 5 -> 0: put back" in folder.status(trial.name).error
+    assert list((trial / "checkpoints").glob("[0-9]*"))
 
 
 @pytest.fixture(scope="module")

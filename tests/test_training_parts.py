@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from imctrain.config import TrainingConfig
+from imctrain.errors import UserError
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Health, find, health
 from imctrain.training.metrics import MetricsLog, read_metrics, truncate_metrics
@@ -47,6 +49,65 @@ def test_what_a_killed_save_left_is_no_checkpoint(tmp_path):
     again = Checkpoints(tmp_path)
     assert again.latest == 1
     again.close()
+
+
+def damage(file, how):
+    content = file.read_bytes()
+    if how == "missing":
+        file.unlink()
+    elif how == "a bit flipped":
+        file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    else:
+        file.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "zeros": bytes(len(content))}[how])
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    checkpoints = Checkpoints(folder)
+    for step in (1, 2):
+        state = {"w": np.arange(1000, dtype=np.float32) * step, "key": np.uint32(step)}
+        checkpoints.save(step, state, {"epoch": step}, None, {"config": {"seed": step}})
+    checkpoints.close()
+    return folder
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "cut", "zeros", "a bit flipped"])
+def test_whatever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_taken(tmp_path, two_checkpoints, how):
+    files = sorted(path for path in (two_checkpoints / "2").rglob("*") if path.is_file())
+    assert len(files) > 8  # orbax's own, of all kinds, and the list of them
+    for number, file in enumerate(files):
+        folder = tmp_path / str(number)
+        shutil.copytree(two_checkpoints, folder)
+        damage(folder / file.relative_to(two_checkpoints), how)
+        checkpoints = Checkpoints(folder)
+        found = checkpoints.newest()
+        assert (found.step, list(found.damaged), found.position) == (1, [2], {"epoch": 1}), file
+        assert found.about == {"config": {"seed": 1}}
+        assert file.name in found.damaged[2]
+        np.testing.assert_array_equal(found.arrays["w"], np.arange(1000, dtype=np.float32))
+        checkpoints.close()
+
+
+def test_damaged_checkpoints_are_set_aside_and_saved_again(tmp_path, two_checkpoints):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(two_checkpoints, folder)
+    (folder / "3").mkdir()
+    checkpoints = Checkpoints(folder)
+    found = checkpoints.newest()
+    assert (found.step, found.damaged) == (2, {3: "it is empty"})
+    checkpoints.set_aside([3])
+    assert checkpoints.steps == [1, 2]
+    checkpoints.save(3, {"w": np.ones(2, np.float32)}, {"epoch": 3}, None)
+    assert checkpoints.newest().step == 3
+    for step in (1, 2, 3):
+        (folder / str(step) / "position" / "metadata").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"can be read \(step 3: position/metadata is missing; step 2: .* from a copy"):
+        checkpoints.newest()
+    assert checkpoints.steps[-1] == 3
+    with pytest.raises(UserError, match=r"checkpoint 3 in .* is damaged \(position/metadata is missing\)"):
+        checkpoints.restore({"w": np.ones(2, np.float32)}, 3)
+    checkpoints.close()
 
 
 def test_metrics_are_appended_and_cut_back(tmp_path):
