@@ -78,7 +78,8 @@ def calibration_hash(calibration: Calibration) -> str:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     """Where what a checkpoint carries and what a folder says now differ in what is trained, key by key.
 
-    A key that only one of two versions of imctrain knows is a difference if it is set to anything but what was done before it existed (`frozen_defaults`).
+    A key that only one of two versions of imctrain knows is a difference if it is set to anything but what was done
+    before it existed (`frozen_defaults`).
     """
     found = list(config_differences(before["config"], now["config"]))
     if before[CALIBRATION] is not None and now[CALIBRATION] is not None:
