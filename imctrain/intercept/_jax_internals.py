@@ -73,6 +73,17 @@ def sub_jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
     return list(_jaxprs_in_params(params))
 
 
+def constants(jaxpr: ClosedJaxpr) -> list[Any]:
+    """What a jaxpr took for constant, with what the jaxprs inside it took."""
+    found, inside = list(jaxpr.consts), [eqn.params for eqn in jaxpr.jaxpr.eqns]
+    while inside:
+        for value in jax.tree.leaves(inside.pop(), is_leaf=lambda leaf: isinstance(leaf, ClosedJaxpr | Jaxpr)):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                found += getattr(value, "consts", ())
+                inside += [eqn.params for eqn in value.eqns]
+    return found
+
+
 def closed(jaxpr: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
     return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, ())
 
