@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -247,21 +248,43 @@ def config_hash(config: Config) -> str:
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read, override and validate. Raises UserError naming the file, the key, what was found and what is allowed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"config {path}: not valid TOML: {error}") from None
+    data = _read_toml(path)
     origin: dict[tuple[str, ...], str] = {}
     for item in overrides:
         keys, value = _parse_override(item)
         _assign(data, keys, value, item)
         origin[keys] = f"config {path} with --set {item}"
     return validate_config(data, f"config {path}", origin)
+
+
+def load_kept_config(path: Path) -> Config:
+    """The config.toml of a run's folder, whose missing keys mean what they meant when it was written.
+
+    Raises UserError as `load_config` does.
+    """
+    return kept_config(_read_toml(path), f"config {path}")
+
+
+def kept_config(data: dict[str, Any], where: str) -> Config:
+    """Validate the content of a plan, a recording or a run's config.toml (see `frozen_defaults`)."""
+    return validate_config(filled(data), where)
+
+
+def frozen_imc(**changes: Any) -> ImcConfig:
+    """[imc] as kept trials had it where they set nothing else, whatever this version's defaults are."""
+    return kept_config({"imc": changes}, "frozen defaults").imc
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"config {path}: not valid TOML: {error}") from None
 
 
 def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ...], str] | None = None) -> Config:

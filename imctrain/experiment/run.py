@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from imctrain.config import Config, config_hash, load_config
+from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_start
@@ -57,7 +57,7 @@ def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
         raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
     place.folder = folder
     with claim(folder):
-        config = load_config(folder / "config.toml")
+        config = load_kept_config(folder / "config.toml")
         console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
