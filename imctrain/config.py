@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from imctrain import limits
 from imctrain.errors import UserError
-from imctrain.frozen_defaults import filled_up
+from imctrain.frozen_defaults import filled
 
 
 def _inside(bounds: limits.Bounds) -> Any:
@@ -297,8 +297,21 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def load_kept_config(path: Path) -> Config:
-    """The config.toml of a run folder: a key that it does not name has the default of when it was trained."""
-    return validate_config(filled_up(_read_toml(path)), f"config {path}")
+    """The config.toml of a run's folder, whose missing keys mean what they meant when it was written.
+
+    Raises UserError as `load_config` does.
+    """
+    return kept_config(_read_toml(path), f"config {path}")
+
+
+def kept_config(data: dict[str, Any], where: str) -> Config:
+    """Validate the content of a plan, a recording or a run's config.toml (see `frozen_defaults`)."""
+    return validate_config(filled(data), where)
+
+
+def frozen_imc(**changes: Any) -> ImcConfig:
+    """[imc] as kept trials had it where they set nothing else, whatever this version's defaults are."""
+    return kept_config({"imc": changes}, "frozen defaults").imc
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -316,7 +329,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ...], str] | None = None) -> Config:
     """Validate the content of a config; `origin` says which keys came from --set."""
     try:
-        return Config.model_validate(to_tuples(data))
+        return Config.model_validate(_tuples(data))
     except ValidationError as error:
         # A misspelt key is also missing under its right name: the misspelling is what to show.
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
@@ -415,11 +428,11 @@ def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + key, value
 
 
-def to_tuples(value: Any) -> Any:
+def _tuples(value: Any) -> Any:
     """TOML arrays as tuples, as frozen models hold them."""
     if isinstance(value, dict):
-        return {key: to_tuples(item) for key, item in value.items()}
-    return tuple(to_tuples(item) for item in value) if isinstance(value, list) else value
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def dump_toml(config: Config) -> str:

@@ -1,15 +1,22 @@
-"""What every config key stood for when results were kept: the defaults of old, frozen.
+"""What a config key stands for in kept results that do not name it: a table that never changes. Pure data, no jax.
 
-A trial is known by what its config sets apart from this table, and a kept config that does not name a key means the
-value here. So a default may change without renaming or reinterpreting what was trained before.
+A kept trial is a plan, a config.toml and a key, and all three leave out what was a default when they were written. The
+defaults of this version may be others. So whatever is kept is read, and named, against this table:
 
-Never change an entry. A new key of the config gets one: the value that does what was done before the key existed.
+    the value of a key that is here    what trials ran with that were kept before the default first changed
+    of a key that came later           what reproduces the behaviour from before there was such a key
+
+Rules for changing it: add a line for a new config key, whatever its default is; never change a line, since that would
+rename every kept trial and read another training into it. A new default is a change of config.py alone, and shipped
+configs whose results are kept then name the old value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
+
+VERSION = 1
+"""Written into plans, which hold what a config sets apart from the table. Only a table with changed lines needs 2."""
 
 FROZEN: dict[str, Any] = {
     "name": "run",
@@ -63,8 +70,8 @@ FROZEN: dict[str, Any] = {
     "imc.adc.polarity": "auto",
     "imc.adc.offset_conversions": 0,
     "imc.adc.offset_range": 1.0,
-    "imc.adc.full_scale_on_last_code": False,
     "imc.adc.round_to_integers": True,
+    "imc.adc.full_scale_on_last_code": False,
     "imc.noise.sigma_lsb": None,
     "imc.noise.scale": 1.0,
     "imc.noise.mismatch": True,
@@ -89,56 +96,56 @@ FROZEN: dict[str, Any] = {
     "imc.statistical.bias_limit": 0.03,
     "imc.statistical.clip_limit": 0.002,
     "imc.statistical.inl_limit": 0.25,
-    "imc.rules": [],
     "checkpoint.every_epochs": 1,
     "checkpoint.every_steps": None,
     "checkpoint.every_seconds": 600.0,
     "checkpoint.keep": 2,
+    "imc.rules.match": None,  # always given
+    "imc.rules.path": None,
+    "imc.rules.overrides": {},
 }
-"""By dotted key, JSON values. Lists of tables (`imc.rules`) are values; their own keys are in `FROZEN_RULE`."""
+"""By dotted key, in JSON's types; keys of [[imc.rules]] are those of each rule."""
 
-FROZEN_RULE: dict[str, Any] = {"path": None, "overrides": {}}
-"""Keys of an entry of `imc.rules`."""
-
-
-def apart_from_frozen(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What a whole config, as nested JSON values, sets apart from the table; tables that are the same are left out."""
-    return _apart(content, "")
+LISTS = {"imc.rules"}
+"""Arrays of tables."""
+SECTIONS = {key[:end] for key in FROZEN for end, letter in enumerate(key) if letter == "."}
 
 
-def filled_up(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A kept config, as nested JSON or TOML values, with the table's value for every key that it does not name."""
-    filled: dict[str, Any] = {}
-    for key, value in FROZEN.items():
-        if value is not None:
-            *tables, last = key.split(".")
-            place = filled
-            for table in tables:
-                place = place.setdefault(table, {})
-            place[last] = value
-    return _merged(filled, content)
+def apart(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What a resolved config (`model_dump(mode="json")`) sets apart from the table; tables without any are left out.
 
-
-def _apart(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    different: dict[str, Any] = {}
+    Raises LookupError for a key without an entry.
+    """
+    found: dict[str, Any] = {}
     for name, value in content.items():
         key = prefix + name
-        if isinstance(value, Mapping):
-            inner = _apart(value, f"{key}.")
-            if inner:
-                different[name] = inner
-        elif key not in FROZEN or value != FROZEN[key]:
-            different[name] = [_rule(item) for item in value] if key == "imc.rules" else value
-    return different
+        if key not in SECTIONS:
+            if key not in FROZEN:
+                raise LookupError(
+                    f"config key {key} has no entry in imctrain/frozen_defaults.py: add the value that reproduces "
+                    "trials from before there was such a key"
+                )
+            if value != FROZEN[key]:
+                found[name] = value
+        elif key in LISTS:
+            if value:
+                found[name] = [apart(item, f"{key}.") for item in value]
+        elif inner := apart(value, f"{key}."):
+            found[name] = inner
+    return found
 
 
-def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in rule.items() if key not in FROZEN_RULE or value != FROZEN_RULE[key]}
-
-
-def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
-    return merged
+def filled(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A kept config with the keys that it leaves out; keys that are not in the table stay, for validation to find."""
+    names = [key.removeprefix(prefix).partition(".")[0] for key in FROZEN if key.startswith(prefix)]
+    full = dict(data)
+    for name in dict.fromkeys(names):
+        key = prefix + name
+        if key not in SECTIONS:
+            full.setdefault(name, FROZEN[key])
+        elif key in LISTS:
+            if isinstance(items := full.setdefault(name, []), list | tuple):
+                full[name] = [filled(item, f"{key}.") if isinstance(item, dict) else item for item in items]
+        elif isinstance(full.setdefault(name, {}), dict):
+            full[name] = filled(full[name], f"{key}.")
+    return full

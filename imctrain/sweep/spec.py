@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imctrain.config import Config, ImcConfig, load_config, to_tuples
+from imctrain.config import Config, frozen_imc, load_config
 from imctrain.errors import UserError
-from imctrain.frozen_defaults import filled_up
 from imctrain.sweep.trial import Trial
 
 SIGMA = "imc.noise.sigma_lsb"
@@ -21,7 +20,7 @@ SEED_LIMIT = 2**31
 VARIANT = "variant"
 """What `exclude` and `when` call the name of a variant; no config key."""
 SET = "set"
-"""What an entry of `when` calls its overrides."""
+"""What an entry of `when` changes; no config key either."""
 
 
 class SweepSpec(BaseModel):
@@ -43,8 +42,8 @@ class SweepSpec(BaseModel):
         [[exclude]]                           # combinations that are not trained
         variant = "best"                      # a value or a list of them
         "imc.noise.sigma_lsb" = 0.5
-        [[when]]                              # overrides for some combinations, over all others
-        "imc.noise.sigma_lsb" = [1.0]
+        [[when]]                              # for some combinations alone; of several that match, later ones win
+        "imc.noise.sigma_lsb" = [0.5, 1.0]
         set = { "imc.statistical.bias_limit" = 0.03 }
     """
 
@@ -63,21 +62,33 @@ class SweepSpec(BaseModel):
         default=(), description="combinations not trained: values by dotted key of an axis, or names of `variant`"
     )
     when: tuple[dict[str, Any], ...] = Field(
-        default=(),
-        description="overrides (`set`) for combinations given as in exclude; later ones win",
+        default=(), description="`set`: overrides by dotted key, for the combinations that the other keys name"
     )
 
     def leaves_out(self, variant: str, axes: Mapping[str, Any]) -> bool:
         """Whether a combination is excluded."""
-        return any(_fits(item, variant, axes) for item in self.exclude)
+        return any(_matches(item, variant, axes) for item in self.exclude)
 
-    def overrides_of(self, variant: str, axes: Mapping[str, Any]) -> dict[str, Any]:
-        """What `when` sets for a combination."""
-        found: dict[str, Any] = {}
+    def changes(self, variant: str, axes: Mapping[str, Any]) -> dict[str, Any]:
+        """What the entries of `when` set at a combination."""
+        changes: dict[str, Any] = {}
         for item in self.when:
-            if _fits({key: values for key, values in item.items() if key != SET}, variant, axes):
-                found |= item[SET]
-        return found
+            if _matches(item, variant, axes):
+                changes |= item[SET]
+        return changes
+
+    def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(variant, axes) of what is trained, level by level."""
+        for values in itertools.product(*self.axes.values()):
+            axes = dict(zip(self.axes, values, strict=True))
+            for variant in self.variants or {"": {}}:
+                if not self.leaves_out(variant, axes):
+                    yield variant, axes
+
+
+def _matches(item: Mapping[str, Any], variant: str, axes: Mapping[str, Any]) -> bool:
+    place = {VARIANT: variant, **axes}
+    return all(place[key] in _listed(values) for key, values in item.items() if key != SET)
 
 
 def read_sweep(path: Path) -> SweepSpec:
@@ -104,38 +115,43 @@ def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
-    for key, items in (("exclude", spec.exclude), ("when", [_place_of(item, where) for item in spec.when])):
-        _check_places(spec, key, items, where)
+    for item in spec.exclude:
+        _check_named(spec, item, "exclude", where)
+    for item in spec.when:
+        _check_when(spec, item, where)
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
 
 
-def _fits(item: Mapping[str, Any], variant: str, axes: Mapping[str, Any]) -> bool:
-    place = {VARIANT: variant, **axes}
-    return all(place[key] in _listed(values) for key, values in item.items())
-
-
-def _place_of(item: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The combinations that an entry of `when` is for."""
-    if not isinstance(item.get(SET), Mapping) or not item[SET]:
-        raise UserError(f'{where}: an entry of when needs set = {{ "dotted.key" = value }}')
-    return {key: values for key, values in item.items() if key != SET}
-
-
-def _check_places(spec: SweepSpec, name: str, items: Sequence[Mapping[str, Any]], where: str) -> None:
+def _check_named(spec: SweepSpec, item: Mapping[str, Any], table: str, where: str) -> None:
     """Every entry names combinations that there are: a misspelt one would train for hours what nobody wanted."""
     known = {VARIANT: tuple(spec.variants), **spec.axes}
-    for item in items:
-        if not item:
-            raise UserError(f"{where}: an entry of {name} is empty: give a variant, or a value of an axis")
-        for key, values in item.items():
-            if key not in known:
-                raise UserError(f"{where}: {name}.{key} is no axis of this sweep; allowed: {', '.join(known)}")
-            for value in _listed(values):
-                if value not in known[key]:
-                    raise UserError(
-                        f"{where}: {name}.{key} = {value!r}: there is no such value; allowed: "
-                        f"{', '.join(map(str, known[key])) or 'none'}"
-                    )
+    if not item:
+        raise UserError(f"{where}: an entry of {table} is empty: give a variant, or a value of an axis")
+    for key, values in item.items():
+        if key not in known:
+            raise UserError(f"{where}: {table}.{key} is no axis of this sweep; allowed: {', '.join(known)}")
+        for value in _listed(values):
+            if value not in known[key]:
+                raise UserError(
+                    f"{where}: {table}.{key} = {value!r}: there is no such value; allowed: "
+                    f"{', '.join(map(str, known[key])) or 'none'}"
+                )
+
+
+def _check_when(spec: SweepSpec, item: Mapping[str, Any], where: str) -> None:
+    changes = item.get(SET)
+    if not isinstance(changes, Mapping) or not changes:
+        example = 'set = { "imc.adc.bits" = 6 }'
+        raise UserError(f"{where}: when.set = {changes!r}: give what it changes, such as {example}")
+    _check_named(spec, {key: values for key, values in item.items() if key != SET}, "when", where)
+    for key in changes:
+        if key in (*spec.axes, "seed"):
+            raise UserError(
+                f"{where}: when.set.{key}: it is an axis, by which the trial is named: give its values in axes or seeds"
+            )
+    if not any(_matches(item, variant, axes) for variant, axes in spec.combinations()):
+        named = ", ".join(f"{key} = {values!r}" for key, values in item.items() if key != SET)
+        raise UserError(f"{where}: when {named} matches no trial: exclude leaves all of them out")
 
 
 def _listed(values: Any) -> Sequence[Any]:
@@ -158,15 +174,10 @@ def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
     for seed in spec.seeds:
         for reference in spec.references:
             yield _reference(spec, path, reference, seed)
-    variants = spec.variants or {"": {}}
     for seed in spec.seeds:
-        for values in itertools.product(*spec.axes.values()):
-            axes = dict(zip(spec.axes, values, strict=True))
-            for variant, overrides in variants.items():
-                if spec.leaves_out(variant, axes):
-                    continue
-                changes = overrides | axes | spec.overrides_of(variant, axes)
-                yield Trial(_config(spec, path, seed, changes), None, variant, axes)
+        for variant, axes in spec.combinations():
+            overrides = spec.variants.get(variant, {}) | axes | spec.changes(variant, axes)
+            yield Trial(_config(spec, path, seed, overrides), None, variant, axes)
 
 
 def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) -> Config:
@@ -179,13 +190,11 @@ def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) 
 def _reference(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> Trial:
     """Standard training knows nothing of the array: it is one trial whatever the array is."""
     config = _config(spec, path, seed, {})
-    # What the array is means nothing to a reference: frozen, so that it stays the same trial.
-    imc = ImcConfig.model_validate(to_tuples(filled_up({})["imc"]))
     if reference == "float":
-        imc = imc.model_copy(update={"path": "float"})
+        imc = frozen_imc(path="float")
     else:
-        own = {"formats": config.imc.formats, "rules": config.imc.rules}
-        imc = imc.model_copy(update={"path": "digital", "calibration": "ideal", **own})
+        formats, rules = config.imc.formats, config.imc.rules
+        imc = frozen_imc(path="digital", calibration="ideal").model_copy(update={"formats": formats, "rules": rules})
     return Trial(config.model_copy(update={"imc": imc}), reference)
 
 
