@@ -423,6 +423,18 @@ def test_programs_are_traced_once():
     assert len(traces) == 6, "even and odd; counts are no programs of their own"
 
 
+def test_variables_may_come_and_go():
+    def fn(m, x):
+        return m(x), nnx.pop(m, nnx.Intermediate)
+
+    imc, own = floating(fn), Sowing(nnx.Rngs(0))
+    for _ in range(2):
+        out, popped = imc(own, X, key=KEY)
+        np.testing.assert_allclose(popped["hidden"][0], own.dense(X), atol=1e-6)
+    assert_equal(own, Sowing(nnx.Rngs(0)))
+    np.testing.assert_allclose(out, own.dense(nnx.relu(own.dense(X))), atol=1e-5)
+
+
 def test_a_state_is_a_value():
     graph, params, rest = nnx.split(Net(nnx.Rngs(0)), nnx.Param, ...)
 
