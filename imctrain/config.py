@@ -110,6 +110,9 @@ class ArrayConfig(_Section):
     rows: Annotated[int, Field(ge=1, le=65536)] | None = None
     columns: Annotated[int, Field(ge=1, le=65536)] | None = None
     input_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    drive: Literal["signed", "unsigned"] = Field(
+        default="signed", description="codes of the input DAC: -L..L, L = 2^(b-1), or 0..L, L = 2^b - 1"
+    )
     cell: Literal["and", "xnor"] | None = None
     replicate: bool = Field(default=False, description="write operands that leave rows free several times")
     segment_rows: Annotated[int, Field(ge=1, le=65536)] | None = Field(
@@ -187,6 +190,9 @@ class MappingConfig(_Section):
 
     gradient: Literal["bit_serial", "grouped", "balanced"] = "balanced"
     passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
+    activation: Literal["balanced", "digit_serial"] = Field(
+        default="balanced", description="passes of activations whose codes the DAC does not hold"
+    )
     gradient_samples: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1, description="times that gradient MVMs are done, rounded and converted anew, for the mean"
     )
