@@ -42,6 +42,10 @@ def run(
     all matmuls. Interrupting a run (Ctrl-C) saves it; `--resume DIR` continues
     to the same bits as if it had not stopped.
 
+    Hardware that cannot train is told before it starts, and a training that
+    went wrong at its end, in lines that begin with "warning:" and name a
+    remedy; result.json has them too. The exit code stays 0.
+
     Compiled steps are kept in ~/.cache/imctrain/xla for the next run;
     IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
 

@@ -21,7 +21,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from imctrain.errors import UserError
 from imctrain.imc.hardware import Hardware
@@ -106,11 +106,11 @@ def all_remedies(problems: Iterable[Problem]) -> tuple[Setting, ...]:
 
 
 def _worst_of_kinds(problems: Iterable[Problem]) -> list[tuple[Problem, int]]:
-    """The worst problem of each kind, and how many there are of it."""
-    kinds: dict[str, list[Problem]] = {}
+    """The worst problem of each kind, and how many there are of it; the gravest kinds first."""
+    kinds: dict[str, list[Problem]] = {kind: [] for kind in get_args(Kind)}
     for problem in problems:
-        kinds.setdefault(problem.kind, []).append(problem)
-    return [(max(found, key=lambda problem: problem.size), len(found)) for found in kinds.values()]
+        kinds[problem.kind].append(problem)
+    return [(max(found, key=lambda problem: problem.size), len(found)) for found in kinds.values() if found]
 
 
 def remedy_text(remedies: Sequence[Setting], prefix: str = "") -> str:

@@ -12,8 +12,8 @@ from imctrain.imc.advice import remedy_text, signal_remedies
 from imctrain.imc.site import Site
 
 PATIENCE = 3
-"""Reports in a row in which something must be wrong. Ranges need some steps to settle; in one step of a hundred a healthy
-training clips too much at some site, and noise alone puts the SNR of one step on its floor now and then."""
+"""Reports in a row in which something must be wrong. Ranges need some steps to settle, a healthy training clips too
+much at some site in one step of a hundred, and noise alone puts the SNR of a step on its floor now and then."""
 FLOOR_DB = -59.0
 """Below it, `snr_db_<mvm>` is at its floor of -60 dB: the product's power is no more than that of its noise."""
 
