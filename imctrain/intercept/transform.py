@@ -11,10 +11,13 @@ import jax
 from jax import Array
 
 from imctrain.errors import UserError
+from imctrain.imc.advice import advise, find_problems
 from imctrain.imc.hardware import Hardware
+from imctrain.imc.health import PATIENCE
 from imctrain.imc.site import Site, make_site
 from imctrain.intercept._jax_internals import without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
+from imctrain.intercept.checking import ReportCheck
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
 from imctrain.intercept.ledger import Ledger, ledger_of
@@ -109,6 +112,7 @@ class ImcFunction:
         self._programs: dict[Hashable, _Program] = {}
         self._sites: dict[str, Site] = {}
         self._traced = False
+        self._check = ReportCheck()
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, key: Array, state: States | None = None, **kwargs: Any) -> Any:
@@ -180,6 +184,29 @@ class ImcFunction:
         """Every matmul of the function in program order, float ones included. Arguments as for `init`."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             return self._program(given).ledger
+
+    def advice(self, *args: Any, **kwargs: Any) -> list[str]:
+        """What cannot work on this hardware and what to do about it, a line each; arguments as for `init`.
+
+        From shapes and hardware alone, before anything runs (see `imc.advice`): empty says that nothing was found, not
+        that training succeeds.
+        """
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            return advise(find_problems(self._program(given).sites))
+
+    def check(self, reports: Mapping[str, Mapping[str, Any]], *, patience: int = PATIENCE) -> None:
+        """Judge the reports of `update`, after each step and outside of jit.
+
+        Warns (`errors.HardwareWarning`), once for each MVM, where the output held no signal in `patience` reports in a
+        row. Reports that a scan has stacked are judged one after the other.
+
+        Args:
+            patience: 1 judges a single report; a training has a few steps that are no sign of anything.
+
+        Raises UserError where a site with path = "statistical" clipped more than `statistical.clip_limit` in `patience`
+        reports in a row, and for reports that are traced or of other sites.
+        """
+        self._check(self._sites, reports, patience)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: without the traced programs, which a copy traces for itself when it is called."""
