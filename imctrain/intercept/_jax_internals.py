@@ -145,9 +145,7 @@ def reverse_only(values: Sequence[Any], message: str) -> list[Any]:
     return _reverse_only.bind(*values, message=message)
 
 
-OPERANDS = "imc_operands"
-"""The name of the primitive that `reverse_only` leaves where nothing is differentiated."""
-_reverse_only = _Primitive(OPERANDS)
+_reverse_only = _Primitive("imc_operands")
 _reverse_only.multiple_results = True
 _recorded = _Primitive("imc_recorded_tangent")
 
