@@ -8,7 +8,7 @@ from pathlib import Path
 from imctrain.files import write_json
 from imctrain.report.claims import summarise
 from imctrain.report.mapping_snr import draw_mapping_snr
-from imctrain.report.results import gather, sweeps_of
+from imctrain.report.results import find_sweep, gather
 from imctrain.report.sweep_results import write_results
 
 RESULTS = Path(__file__).parent / "results"
@@ -22,8 +22,8 @@ def main() -> None:
         print(line)
     records = gather(SWEEPS)
     for sweep, file in (("claims", "summary.json"), ("claims-85", "claims-85-summary.json")):
-        if sweep in sweeps_of(records):
-            write_json(SWEEPS / file, summarise(records, sweep))
+        if find_sweep(records, sweep, SWEEPS) is not None:
+            write_json(SWEEPS / file, summarise(records, sweep, root=SWEEPS))
     for suffix in ("png", "svg"):
         draw_mapping_snr(MAPPING / "mapping_snr.json", MAPPING / f"mapping_snr.{suffix}")
     print(f"all figures in {time.monotonic() - began:.1f} s")

@@ -31,7 +31,8 @@ def claims(
     Reads the sweep `claims` or NAME (variants silicon and feasible, float
     reference) and the sweep `noise` (variants best and plain), and writes the
     baseline, each claim with its numbers, and the noise tolerance ratio with its
-    interval.
+    interval. Where folders below DIR hold sweeps of the same name, that of DIR
+    itself is judged, and without one none is: give the folder of one of them.
 
     Example: `imctrain claims experiments/cifar10/results/reproduction`
     """
@@ -41,12 +42,15 @@ def claims(
     from imctrain.report.results import gather, sweeps_of
 
     records = gather(folder)
-    names = sweeps_of(records)
+    names = sorted({found.name for found in sweeps_of(records)})
     if sweep is not None and sweep not in names:
         raise UserError(f"no results of a sweep {sweep!r} in {folder}: there are {', '.join(names) or 'none'}")
-    summary = summarise(records, sweep or "claims")
+    summary = summarise(records, sweep or "claims", root=folder)
     target = out if out is not None else folder / (f"{sweep}-summary.json" if sweep else "summary.json")
     write_json(target, summary)
+    for what, found in summary["sweeps"].items():
+        if found is not None:
+            typer.echo(f"{what}: sweep {found['name']} in {folder / found['folder']}")
     if summary["baseline_accuracy"] is not None:
         typer.echo(f"float baseline: {100 * summary['baseline_accuracy']:.2f} %")
     for claim in summary["claims"]:

@@ -10,13 +10,17 @@ float under the best pipeline, over that under the plain one; `OTHER_LINES` meas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from imctrain.errors import UserError
 from imctrain.report.crossing import Estimate, crossing, ratio, seed_std
-from imctrain.report.results import RunRecord, rows_of, sweeps_of
-from imctrain.report.sweep_results import test_images
+from imctrain.report.mixture import mixture
+from imctrain.report.results import RunRecord, Sweep, find_sweep, place_of, rows_of, select
+from imctrain.report.sweep_results import WHAT_TO_DO, test_images
 from imctrain.report.sweep_table import SIGMA, Curves, curves_of
 
 CLAIMS = {"within_10": ("silicon", 10.0), "within_2": ("feasible", 2.0)}
@@ -30,22 +34,35 @@ BEST, PLAIN = "best", "plain"
 NORMAL_95 = 1.96
 
 
-def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "noise") -> dict[str, Any]:
+def summarise(
+    records: Sequence[RunRecord], claims: str = "claims", noise: str = "noise", root: Path | None = None
+) -> dict[str, Any]:
     """summary.json: baseline, each claim with its numbers, and the noise tolerance ratio; what has no results is null.
+
+    Each claim is judged against the float references of its own sweep, and so is the ratio.
 
     Args:
         claims: name of the sweep whose variants carry the claims. noise: of the sweep of plain and best pipeline.
+        root: folder that the records were gathered in; its own sweeps are taken where others have the same names.
+
+    Raises UserError where several sweeps have the name and none is that of `root`, or trials of different experiments
+    are called one sweep.
     """
-    names = sweeps_of(records)
-    claim_rows = rows_of(records, claims) if claims in names else []
-    noise_curves = curves_of(rows_of(records, noise)) if noise in names else Curves(None)
+    judged = find_sweep(records, claims, root)
+    swept = find_sweep(records, noise, judged.folder if judged else None, root)
+    for sweep in (judged, swept):
+        _require_one(records, sweep)
+    claim_trials, noise_trials = (select(records, sweep) if sweep else [] for sweep in (judged, swept))
+    claim_rows = rows_of(records, judged) if judged else []
+    noise_curves = curves_of(rows_of(records, swept)) if swept else Curves(None)
     baseline = [row["accuracy"] for row in claim_rows if row["reference"] == "float" and row["accuracy"] is not None]
-    baseline = baseline or noise_curves.references.get("float", [])
-    images = test_images(records)
-    spread = seed_std(curves_of(claim_rows).groups, images) if claim_rows else 0.0
-    ratios = _ratios(noise_curves, images)
-    sigma = {record.folder.name: record.result.get("sigma_lsb") for record in records}
+    if not claim_rows:
+        baseline = noise_curves.references.get("float", [])
+    spread = seed_std(curves_of(claim_rows).groups, test_images(claim_trials)) if claim_rows else 0.0
+    ratios = _ratios(noise_curves, test_images(noise_trials))
+    sigma = {record.folder.name: record.result.get("sigma_lsb") for record in claim_trials}
     return {
+        "sweeps": {"claims": _origin(judged, root), "noise": _origin(swept, root)},
         "baseline_accuracy": float(np.mean(baseline)) if baseline else None,
         "baseline_seeds": len(baseline),
         "claims": [
@@ -55,6 +72,19 @@ def summarise(records: list[RunRecord], claims: str = "claims", noise: str = "no
         "noise_tolerance_ratio": ratios[0] if ratios else Estimate(None, None, None).as_dict(),
         "other_noise_tolerance_ratios": ratios[1:],
     }
+
+
+def _require_one(records: Sequence[RunRecord], sweep: Sweep | None) -> None:
+    mixed = mixture(records, sweep) if sweep else None
+    if sweep is not None and mixed is not None:
+        raise UserError(f"sweep {sweep.name!r} in {sweep.folder} cannot be judged: {mixed}. {WHAT_TO_DO}")
+
+
+def _origin(sweep: Sweep | None, root: Path | None) -> dict[str, str] | None:
+    """Which sweep was judged; its folder as seen from `root`."""
+    if sweep is None:
+        return None
+    return {"name": sweep.name, "folder": place_of(sweep.folder, root or sweep.folder or Path())}
 
 
 def _claim(

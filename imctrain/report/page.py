@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,22 @@ from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
-from imctrain.report.results import RunRecord, gather, rows_of, sweeps_of
+from imctrain.report.mixture import mixture
+from imctrain.report.results import (
+    RunRecord,
+    Sweep,
+    conflicts_of,
+    copies_of,
+    gather,
+    place_of,
+    rows_of,
+    select,
+    sweeps_of,
+    titles,
+)
 from imctrain.report.site_curves import draw_site_curves, worst_sites
-from imctrain.report.sweep_results import crossings_of, test_images
-from imctrain.report.sweep_table import curve_name, curves_of
+from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, notes_on, test_images
+from imctrain.report.sweep_table import Curves, curve_name, curves_of
 from imctrain.report.variant_figure import draw_variants
 
 TEMPLATE = "page.html.j2"
@@ -30,14 +42,21 @@ def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda 
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     records = gather(root)
+    copies = copies_of(records)
+    ids = _ids(records, root)
+    shown = titles(sweeps_of(records), root)
     content: dict[str, Any] = {
         "title": root.resolve().name,
         "written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
-        "sweeps": [_sweep(records, name) for name in sweeps_of(records)],
+        "sweeps": [_sweep(records, sweep, title, root, ids) for sweep, title in shown.items()],
+        "conflicts": conflicts_of(records, root),
+        "copies": len(copies),
         "runs": [],
     }
     for number, record in enumerate(records, 1):
-        content["runs"].append(_run(record, root))
+        original = copies.get(record.folder)
+        more = {"id": ids[record.folder], "copy_of": original and place_of(original, root)}
+        content["runs"].append(_run(record, root) | more)
         tell(number / len(records))
     environment = Environment(
         loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
@@ -50,11 +69,27 @@ def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda 
     return len(records)
 
 
-def _sweep(records: list[RunRecord], name: str) -> dict[str, Any]:
-    """What the template shows of a sweep."""
-    rows = rows_of(records, name)
-    curves = curves_of(rows)
-    crossings = crossings_of(curves, test_images(records))
+def _ids(records: Sequence[RunRecord], root: Path) -> dict[Path, str]:
+    """An anchor for each run: its folder's name, or its whole place where several folders have that name."""
+    names = [record.folder.name for record in records]
+    return {
+        record.folder: record.folder.name
+        if names.count(record.folder.name) == 1
+        else place_of(record.folder, root).replace("/", ":")
+        for record in records
+    }
+
+
+def _sweep(
+    records: Sequence[RunRecord], sweep: Sweep, title: str, root: Path, ids: Mapping[Path, str]
+) -> dict[str, Any]:
+    """What the template shows of a sweep; of trials that are not one experiment, no more than each by itself."""
+    trials = select(records, sweep)
+    anchors = {record.folder.name: ids[record.folder] for record in trials}
+    rows = rows_of(records, sweep)
+    mixed = mixture(records, sweep)
+    curves = curves_of(rows) if mixed is None else Curves(None)
+    crossings = crossings_of(curves, test_images(trials))
     figure = None
     if curves.axis is not None:
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
@@ -67,14 +102,25 @@ def _sweep(records: list[RunRecord], name: str) -> dict[str, Any]:
         drop = None
         if mean is not None and row["accuracy"] is not None:
             drop = 100 * (row["accuracy"] - mean)
-        table.append(row | {"name": row["reference"] or curve_name(row, curves.axis), "against": drop})
+        called = {"name": row["reference"] or curve_name(row, curves.axis), "against": drop}
+        table.append(row | called | {"anchor": anchors[row["folder"]]})
     levels = [
         {"name": curve, "levels": [crossing.text() for crossing in by_drop.values()]}
         for curve, by_drop in crossings.items()
     ]
     drops = [f"{100 * drop:g} points" for drop in DROPS]
     axes = list(dict.fromkeys(key for row in rows for key in row["axes"]))
-    return {"name": name, "figure": figure, "rows": table, "axes": axes, "crossings": levels, "drops": drops}
+    return {
+        "name": title,
+        "where": place_of(sweep.folder, root),
+        "mixed": None if mixed is None else f"{mixed}. {WHAT_TO_DO}",
+        "notes": notes_on(records, sweep, root),
+        "figure": figure,
+        "rows": table,
+        "axes": axes,
+        "crossings": levels,
+        "drops": drops,
+    }
 
 
 def _run(record: RunRecord, root: Path) -> dict[str, Any]:
@@ -85,12 +131,12 @@ def _run(record: RunRecord, root: Path) -> dict[str, Any]:
         sites = _picture(lambda file: draw_site_curves(record.folder, file), "png")
     names = [_called(label) for label in record.labels.values()]
     return {
-        "id": record.folder.name,
         "where": str(record.folder.relative_to(root)),
         "name": record.config.get("name", ""),
         "called": ", ".join(dict.fromkeys(name for name in names if name)),
         "result": record.result,
         "error": record.error,
+        "edited": record.edited,
         "imc": record.config.get("imc", {}),
         "model": record.config.get("model", {}),
         "data": record.config.get("data", {}),

@@ -1,16 +1,31 @@
-"""Results on disk: run folders below a folder, and what the sweeps there call them."""
+"""Results on disk: run folders below a folder, and what the sweeps there call them.
+
+A sweep is its folder and its name: `noise` in one folder has nothing to do with `noise` in another, since both may be
+nobody's choice but the default. A trial is its key and its content, so a copied folder is known as a copy.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from imctrain.errors import UserError
 from imctrain.frozen_defaults import filled
+
+CLOCK = ("seconds", "seconds_per_epoch", "compile_seconds", "baseline_seconds_per_epoch")
+"""Of result.json: what differs when the same training is done again."""
+
+
+class Sweep(NamedTuple):
+    """A sweep: the folder that holds its plan/ and trials/, and its name there."""
+
+    folder: Path | None
+    name: str
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,8 @@ class RunRecord:
         result: of result.json, empty if the run has none.
         labels: what each sweep calls it: {sweep: {"reference", "variant", "axes", "seed"}}.
         error: why it failed, if it did.
+        sweep_folder: of the sweeps in `labels`; None for a run of its own.
+        edited: config.toml is not what the result is of.
     """
 
     folder: Path
@@ -29,6 +46,8 @@ class RunRecord:
     result: dict[str, Any]
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str = ""
+    sweep_folder: Path | None = None
+    edited: bool = False
 
     @property
     def accuracy(self) -> float | None:
@@ -52,34 +71,131 @@ def _find(root: Path) -> Iterator[RunRecord]:
     for folder in folders:
         if folder.name == "baseline" or "checkpoints" in folder.parts:
             continue
-        plan = folder.parent.parent / "plan" / f"{folder.name}.json"
-        labels = json.loads(plan.read_text(encoding="utf-8"))["labels"] if plan.is_file() else {}
+        home = folder.parent.parent
+        plan = home / "plan" / f"{folder.name}.json"
+        planned = folder.parent.name == "trials" and plan.is_file()
+        labels = json.loads(plan.read_text(encoding="utf-8"))["labels"] if planned else {}
         config_file = folder / "config.toml"
-        config = filled(tomllib.loads(config_file.read_text(encoding="utf-8"))) if config_file.is_file() else {}
+        written = config_file.read_bytes() if config_file.is_file() else b""
         result, failed = (
             json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             for path in (folder / "result.json", folder / "failed.json")
         )
-        if config or failed:
-            yield RunRecord(folder, config, result, labels, "" if result else failed.get("error", ""))
+        digest = result.get("config_toml_sha256")
+        edited = digest is not None and digest != hashlib.sha256(written).hexdigest()
+        if written or failed:
+            config = filled(tomllib.loads(written.decode("utf-8"))) if written else {}
+            error = "" if result else failed.get("error", "")
+            yield RunRecord(folder, config, result, labels, error, home if planned else None, edited)
 
 
-def sweeps_of(records: list[RunRecord]) -> list[str]:
-    """Names of the sweeps that the records belong to."""
-    return sorted({name for record in records for name in record.labels})
+def sweeps_of(records: Sequence[RunRecord]) -> list[Sweep]:
+    """The sweeps that the records belong to, by name and folder."""
+    found = {Sweep(record.sweep_folder, name) for record in records for name in record.labels}
+    return sorted(found, key=lambda sweep: (sweep.name, str(sweep.folder or "")))
+
+
+def find_sweep(records: Sequence[RunRecord], name: str, *preferred: Path | None) -> Sweep | None:
+    """The sweep of a name: that of the first preferred folder which has one, else the only one; None if there is none.
+
+    Raises UserError where several folders have one, and no preferred folder does: they are not to be mixed.
+    """
+    found = [sweep for sweep in sweeps_of(records) if sweep.name == name]
+    for folder in preferred:
+        if Sweep(folder, name) in found:
+            return Sweep(folder, name)
+    if len(found) > 1:
+        folders = ", ".join(str(sweep.folder) for sweep in found)
+        raise UserError(f"{len(found)} sweeps are called {name!r}: give the folder of one of them: {folders}")
+    return found[0] if found else None
+
+
+def select(records: Sequence[RunRecord], sweep: Sweep | str) -> list[RunRecord]:
+    """The trials of a sweep, and of no other of the same name; a name stands for the only sweep of that name."""
+    found = find_sweep(records, sweep) if isinstance(sweep, str) else sweep
+    if found is None:
+        return []
+    return [record for record in records if record.sweep_folder == found.folder and found.name in record.labels]
+
+
+def titles(sweeps: Sequence[Sweep], root: Path) -> dict[Sweep, str]:
+    """What people call each sweep: its name, and its folder below `root` where the name alone does not say which."""
+    names = [sweep.name for sweep in sweeps]
+    return {
+        sweep: sweep.name
+        if sweep.folder in (None, root) or names.count(sweep.name) == 1
+        else f"{sweep.name} in {place_of(sweep.folder, root)}"
+        for sweep in sweeps
+    }
+
+
+def stems(sweeps: Sequence[Sweep], root: Path) -> dict[Sweep, str]:
+    """A file name for each sweep, of letters that any name of a sweep may have, none of them twice."""
+    found: dict[Sweep, str] = {}
+    shown = titles(sweeps, root)
+    # Those that keep their names come first: nothing else may take one.
+    for sweep in sorted(sweeps, key=lambda sweep: shown[sweep] != sweep.name):
+        stem = sweep.name
+        if shown[sweep] != sweep.name:
+            stem += "--" + "-".join(Path(place_of(sweep.folder, root)).parts)
+        number, unique = 2, stem
+        while unique in found.values():
+            number, unique = number + 1, f"{stem}-{number}"
+        found[sweep] = unique
+    return found
+
+
+def place_of(folder: Path | None, root: Path) -> str:
+    """A folder as seen from `root`."""
+    if folder is None:
+        return "."
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
+
+
+def copies_of(records: Sequence[RunRecord]) -> dict[Path, Path]:
+    """{folder of a copy: folder of the first run with the same key, config and result, clock included}."""
+    first: dict[str, Path] = {}
+    copies = {}
+    for record in records:
+        if not record.result:
+            continue
+        key = record.folder.name if record.sweep_folder is not None else ""
+        content = json.dumps([key, record.config, record.result], sort_keys=True, default=str)
+        original = first.setdefault(content, record.folder)
+        if original != record.folder:
+            copies[record.folder] = original
+    return copies
+
+
+def conflicts_of(records: Sequence[RunRecord], root: Path) -> list[str]:
+    """Trials of one key whose results differ between folders: the same config, and yet not the same training."""
+    by_key: dict[str, dict[str, RunRecord]] = {}
+    for record in records:
+        if record.result and record.sweep_folder is not None:
+            content = {key: value for key, value in record.result.items() if key not in CLOCK}
+            by_key.setdefault(record.folder.name, {}).setdefault(json.dumps(content, sort_keys=True), record)
+    return [
+        f"trial {key} has different results: "
+        + ", ".join(
+            f"{100 * (record.accuracy or 0.0):.2f} % in {place_of(record.sweep_folder, root)}"
+            for record in found.values()
+        )
+        + ": the same config, trained by another version, on other data or another machine"
+        for key, found in by_key.items()
+        if len(found) > 1
+    ]
 
 
 TRIAL_ROW = "reference variant axes seed accuracy seconds clipped_fraction path folder error"
 
 
-def rows_of(records: list[RunRecord], sweep: str) -> list[dict[str, Any]]:
+def rows_of(records: Sequence[RunRecord], sweep: Sweep | str) -> list[dict[str, Any]]:
     """A row a trial of a sweep (see TRIAL_ROW): references, then variants in the sweep's order, by axes and seed."""
     rows = []
     places: dict[str, int] = {}
-    for record in records:
-        label = record.labels.get(sweep)
-        if label is None:
-            continue
+    name = sweep if isinstance(sweep, str) else sweep.name
+    for record in select(records, sweep):
+        label = record.labels[name]
         place = label.get("place", 0)
         places[label["variant"]] = min(place, places.get(label["variant"], place))
         result = record.result

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
-from imctrain.report.results import RunRecord, gather, rows_of, sweeps_of
+from imctrain.report.mixture import mixture
+from imctrain.report.results import (
+    RunRecord,
+    Sweep,
+    conflicts_of,
+    copies_of,
+    find_sweep,
+    gather,
+    place_of,
+    rows_of,
+    select,
+    stems,
+    sweeps_of,
+    titles,
+)
 from imctrain.report.site_snr import write_site_snr
-from imctrain.report.sweep_table import SIGMA, Curves, as_csv, as_json, as_markdown, curve_name, curves_of
+from imctrain.report.sweep_table import (
+    SIGMA,
+    Curves,
+    as_csv,
+    as_json,
+    as_list,
+    as_markdown,
+    curve_name,
+    curves_of,
+)
 from imctrain.report.variant_figure import draw_variants
 
 MOST_PIPELINES = 6
@@ -18,55 +43,133 @@ MOST_PIPELINES = 6
 SILICON_LSB = 1.0
 """The noise that stands for silicon (calibration/README.md)."""
 
+WHAT_TO_DO = "Put them into folders of their own: `imctrain sweep` with another --out, or --name."
+"""About trials that are not one experiment."""
+
 Crossings = dict[str, dict[float, Estimate]]
 
 
 def write_results(folder: Path) -> list[str]:
-    """Write `folder`/results/NAME.{csv,json,md,png,svg} of every sweep; returns lines that say what came out."""
+    """Write `folder`/results/NAME.{csv,json,md,png,svg} of every sweep; returns lines that say what came out.
+
+    Sweeps of one name in several folders below get files of their own, NAME--FOLDER; the one of `folder` itself keeps
+    its name.
+    """
     records = gather(folder)
     target = folder / "results"
     target.mkdir(exist_ok=True)
     lines = []
-    for name in sweeps_of(records):
-        lines += write_sweep(records, name, target)
-    return lines
+    for sweep in sweeps_of(records):
+        lines += write_sweep(records, sweep, target, folder)
+    return lines + [f"NOTE: {note}" for note in conflicts_of(records, folder)]
 
 
-def write_sweep(records: list[RunRecord], name: str, target: Path) -> list[str]:
-    """The files of one sweep into `target`; returns lines for a person."""
-    rows = rows_of(records, name)
+def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, root: Path | None = None) -> list[str]:
+    """The files of one sweep into `target`; returns lines for a person.
+
+    Of trials that are not one experiment (`mixture`) there is a list, no mean and no figure.
+
+    Args:
+        records: all there are: those of other sweeps say which names are not taken. sweep: which; a name stands for
+            the only sweep of that name. root: folder that `records` were gathered in.
+
+    Raises UserError for a name that several folders have a sweep of.
+    """
+    found = find_sweep(records, sweep) if isinstance(sweep, str) else sweep
+    if found is None:
+        raise UserError(f"there are no results of a sweep {sweep!r}")
+    home = root if root is not None else (found.folder or target)
+    title, stem = (naming(sweeps_of(records), home)[found] for naming in (titles, stems))
+    trials = select(records, found)
+    rows = rows_of(records, found)
+    notes = notes_on(records, found, home)
+    mixed = mixture(records, found)
+    origin = {"name": found.name, "folder": place_of(found.folder, home), "notes": notes}
+    if mixed is not None:
+        return _write_mixed(rows, origin, mixed, title, target / stem)
     curves = curves_of(rows)
-    crossings = crossings_of(curves, test_images(records))
+    images = test_images(trials)
+    crossings = crossings_of(curves, images)
     as_dict = {
         curve: {f"{100 * drop:g}": level.as_dict() for drop, level in levels.items()}
         for curve, levels in crossings.items()
     }
-    spread = seed_std(curves.groups, test_images(records)) if curves.groups else None
-    extra: dict[str, Any] = {"axis": curves.axis, "crossings_by_points_below_float": as_dict, "seed_std": spread}
-    markdown = as_markdown(rows) + _crossings_text(crossings, curves)
-    write_text(target / f"{name}.csv", as_csv(rows))
-    write_text(target / f"{name}.json", as_json(rows, extra))
-    write_text(target / f"{name}.md", markdown)
+    spread = seed_std(curves.groups, images) if curves.groups else None
+    extra: dict[str, Any] = {
+        "sweep": origin,
+        "axis": curves.axis,
+        "crossings_by_points_below_float": as_dict,
+        "seed_std": spread,
+    }
+    markdown = as_markdown(rows) + _crossings_text(crossings, curves) + _notes_text(notes)
+    write_text(target / f"{stem}.csv", as_csv(rows))
+    write_text(target / f"{stem}.json", as_json(rows, extra))
+    write_text(target / f"{stem}.md", markdown)
     if curves.by_curve:
+        heading = _title(trials) + (f": {title}" if title != found.name else "")
         for suffix in ("png", "svg"):
-            file = target / f"{name}.{suffix}"
+            file = target / f"{stem}.{suffix}"
             if curves.axis is None:
-                draw_variants(curves, file, _title(records, name))
+                draw_variants(curves, file, heading)
             else:
-                draw_axis_figure(curves, file, crossings, _title(records, name))
-    groups = snr_groups(records, name, curves)
+                draw_axis_figure(curves, file, crossings, heading)
+    groups = snr_groups(trials, found.name, curves)
     if len(groups) <= MOST_PIPELINES:
-        write_site_snr(groups, target / f"{name}-snr")
-    return [f"sweep {name}:", *markdown.splitlines(), f"tables and figures: {target / name}.{{csv,json,md,png,svg}}"]
+        write_site_snr(groups, target / f"{stem}-snr")
+    return [f"sweep {title}:", *markdown.splitlines(), f"tables and figures: {target / stem}.{{csv,json,md,png,svg}}"]
 
 
-def snr_groups(records: list[RunRecord], name: str, curves: Curves) -> dict[str, list[Path]]:
-    """Folders of the finished trials whose SNR is shown, by curve; of a noise axis the shared level next to 1 LSB."""
+def _write_mixed(rows: list[dict[str, Any]], origin: dict[str, Any], mixed: str, title: str, target: Path) -> list[str]:
+    """What can be said of trials that are not one experiment; what an older version made of them goes."""
+    why = f"NOT ONE SWEEP: {mixed}. {WHAT_TO_DO}"
+    notes = _notes_text(origin["notes"])
+    write_text(target.with_name(f"{target.name}.csv"), as_csv(rows))
+    write_text(target.with_name(f"{target.name}.json"), as_json(rows, {"sweep": origin, "mixed": mixed}))
+    write_text(target.with_name(f"{target.name}.md"), f"**{why}**\n\n{as_list(rows)}{notes}")
+    for suffix in (".png", ".svg", "-snr.md", "-snr.png", "-snr.svg"):
+        target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
+    return [
+        f"sweep {title}: {why}",
+        *notes.splitlines(),
+        f"trials, without means and figures: {target}.{{csv,json,md}}",
+    ]
+
+
+def notes_on(records: Sequence[RunRecord], sweep: Sweep, root: Path) -> list[str]:
+    """What a reader of a sweep's results should know of its trials."""
+    trials = select(records, sweep)
+    known = copies_of(records)
+    copies = {record.folder: known[record.folder] for record in trials if record.folder in known}
+    notes = []
+    if copies:
+        homes = ", ".join(sorted({place_of(original.parent.parent, root) for original in copies.values()}))
+        notes.append(f"{len(copies)} of its {len(trials)} trials are copies of those in {homes}")
+    for record in trials:
+        if record.edited:
+            notes.append(
+                f"trial {record.folder.name}: config.toml was edited after the training, the result is not of it"
+            )
+        if record.result.get("changed"):
+            changed = ", ".join(f"{c['key']} at step {c['step']}" for c in record.result["changed"])
+            notes.append(f"trial {record.folder.name} was changed while it trained: {changed}")
+    return notes
+
+
+def _notes_text(notes: Sequence[str]) -> str:
+    return "".join(["\nNotes:\n\n", *(f"- {note}\n" for note in notes)]) if notes else ""
+
+
+def snr_groups(trials: Sequence[RunRecord], name: str, curves: Curves) -> dict[str, list[Path]]:
+    """Folders of a sweep's trials whose SNR is shown, by curve; of a noise axis the shared level next to 1 LSB.
+
+    Args:
+        trials: of one sweep. name: its.
+    """
     axis = curves.axis
     found: dict[str, dict[Any, list[Path]]] = {curve: {} for curve in curves.by_curve}
-    for record in records:
-        label = record.labels.get(name)
-        if label is None or label["reference"] is not None or record.accuracy is None:
+    for record in trials:
+        label = record.labels[name]
+        if label["reference"] is not None or record.accuracy is None:
             continue
         curve = curve_name({"variant": label["variant"], "axes": label["axes"]}, axis)
         found.setdefault(curve, {}).setdefault(label["axes"].get(axis), []).append(record.folder)
@@ -92,8 +195,8 @@ def crossings_of(curves: Curves, images: int | None) -> Crossings:
     }
 
 
-def test_images(records: list[RunRecord]) -> int | None:
-    """How many images the accuracies come from, where the results say so."""
+def test_images(records: Sequence[RunRecord]) -> int | None:
+    """How many images the accuracies of these trials come from, where the results say so."""
     found = {record.result["test_images"] for record in records if "test_images" in record.result}
     return min(found) if found else None
 
@@ -111,6 +214,6 @@ def _crossings_text(crossings: Crossings, curves: Curves) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _title(records: list[RunRecord], name: str) -> str:
-    config = next(record.config for record in records if name in record.labels and record.config)
+def _title(trials: Sequence[RunRecord]) -> str:
+    config = next(record.config for record in trials if record.config)
     return f"{config['model']['name']} on {config['data']['name']}"

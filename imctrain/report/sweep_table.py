@@ -115,6 +115,16 @@ def as_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def as_list(rows: Sequence[Row]) -> str:
+    """A line a trial, nothing added up: of trials that do not belong together."""
+    lines = ["| trial | seed | test accuracy | folder |", "|---|---|---|---|"]
+    for row in rows:
+        accuracy = row["error"] or "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"
+        name = row["reference"] or curve_name(row, None)
+        lines.append(f"| {name} | {row['seed']} | {accuracy} | {row['folder']} |")
+    return "\n".join(lines) + "\n"
+
+
 def _cell(accuracies: Sequence[float], baseline: Sequence[float] | None) -> str:
     """ "81.2 ± 0.3 % (-1.9)": mean, standard deviation over seeds, points against the baseline."""
     if not accuracies:

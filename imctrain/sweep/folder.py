@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from imctrain.sweep.trial import Trial, same_training, trial_key
 
 TAIL_BYTES = 65536
 DIVERGED = 3
+MARKS = ("place", "base", "curve")
+"""Of a label: what does not tell which trial it is (see `base` for the last two)."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,12 @@ class SweepFolder:
     def trial(self, key: str) -> Path:
         return self.trials / key
 
-    def add(self, name: str, trials: list[Trial], config_dir: Path) -> list[str]:
+    def add(
+        self, name: str, trials: list[Trial], config_dir: Path, marks: Sequence[Mapping[str, str]] | None = None
+    ) -> list[str]:
         """Write down what is to be trained; returns the keys. Labels of other sweeps in this folder stay.
+
+        `marks` go into the trials' labels.
 
         A variant, level and seed of a sweep is one trial: where the sweep has come to mean another config by it, the
         trial that was called so before keeps its result and loses the name; without either it is no longer planned.
@@ -87,9 +94,9 @@ class SweepFolder:
                 key = trial_key(config)
                 target = self.plan / f"{key}.json"
                 labels = json.loads(target.read_text(encoding="utf-8"))["labels"] if target.is_file() else {}
-                named = labels | {name: trial.labels | {"place": place}}
+                label = trial.labels | dict(marks[place] if marks else {}) | {"place": place}
                 content = apart(config.model_dump(mode="json"))
-                write_json(target, {"frozen_defaults": VERSION, "config": content, "labels": named})
+                write_json(target, {"frozen_defaults": VERSION, "config": content, "labels": labels | {name: label}})
                 keys.append(key)
             self._rename(name, dict(zip(keys, (trial.labels for trial in trials), strict=True)))
         except OSError as error:
@@ -106,7 +113,7 @@ class SweepFolder:
             label = content["labels"].get(name)
             if target.stem in labels or label is None:
                 continue
-            if {key: value for key, value in label.items() if key != "place"} in taken:
+            if {key: value for key, value in label.items() if key not in MARKS} in taken:
                 del content["labels"][name]
                 if content["labels"] or self.trial(target.stem).is_dir():
                     write_json(target, content)

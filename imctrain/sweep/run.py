@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from imctrain.errors import UserError
+from imctrain.sweep.base import marks_of, require_one_sweep
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.live_table import LiveTable
 from imctrain.sweep.spec import SweepSpec, expand
@@ -31,7 +32,9 @@ def plan(sweep: SweepFolder, spec: SweepSpec) -> list[str]:
     if not trials:
         raise UserError(f"sweep {spec.name} has no trial")
     _check_hardware(trials, Path(spec.config).parent)
-    return sweep.add(spec.name, trials, Path(spec.config).parent)
+    marks = marks_of(spec, trials)
+    require_one_sweep(sweep, spec.name, trials, marks)
+    return sweep.add(spec.name, trials, Path(spec.config).parent, marks)
 
 
 def _check_hardware(trials: Sequence[Any], config_dir: Path) -> None:

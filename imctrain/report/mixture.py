@@ -1,0 +1,161 @@
+"""Whether the trials that a folder calls one sweep are one: the same experiment but for axes, variants and seeds.
+
+A folder that was extended with another model under the same name holds two experiments whose trials look like points
+of one curve. No mean, figure, crossing or claim is made of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from imctrain.report.results import RunRecord, Sweep, select
+
+FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", "imc.statistical")
+"""Config keys in which trials of one curve may differ."""
+PATHS = {"exact": "array", "statistical": "array", "auto": "array"}
+"""Paths that compute the same thing in different ways: a curve's trials may take either."""
+ARRAY = "imc"
+"""A reference has another [imc] than the trials that are compared with it."""
+MOST_SHOWN = 3
+
+Leaves = dict[str, Any]
+
+
+def mixture(records: Sequence[RunRecord], sweep: Sweep | str) -> str | None:
+    """Why the trials of a sweep are not one experiment, in words; None if they are.
+
+    Trials planned by this version carry hashes of the sweep's and the variant's settings. Of older ones the configs are
+    compared, in keys that both have: a version may know keys that another did not.
+    """
+    name = sweep if isinstance(sweep, str) else sweep.name
+    trials = [(record, record.labels[name]) for record in select(records, sweep)]
+    return next(
+        (
+            reason
+            for reason in (_twice(trials), _bases(trials), _curves(trials), _references(trials), _contents(trials))
+            if reason is not None
+        ),
+        None,
+    )
+
+
+Trials = Sequence[tuple[RunRecord, Mapping[str, Any]]]
+
+
+def _twice(trials: Trials) -> str | None:
+    """Two trials of one place would both count in its mean."""
+    seen: dict[str, RunRecord] = {}
+    for record, label in trials:
+        place = repr((label["reference"], label["variant"], sorted(label["axes"].items()), label["seed"]))
+        other = seen.setdefault(place, record)
+        if other is not record:
+            return (
+                f"trials {other.folder.name} and {record.folder.name} are both {_called(label)}, seed {label['seed']}"
+            )
+    return None
+
+
+def _bases(trials: Trials) -> str | None:
+    """Settings of the whole sweep."""
+    found: dict[str, tuple[RunRecord, Mapping[str, Any]]] = {}
+    for trial in trials:
+        if "base" in trial[1]:
+            found.setdefault(trial[1]["base"], trial)
+    if len(found) < 2:
+        return None
+    (first, _), (second, _), *_ = found.values()
+    keys = _differing(_leaves(first.config), _leaves(second.config), _axes(trials))
+    told = f" ({keys})" if keys else ""
+    return f"trials {first.folder.name} and {second.folder.name} were planned from different experiments{told}"
+
+
+def _curves(trials: Trials) -> str | None:
+    """Settings of a variant, or of a reference."""
+    groups: dict[tuple[Any, Any], list[tuple[RunRecord, Mapping[str, Any]]]] = {}
+    for record, label in trials:
+        groups.setdefault((label["reference"], label["variant"]), []).append((record, label))
+    axes = _axes(trials)
+    for group in groups.values():
+        first, label = group[0]
+        for record, other in group[1:]:
+            known = "curve" in label and "curve" in other
+            if known and label["curve"] == other["curve"]:
+                continue
+            keys = _differing(_leaves(first.config), _leaves(record.config), axes)
+            if known or keys:
+                told = f" ({keys})" if keys else ""
+                return (
+                    f"trials {first.folder.name} and {record.folder.name} are both {_called(label)}, and differ{told}"
+                )
+    return None
+
+
+def _references(trials: Trials) -> str | None:
+    """A reference is of the same network, data and recipe as one variant at least."""
+    if all("base" in label for _, label in trials):
+        return None
+    axes = (*_axes(trials), ARRAY)
+    others = [record for record, label in trials if label["reference"] is None and record.config]
+    for record, label in trials:
+        if label["reference"] is None or not record.config or not others:
+            continue
+        keys = [_differing(_leaves(record.config), _leaves(other.config), axes) for other in others]
+        if all(keys):
+            return f"trial {record.folder.name} ({_called(label)}) is of another experiment than all others ({keys[0]})"
+    return None
+
+
+def _contents(trials: Trials) -> str | None:
+    """Data and calibrations are called by names: what they hold must be the same too."""
+    for what, key, name in (
+        ("data set", "dataset_content", "dataset"),
+        ("calibration", "calibration_sha256", "calibration"),
+    ):
+        found: dict[Any, dict[str, RunRecord]] = {}
+        for record, _ in trials:
+            if record.result.get(key):
+                found.setdefault(record.result.get(name), {}).setdefault(record.result[key], record)
+        for called, by_content in found.items():
+            if len(by_content) > 1:
+                first, second, *_ = by_content.values()
+                return (
+                    f"trials {first.folder.name} and {second.folder.name} were trained on different content of {what} "
+                    f"{called}"
+                )
+    return None
+
+
+def _called(label: Mapping[str, Any]) -> str:
+    return " ".join([label["reference"] or label["variant"] or "IMC", *(f"{k} {v}" for k, v in label["axes"].items())])
+
+
+def _axes(trials: Trials) -> tuple[str, ...]:
+    return tuple({key for _, label in trials for key in label["axes"]})
+
+
+def _differing(first: Leaves, second: Leaves, ignored: Sequence[str]) -> str:
+    """Keys that both configs have with different values, with the values; empty if there are none."""
+    keys = [
+        f"{key} {first[key]} and {second[key]}"
+        for key in first
+        if key in second and first[key] != second[key] and not _within(key, (*FREE, *ignored))
+    ]
+    return ", ".join(keys[:MOST_SHOWN]) + (f" and {len(keys) - MOST_SHOWN} more" if len(keys) > MOST_SHOWN else "")
+
+
+def _within(key: str, tables: Sequence[str]) -> bool:
+    return any(key == table or key.startswith(f"{table}.") for table in tables)
+
+
+def _leaves(config: Mapping[str, Any]) -> Leaves:
+    return dict(_walk(config, ""))
+
+
+def _walk(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _walk(value, f"{prefix}{key}.")
+        else:
+            dotted = prefix + key
+            yield dotted, PATHS.get(value, value) if dotted == "imc.path" else value
