@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from imctrain import limits
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled
 
 
 def _inside(bounds: limits.Bounds) -> Any:
@@ -109,6 +110,9 @@ class ArrayConfig(_Section):
     rows: Annotated[int, Field(ge=1, le=65536)] | None = None
     columns: Annotated[int, Field(ge=1, le=65536)] | None = None
     input_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    drive: Literal["signed", "unsigned"] = Field(
+        default="signed", description="codes of the input DAC: -L..L, L = 2^(b-1), or 0..L, L = 2^b - 1"
+    )
     cell: Literal["and", "xnor"] | None = None
     replicate: bool = Field(default=False, description="write operands that leave rows free several times")
     segment_rows: Annotated[int, Field(ge=1, le=65536)] | None = Field(
@@ -186,6 +190,9 @@ class MappingConfig(_Section):
 
     gradient: Literal["bit_serial", "grouped", "balanced"] = "balanced"
     passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
+    activation: Literal["balanced", "digit_serial"] = Field(
+        default="balanced", description="passes of activations whose codes the DAC does not hold"
+    )
     gradient_samples: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1, description="times that gradient MVMs are done, rounded and converted anew, for the mean"
     )
@@ -286,21 +293,43 @@ def config_hash(config: Config) -> str:
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read, override and validate. Raises UserError naming the file, the key, what was found and what is allowed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"config {path}: not valid TOML: {error}") from None
+    data = _read_toml(path)
     origin: dict[tuple[str, ...], str] = {}
     for item in overrides:
         keys, value = _parse_override(item)
         _assign(data, keys, value, item)
         origin[keys] = f"config {path} with --set {item}"
     return validate_config(data, f"config {path}", origin)
+
+
+def load_kept_config(path: Path) -> Config:
+    """The config.toml of a run's folder, whose missing keys mean what they meant when it was written.
+
+    Raises UserError as `load_config` does.
+    """
+    return kept_config(_read_toml(path), f"config {path}")
+
+
+def kept_config(data: dict[str, Any], where: str) -> Config:
+    """Validate the content of a plan, a recording or a run's config.toml (see `frozen_defaults`)."""
+    return validate_config(filled(data), where)
+
+
+def frozen_imc(**changes: Any) -> ImcConfig:
+    """[imc] as kept trials had it where they set nothing else, whatever this version's defaults are."""
+    return kept_config({"imc": changes}, "frozen defaults").imc
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"config {path}: not valid TOML: {error}") from None
 
 
 def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ...], str] | None = None) -> Config:

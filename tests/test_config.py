@@ -48,7 +48,8 @@ def test_an_unknown_key_names_file_key_and_nearest(tmp_path, text, typed, neares
 
 def test_an_unknown_key_lists_what_its_table_may_hold(tmp_path):
     found = message(tmp_path, "[imc.mapping]\npass = 3")
-    assert found.endswith("allowed in [imc.mapping]: full_drive, gradient, gradient_samples, passes, planes")
+    keys = "activation, full_drive, gradient, gradient_samples, passes, planes"
+    assert found.endswith(f"allowed in [imc.mapping]: {keys}")
 
 
 @pytest.mark.parametrize(

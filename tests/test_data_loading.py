@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from imctrain.cli.data import app
 from imctrain.data import cache, load, paths
-from imctrain.data.dataset import channel_statistics
+from imctrain.data.dataset import Split, channel_statistics, content_hash
 from imctrain.data.importing import import_dataset
 from imctrain.errors import UserError
 
@@ -53,6 +53,44 @@ def test_channel_statistics_match_numpy():
     np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(std, (images / 255).std((0, 1, 2)), rtol=1e-12)
     assert channel_statistics(np.full((3, 2, 2, 1), 51, np.uint8)) == ((0.2,), (1.0,))
+
+
+def test_the_content_of_a_data_set_is_told_by_every_pixel_and_label(home, tmp_path, monkeypatch):
+    found = load("cifar10", home)
+    assert found.content == content_hash(found.train, found.test)
+    train, test = found.train, found.test
+    one_label = np.array(train.labels)
+    one_label[3] += 1
+    one_pixel = np.array(test.images)
+    one_pixel[-1, -1, -1, -1] ^= 1
+    others = [
+        content_hash(Split(train.images, one_label), test),
+        content_hash(train, Split(one_pixel, test.labels)),
+        content_hash(test, train),
+        content_hash(Split(train.images[:-1], train.labels[:-1]), test),
+    ]
+    assert len({found.content, *others}) == 5
+    # The same pixels under another name and in another place are the same content.
+    archive = binary_archive(tmp_path / "again.tar.gz", SPLITS)
+    import_dataset("cifar10", archive, data_dir=tmp_path / "other", expected=SMALL_CIFAR10, checksums=None)
+    assert load("cifar10", tmp_path / "other").content == found.content
+    # A cache knows its content; one that was made before caches did is hashed once.
+    monkeypatch.setattr(cache, "content_hash", None)
+    assert load("cifar10", home).content == found.content
+    monkeypatch.undo()
+    (facts,) = (home / cache.FOLDER).glob("*/cache.json")
+    known = json.loads(facts.read_text())
+    assert known.pop("content") == found.content
+    facts.write_text(json.dumps(known))
+    assert load("cifar10", home).content == found.content
+    assert json.loads(facts.read_text())["content"] == found.content
+
+
+def test_data_imported_again_under_the_same_name_has_another_content(home, tmp_path):
+    before = load("cifar10", home).content
+    archive = binary_archive(tmp_path / "new.tar.gz", random_splits(seed=1))
+    import_dataset("cifar10", archive, data_dir=home, expected=SMALL_CIFAR10, checksums=None, replace=True)
+    assert load("cifar10", home).content != before
 
 
 def test_the_second_load_maps_the_cache(home, monkeypatch):

@@ -46,7 +46,7 @@ def test_values_that_are_not_finite_name_step_site_and_last_good_checkpoint(tmp_
     text = (out / "config.toml").read_text().replace("epochs = 1\n", "epochs = 2\n", 1)
     (out / "config.toml").write_text(text)
     monkeypatch.setattr(step, "health", sick)
-    assert call(monkeypatch, "run", "--resume", out) == 3
+    assert call(monkeypatch, "run", "--resume", out, "--accept-changes", "training.epochs") == 3
     message = capsys.readouterr().err.splitlines()[-1]
     assert "training diverged at step 9: loss " in message
     assert "values first are not finite at site layer1, backward" in message

@@ -20,6 +20,7 @@ from imctrain.errors import UserError
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec, parse_axis, read_sweep, toml_literal
 from imctrain.sweep.trial import same_training, trial_key
+from imctrain.training.checkpoint import sums
 
 BASE = """
 name = "tiny"
@@ -78,6 +79,41 @@ variant = "best"
     )
     left = [(t.variant, t.axes["imc.noise.sigma_lsb"]) for t in expand(spec_of(tmp_path, text)) if not t.reference]
     assert sorted(left) == [("best", 2.0), ("plain", 0.5), ("plain", 1.0), ("plain", 2.0)]
+
+
+def test_when_changes_matching_combinations_alone(tmp_path):
+    text = (
+        SWEEP
+        + """
+[[exclude]]
+variant = "best"
+"imc.noise.sigma_lsb" = 2.0
+[[when]]
+"imc.noise.sigma_lsb" = [1.0, 2.0]
+set = { "imc.adc.bits" = 6, "imc.adc.range_policy" = "two_level" }
+[[when]]
+variant = "plain"
+"imc.noise.sigma_lsb" = 2.0
+set = { "imc.adc.bits" = 7 }
+"""
+    )
+    trials = expand(spec_of(tmp_path, text))
+    found = {
+        (t.variant, t.axes["imc.noise.sigma_lsb"]): (t.config.imc.adc.bits, t.config.imc.adc.range_policy)
+        for t in trials
+        if t.reference is None
+    }
+    fixed, per_site = load_config(tmp_path / "tiny.toml").imc.adc.range_policy, "per_site"
+    assert found == {
+        ("plain", 0.5): (None, fixed),
+        ("best", 0.5): (None, per_site),
+        ("plain", 1.0): (6, "two_level"),
+        ("best", 1.0): (6, "two_level"),
+        ("plain", 2.0): (7, "two_level"),
+    }
+    # References are the same trials whatever holds at some level.
+    references = {t.key for t in expand(spec_of(tmp_path)) if t.reference}
+    assert references == {t.key for t in trials if t.reference}
 
 
 def test_every_shipped_sweep_is_valid():
@@ -171,6 +207,15 @@ def test_literals_are_toml():
         ),
         (SWEEP + "[[exclude]]\nvariant = 'bets'", "exclude.variant = 'bets'.* allowed: plain, best"),
         (SWEEP + "[[exclude]]\n'imc.noise.sigma_lsb' = 3", "= 3: there is no such value; allowed: 0.5, 1.0, 2.0"),
+        (SWEEP + "[[when]]\nvariant = 'bets'\nset = { a = 1 }", "when.variant = 'bets'.* allowed: plain, best"),
+        (SWEEP + "[[when]]\nset = { a = 1 }", "when is empty"),
+        (SWEEP + "[[when]]\nvariant = 'best'", r"when.set = None: give what it changes, such as set = \{ \"imc.adc"),
+        (SWEEP + "[[when]]\nvariant = 'best'\nset = { seed = 1 }", "when.set.seed: it is an axis"),
+        (SWEEP + "[[when]]\nvariant = 'best'\nset = { 'imc.noise.sigma_lsb' = 1 }", "when.set.imc.noise.sigma_lsb: it"),
+        (
+            SWEEP + "[[exclude]]\nvariant = 'best'\n[[when]]\nvariant = 'best'\nset = { a = 1 }",
+            "when variant = 'best' matches no trial: exclude leaves all of them out",
+        ),
     ],
 )
 def test_bad_sweep_files(tmp_path, text, message):
@@ -210,6 +255,30 @@ def test_a_trial_begun_under_other_defaults_is_refused(tmp_path):
     write(folder.trial(key), BASE + "imc.chip_seed = 3\n", "config.toml")
     with pytest.raises(UserError, match=r"another default of imc\.chip_seed"):
         folder.add("a", expand(spec), tmp_path)
+
+
+def test_a_trial_whose_folder_was_edited_fails_and_keeps_what_it_has(tmp_path, uninterrupted):
+    from imctrain.sweep.worker import train
+
+    _, trial = one_trial(tmp_path)
+    folder = SweepFolder(tmp_path / "out")
+    folder.add("one", expand(read_sweep(tmp_path / "one.toml")), tmp_path)
+    shutil.copytree(uninterrupted, trial)
+    (trial / "result.json").unlink()
+    config, planned = trial / "config.toml", (trial / "config.toml").read_text()
+    config.write_text(planned.replace("\nseed = 0", "\nseed = 5", 1))
+    assert train(folder, trial.name) == 2
+    status = folder.status(trial.name)
+    assert (status.state, status.code) == ("failed", 2)
+    assert f"is planned with another seed than {config} says: put back what it was" in status.error
+    # Nor is a checkpoint of another training taken for the trial's own.
+    config.write_text(planned)
+    for position in (trial / "checkpoints").glob("[0-9]*/position/metadata"):
+        position.write_text(position.read_text().replace('"seed": 0', '"seed": 5'))
+        (position.parents[1] / "sums.json").write_text(json.dumps(sums(position.parents[1])))
+    assert train(folder, trial.name) == 2
+    assert "was trained with: seed 5 -> 0: put back" in folder.status(trial.name).error
+    assert list((trial / "checkpoints").glob("[0-9]*"))
 
 
 @pytest.fixture(scope="module")

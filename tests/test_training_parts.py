@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -15,9 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from imc_sites import ACTIVATION, MATMUL, WEIGHT
 from rich.console import Console
 
 from imctrain.config import TrainingConfig
+from imctrain.errors import UserError
+from imctrain.imc.hardware import AdcSpec, ArraySpec, Hardware
+from imctrain.imc.site import SiteSpec, make_site
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Health, find, health
 from imctrain.training.metrics import MetricsLog, read_metrics, truncate_metrics
@@ -47,6 +52,65 @@ def test_what_a_killed_save_left_is_no_checkpoint(tmp_path):
     again = Checkpoints(tmp_path)
     assert again.latest == 1
     again.close()
+
+
+def damage(file, how):
+    content = file.read_bytes()
+    if how == "missing":
+        file.unlink()
+    elif how == "a bit flipped":
+        file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    else:
+        file.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "zeros": bytes(len(content))}[how])
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    checkpoints = Checkpoints(folder)
+    for step in (1, 2):
+        state = {"w": np.arange(1000, dtype=np.float32) * step, "key": np.uint32(step)}
+        checkpoints.save(step, state, {"epoch": step}, None, {"config": {"seed": step}})
+    checkpoints.close()
+    return folder
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "cut", "zeros", "a bit flipped"])
+def test_whatever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_taken(tmp_path, two_checkpoints, how):
+    files = sorted(path for path in (two_checkpoints / "2").rglob("*") if path.is_file())
+    assert len(files) > 8  # orbax's own, of all kinds, and the list of them
+    for number, file in enumerate(files):
+        folder = tmp_path / str(number)
+        shutil.copytree(two_checkpoints, folder)
+        damage(folder / file.relative_to(two_checkpoints), how)
+        checkpoints = Checkpoints(folder)
+        found = checkpoints.newest()
+        assert (found.step, list(found.damaged), found.position) == (1, [2], {"epoch": 1}), file
+        assert found.about == {"config": {"seed": 1}}
+        assert file.name in found.damaged[2]
+        np.testing.assert_array_equal(found.arrays["w"], np.arange(1000, dtype=np.float32))
+        checkpoints.close()
+
+
+def test_damaged_checkpoints_are_set_aside_and_saved_again(tmp_path, two_checkpoints):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(two_checkpoints, folder)
+    (folder / "3").mkdir()
+    checkpoints = Checkpoints(folder)
+    found = checkpoints.newest()
+    assert (found.step, found.damaged) == (2, {3: "it is empty"})
+    checkpoints.set_aside([3])
+    assert checkpoints.steps == [1, 2]
+    checkpoints.save(3, {"w": np.ones(2, np.float32)}, {"epoch": 3}, None)
+    assert checkpoints.newest().step == 3
+    for step in (1, 2, 3):
+        (folder / str(step) / "position" / "metadata").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"can be read \(step 3: position/metadata is missing; step 2: .* from a copy"):
+        checkpoints.newest()
+    assert checkpoints.steps[-1] == 3
+    with pytest.raises(UserError, match=r"checkpoint 3 in .* is damaged \(position/metadata is missing\)"):
+        checkpoints.restore({"w": np.ones(2, np.float32)}, 3)
+    checkpoints.close()
 
 
 def test_metrics_are_appended_and_cut_back(tmp_path):
@@ -158,6 +222,26 @@ def test_clipping_is_weighted_by_conversions_and_the_worst_site_found():
     assert "b:snr_db_forward" not in flatten_reports(reports)
     assert math.isnan(SiteSummary(None).clipped({}))
     assert SiteSummary(None).worst({}) is None
+
+
+def test_a_signal_on_its_floor_is_told_once_and_counted_where_a_checkpoint_keeps_it():
+    hardware = Hardware(array=ArraySpec(replicate=False), adc=AdcSpec(range_policy="fixed"))
+    site = make_site(SiteSpec("a", 0, MATMUL, (8, 64), (64, 16), jnp.float32, ACTIVATION, WEIGHT, hardware))
+    entries = [SimpleNamespace(name=name, path="exact", mvms=site.mvms, executions=1, site=site) for name in "ab"]
+    lost = {f"snr_db_{mvm}": -60.0 for mvm in ("forward", "input_grad")} | {"snr_db_weight_grad": 5.0}
+    fine = dict.fromkeys(lost, 5.0)
+    counts: dict[str, int] = {}
+    summary = SiteSummary(SimpleNamespace(sites=entries))
+    assert [summary.silence({"a": lost, "b": lost}, counts) for _ in range(2)] == [None, None]
+    # Resumed: what is counted goes on with the position. b has recovered for a line and counts from the start.
+    summary = SiteSummary(SimpleNamespace(sites=entries))
+    text = summary.silence({"a": lost, "b": fine}, counts)
+    assert text is not None
+    assert "at site a, forward and input_grad: set imc.adc.range_policy = 'per_site'" in text
+    told = [summary.silence({"a": lost, "b": lost}, counts) for _ in range(4)]
+    assert [line is None for line in told] == [True, True, False, True]
+    assert "at site b, forward and input_grad: " in str(told[2])
+    assert counts["a:weight_grad"] == 0
 
 
 def test_plain_lines_are_not_wrapped_and_name_the_right_epoch(monkeypatch):

@@ -34,6 +34,15 @@ def run(
         Path | None,
         typer.Option("--resume", metavar="DIR", help="Continue the run in this folder.", show_default=False),
     ] = None,
+    accept_changes: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-changes",
+            metavar="KEY,..",
+            help="With --resume: what may differ from the checkpoint.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train the network of an experiment, every matmul on the simulated array.
 
@@ -41,6 +50,18 @@ def run(
     as JSON Lines, checkpoints, result.json, a learning curve, and the ledger of
     all matmuls. Interrupting a run (Ctrl-C) saves it; `--resume DIR` continues
     to the same bits as if it had not stopped.
+
+    A checkpoint carries the config, calibration and data it was trained with. If
+    the folder says otherwise when the run goes on, that is an error which lists
+    every difference. To go on with other settings (more epochs, say), edit
+    DIR/config.toml and name their keys with `--accept-changes`, and result.json
+    lists what changed after which step; `calibration` and `data.content` are keys
+    too. Batch size and model cannot change within a run. A damaged checkpoint is
+    told, and the one before it is taken.
+
+    Hardware that cannot train is told before it starts, and a training that
+    went wrong at its end, in lines that begin with "warning:" and name a
+    remedy; result.json has them too. The exit code stays 0.
 
     Compiled steps are kept in ~/.cache/imctrain/xla for the next run;
     IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
@@ -55,11 +76,16 @@ def run(
         imctrain run -c my.toml --set imc.noise.sigma_lsb=0.5 --seed 1
 
         imctrain run --resume runs/quickstart-20250101-120000
+
+        imctrain run --resume runs/long --accept-changes training.epochs
     """
     if (config is None) == (resume is None):
         raise UserError("run needs either --config FILE (a new run) or --resume DIR (one that stopped)")
     if resume is not None and (overrides or out is not None or seed is not None):
         raise UserError("--resume continues a run as it was: --set, --seed and --out cannot be given with it")
+    if resume is None and accept_changes is not None:
+        raise UserError("--accept-changes goes with --resume DIR: a new run is what its config says")
+    accept = [key.strip() for key in (accept_changes or "").split(",") if key.strip()]
     console = Console(highlight=False)
     if config is not None:
         from imctrain.config import load_config
@@ -77,7 +103,7 @@ def run(
             result = runs.start(loaded, out, config.parent, console, place)
         else:
             assert resume is not None
-            result = runs.resume(resume, console, place)
+            result = runs.resume(resume, console, place, accept)
     except Interrupted as stopped:
         _leave(f"stopped by {stopped}, saved; continue with: imctrain run --resume {place.folder}", stopped.code)
     except Diverged as error:

@@ -17,14 +17,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imctrain.data.archive import Progress, no_progress
-from imctrain.data.dataset import Images, Labels, Split, channel_statistics
+from imctrain.data.dataset import Images, Labels, Split, channel_statistics, content_hash
 from imctrain.data.prepared import image_and_label, quiet_tfds, read_builder
 from imctrain.errors import UserError
 
@@ -39,12 +39,14 @@ _ABANDONED_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded data set: its splits, and mean and standard deviation of each channel of the training images."""
+    """A decoded data set: its splits, mean and standard deviation of each channel of the training images, and the hash
+    of its content (empty where nothing keeps it: the data set is then hashed when somebody asks)."""
 
     train: Split
     test: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    content: str = ""
 
 
 def fingerprint(records: Path) -> str:
@@ -82,7 +84,7 @@ def decoded(records: Path, name: str, data_dir: Path, progress: Progress = no_pr
     if folder.is_dir():
         # A damaged cache is made again.
         with contextlib.suppress(OSError, ValueError, KeyError):
-            return _open(folder)
+            return _with_content(folder, _open(folder))
     sources = _data_sources(records, name)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,20 @@ def _open(folder: Path) -> Decoded:
         Split(np.load(folder / f"{split}_images.npy", mmap_mode="r"), np.load(folder / f"{split}_labels.npy"))
         for split in _SPLITS
     )
-    return Decoded(train, test, mean=tuple(facts["mean"]), std=tuple(facts["std"]))
+    return Decoded(train, test, tuple(facts["mean"]), tuple(facts["std"]), facts.get("content", ""))
+
+
+def _with_content(folder: Path, found: Decoded) -> Decoded:
+    """A cache that was made before caches kept the hash of their content gets it now, where it can be written."""
+    if found.content:
+        return found
+    found = replace(found, content=content_hash(found.train, found.test))
+    with contextlib.suppress(OSError):
+        facts = json.loads((folder / _FACTS).read_text()) | {"content": found.content}
+        scratch = folder / f".{os.getpid()}-{_FACTS}"
+        scratch.write_text(json.dumps(facts))
+        scratch.replace(folder / _FACTS)
+    return found
 
 
 def _write(sources: dict[str, _Records], name: str, progress: Progress, scratch: Path) -> Decoded | None:
@@ -114,7 +129,9 @@ def _write(sources: dict[str, _Records], name: str, progress: Progress, scratch:
         result = _decode(sources, name, progress, scratch)
         for split, part in zip(_SPLITS, (result.train, result.test), strict=True):
             np.save(scratch / f"{split}_labels.npy", part.labels)
-        (scratch / _FACTS).write_text(json.dumps({"name": name, "mean": result.mean, "std": result.std}))
+        result = replace(result, content=content_hash(result.train, result.test))
+        facts = {"name": name, "mean": result.mean, "std": result.std, "content": result.content}
+        (scratch / _FACTS).write_text(json.dumps(facts))
         for file in scratch.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())

@@ -46,6 +46,7 @@ def load(name: str, data_dir: str | Path | None = None, *, progress: Progress = 
         std=content.std,
         source=Source.from_dict(dict(info.metadata or {})),
         path=records,
+        known_content=content.content,
     )
 
 

@@ -41,6 +41,7 @@ def _hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
             rows=imc.array.rows or array.rows,
             columns=imc.array.columns or array.columns,
             input_bits=imc.array.input_bits or array.input_bits,
+            drive=imc.array.drive,
             cell=imc.array.cell or array.cell,
             replicate=imc.array.replicate,
             segment_rows=imc.array.segment_rows,

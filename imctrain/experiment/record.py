@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.config import Config, config_hash, load_config
+from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Batches, load
 from imctrain.errors import UserError
+from imctrain.experiment.continuing import require_same
 from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+from imctrain.experiment.identity import identity
 from imctrain.experiment.recording import MvmRecord, Recording
 from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
@@ -55,21 +57,23 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             and the last that there are.
         say: told what is done.
 
-    Raises UserError for a folder without a run, a step without a checkpoint, or a run that has one checkpoint only
-    where no steps are given.
+    Raises UserError for a folder without a run, a step without a checkpoint, a checkpoint that is damaged or was
+    trained with other settings than the folder says, or a run that has one checkpoint only where no steps are given.
     """
     if not (folder / "config.toml").is_file():
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
     if not (folder / "checkpoints").is_dir():
         raise UserError(f"{folder} has no checkpoints: train it first")
-    config = load_config(folder / "config.toml")
+    config = load_kept_config(folder / "config.toml")
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
     try:
         chosen = _choose(folder, checkpoints.steps, steps)
         say(f"loading data set {config.data.name} ...")
         dataset = load(config.data.name, config.data.data_dir)
+        written = config
         config = _with_saved_calibration(config, folder)
         setup = set_up(config, dataset)
+        now = identity(written, dataset, setup.calibration)
         function = array_function(config, setup)
         train, _ = make_batches(config, dataset)
         read = reader(config, setup, function)
@@ -79,16 +83,18 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             say(f"step {step}: one batch of {config.data.batch_size} images, forward and backward ...")
             state, position = setup.steps.initial, Position()
             if step > 0:
-                restored, stored = checkpoints.restore(jax.tree.map(np.asarray, state), step)
-                state, position = jax.tree.map(jnp.asarray, restored), Position(**stored)
+                stored = checkpoints.whole(step)
+                require_same(folder, stored, now)
+                restored = checkpoints.fit(stored, jax.tree.map(np.asarray, state))
+                state, position = jax.tree.map(jnp.asarray, restored), Position(**stored.position)
             epochs.append(position.epoch + position.step / train.steps_per_epoch)
             operands = read(state, train, position)
             records += sample_all(function, state, operands, step)
     finally:
         checkpoints.close()
     about = {
-        "config_hash": config_hash(load_config(folder / "config.toml")),
-        "config": load_config(folder / "config.toml").model_dump(mode="json", exclude_none=True),
+        "config_hash": config_hash(written),
+        "config": written.model_dump(mode="json", exclude_none=True),
         "path": config.imc.path,
         "model": config.model.name,
         "dataset": config.data.name,

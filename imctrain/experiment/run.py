@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from imctrain.config import Config, config_hash, load_config
+from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
+from imctrain.experiment.advice import (
+    hardware_problems,
+    hardware_warnings,
+    refuse_zeros,
+    training_warnings,
+    warn,
+)
+from imctrain.experiment.continuing import CHANGED, about_run, finished_with
 from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_start
 from imctrain.experiment.hardware import total_sigma_lsb
+from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.files import write_json, write_text
+from imctrain.imc.advice import Problem
 from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Position
@@ -40,6 +52,7 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir)
+    refuse_zeros(hardware_problems(setup))
     folder = place.folder = new_folder(config, out)
     with claim(folder):
         if setup.calibration is not None:
@@ -49,15 +62,19 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
         return _train(config, dataset, setup, folder, parallel, console)
 
 
-def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
-    """Continue a run from its newest checkpoint, to the same bits as if it had not stopped."""
+def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] = ()) -> dict[str, Any]:
+    """Continue a run from its newest good checkpoint, to the same bits as if it had not stopped.
+
+    What the folder says now must be what the checkpoint was trained with, but for the keys in `accept` (dotted, or
+    tables of them); result.json lists what changed. Raises UserError for any other difference.
+    """
     if not (folder / "config.toml").is_file():
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
     if (folder / "result.json").is_file():
         raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
     place.folder = folder
     with claim(folder):
-        config = load_config(folder / "config.toml")
+        config = load_kept_config(folder / "config.toml")
         console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
@@ -67,7 +84,7 @@ def resume(folder: Path, console: Console, place: Place) -> dict[str, Any]:
             setup = set_up(config.model_copy(update={"imc": imc}), dataset)
         else:
             setup = set_up(config, dataset)
-        return _train(config, dataset, setup, folder, parallel, console)
+        return _train(config, dataset, setup, folder, parallel, console, accept)
 
 
 def _parallel(config: Config) -> DataParallel:
@@ -76,44 +93,74 @@ def _parallel(config: Config) -> DataParallel:
 
 
 def _train(
-    config: Config, dataset: Dataset, setup: Setup, folder: Path, parallel: DataParallel, console: Console
+    config: Config,
+    dataset: Dataset,
+    setup: Setup,
+    folder: Path,
+    parallel: DataParallel,
+    console: Console,
+    accept: Sequence[str] = (),
 ) -> dict[str, Any]:
     from imctrain.report.learning_curve import plot_learning_curve
 
+    # Before anything is written: an edited folder stays as it is.
+    about = _about(folder, config, dataset, setup, accept, console)
     if setup.ledger is not None:
         write_json(folder / "ledger.json", ledger_records(setup.ledger))
         write_text(folder / "ledger.md", ledger_markdown(setup.ledger))
+    problems = hardware_problems(setup)
+    warn(console, hardware_warnings(problems))
     with StopRequest() as stop:
         baseline = None
         if config.baseline and config.imc.path != "float":
-            baseline = _baseline(config, dataset, folder, parallel, console, stop)
+            baseline = _baseline(config, dataset, folder, parallel, console, stop, accept)
         title = f"{config.model.name} ({config.imc.path})"
-        result = _one(config, dataset, setup, folder, parallel, console, stop, title)
+        result = _one(config, dataset, setup, folder, parallel, console, stop, title, about, problems)
     if baseline is not None:
         result["baseline_test_accuracy"] = baseline["test_accuracy"]
         result["baseline_seconds_per_epoch"] = baseline["seconds_per_epoch"]
+        if baseline.get(CHANGED):
+            result[f"baseline_{CHANGED}"] = baseline[CHANGED]
     plot_learning_curve(folder, folder / "learning_curve.png")
     write_json(folder / "result.json", result)
     return result
 
 
 def _baseline(
-    config: Config, dataset: Dataset, folder: Path, parallel: DataParallel, console: Console, stop: StopRequest
+    config: Config,
+    dataset: Dataset,
+    folder: Path,
+    parallel: DataParallel,
+    console: Console,
+    stop: StopRequest,
+    accept: Sequence[str],
 ) -> dict[str, Any]:
-    """The same network, data order and recipe in float, in baseline/; trained once, kept on resume."""
+    """The same network, data order and recipe in float, in baseline/; trained once, kept on resume if it fits."""
     where = folder / "baseline"
-    if (where / "result.json").is_file():
-        return json.loads((where / "result.json").read_text(encoding="utf-8"))
     float_config = config.model_copy(
         update={"imc": config.imc.model_copy(update={"path": "float", "rules": ()}), "baseline": False}
     )
+    if (where / "result.json").is_file():
+        differs = finished_with(where, float_config, dataset, accept)
+        kept = json.loads((where / "result.json").read_text(encoding="utf-8"))
+        return kept | {CHANGED: [*kept.get(CHANGED, []), *differs]}
+    setup = set_up(float_config, dataset)
+    about = _about(where, float_config, dataset, setup, accept, console)
     where.mkdir(exist_ok=True)
     write_start(where, float_config)
-    setup = set_up(float_config, dataset)
     title = f"{config.model.name} (float baseline)"
-    result = _one(float_config, dataset, setup, where, parallel, console, stop, title)
+    result = _one(float_config, dataset, setup, where, parallel, console, stop, title, about, [])
     write_json(where / "result.json", result)
     return result
+
+
+def _about(
+    folder: Path, config: Config, dataset: Dataset, setup: Setup, accept: Sequence[str], console: Console
+) -> dict[str, Any]:
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    return about_run(folder, config, identity(config, dataset, setup.calibration), accept, say)
 
 
 def _one(
@@ -125,13 +172,21 @@ def _one(
     console: Console,
     stop: StopRequest,
     title: str,
+    about: dict[str, Any],
+    problems: list[Problem],
 ) -> dict[str, Any]:
-    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel)
+    # What the result is of: a reader can tell that config.toml was edited later.
+    trained = hashlib.sha256((folder / "config.toml").read_bytes()).hexdigest()
+    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel, about)
     steps = trainer.steps_per_epoch
     with TrainingProgress(console, title, trainer.total_steps, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
         _, position = trainer.run(progress, stop)
-    return _result(config, dataset, setup, position, trainer.total_steps)
+    after = training_warnings(config, dataset, folder, problems)
+    warn(console, after)
+    result = _result(config, dataset, setup, position, trainer.total_steps)
+    result |= {"warnings": [*hardware_warnings(problems), *position.warnings, *after]}
+    return result | {"config_toml_sha256": trained} | ({CHANGED: about[CHANGED]} if about[CHANGED] else {})
 
 
 def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, steps: int) -> dict[str, Any]:
@@ -151,6 +206,7 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, 
         "path": config.imc.path,
         "dataset": config.data.name,
         "dataset_source": dataset.source.as_dict(),
+        "dataset_content": dataset.content,
         "model": config.model.name,
         "parameters": setup.network.parameter_count,
         "config_hash": config_hash(config),
@@ -162,6 +218,7 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, 
         result |= {
             "calibration": setup.calibration.name if exact else None,
             "calibration_provenance": setup.calibration.provenance if exact else None,
+            "calibration_sha256": calibration_hash(setup.calibration) if exact else None,
             "sigma_lsb": total_sigma_lsb(setup.hardware) if exact else None,
             "mvms_on_array": list(config.imc.mvms) if exact else [],
             "sites": {entry.name: entry.path for entry in setup.ledger},

@@ -5,7 +5,7 @@ Voltages are fractions of full scale; one LSB is the converter step at reference
 converter (`NoiseSpec.reference_bits`, `reference_polarity`), the unit in which noise is quoted.
 
 Notation (used in all of `imctrain.imc`):
-    N   rows of the array                     L   top input level, 2**(input_bits - 1)
+    N   rows of the array                     L   top input level, see `ArraySpec.levels`
     B   bits of the converter                 R   reference range, a fraction of full scale
     P   passes of an input operand            J   planes of a stored operand
     T   row tiles of a contraction            q   one LSB in units of the integer dot product
@@ -29,6 +29,8 @@ RangePolicy = Literal["fixed", "two_level", "per_site"]
 Path = Literal["exact", "statistical", "auto", "digital"]
 Rounding = Literal["nearest", "two_phase", "stochastic"]
 GradientMapping = Literal["bit_serial", "grouped", "balanced"]
+ActivationMapping = Literal["balanced", "digit_serial"]
+Drive = Literal["signed", "unsigned"]
 
 Operand = Literal["weights", "activations", "gradients"]
 OPERANDS: tuple[Operand, ...] = ("weights", "activations", "gradients")
@@ -55,7 +57,9 @@ class ArraySpec:
     Attributes:
         rows: N, rows that share charge on a column; full scale counts all of them.
         columns: physical columns of one macro.
-        input_bits: b, resolution of the input DAC: codes -L..L with L = 2**(b-1).
+        input_bits: b, resolution of the input DAC.
+        drive: "signed", codes -L..L with L = 2**(b-1), or "unsigned", codes 0..L with L = 2**b - 1, as several
+            published simulators have it; what can be negative is then driven differentially (see `mapping`).
         cell: "and" (stored bit 0/1) or "xnor" (stored bit -1/+1).
         replicate: write an operand of K <= N/2 rows floor(N/K) times and drive the copies together.
         segment_rows: when set, rows come in segments of this size and only the segments in use share charge.
@@ -66,6 +70,7 @@ class ArraySpec:
     rows: int = 1152
     columns: int = 256
     input_bits: int = 5
+    drive: Drive = "signed"
     cell: Cell = "and"
     replicate: bool = False
     segment_rows: int | None = None
@@ -76,6 +81,7 @@ class ArraySpec:
         _require(1 <= self.rows <= 65536, "array.rows", self.rows, "1 to 65536")
         _require(1 <= self.columns <= 65536, "array.columns", self.columns, "1 to 65536")
         _require(1 <= self.input_bits <= 8, "array.input_bits", self.input_bits, "1 to 8")
+        _require(self.drive in ("signed", "unsigned"), "array.drive", self.drive, "'signed' or 'unsigned'")
         _require(self.cell in ("and", "xnor"), "array.cell", self.cell, "'and' or 'xnor'")
         _require_within(limits.MACROS, "array.macros", self.macros)
         segment = self.segment_rows
@@ -83,8 +89,8 @@ class ArraySpec:
 
     @property
     def levels(self) -> int:
-        """L: the largest input code; codes run from -L to L."""
-        return 2 ** (self.input_bits - 1)
+        """L: the largest input code; codes run from -L to L, or from 0 to L where the drive is unsigned."""
+        return 2 ** (self.input_bits - 1) if self.drive == "signed" else 2**self.input_bits - 1
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,10 @@ class MappingSpec:
         gradient_samples: how often the two gradient MVMs are done, each time with another rounding of the gradient and
             other noise, for the mean of the results; conversions in proportion. Products inside custom backward rules,
             which have no backward pass of their own, are done once.
-        full_drive: activations on all levels of the DAC, unsigned ones around their middle.
+        full_drive: activations on all levels of the DAC, unsigned ones around their middle; signed ones above their
+            lowest code where the drive is unsigned.
+        activation: of an int4 or uint4 operand whose codes the DAC does not hold: "balanced", or "digit_serial", digits
+            of as many bits as the DAC's codes hold (see `integer_mapping`). Where it holds them, both are one pass.
         planes: of a stored operand, with balanced weights (see `planes`); None for the cells' usual four.
     """
 
@@ -225,10 +234,14 @@ class MappingSpec:
     gradient_samples: int = 1
     full_drive: bool = False
     planes: int | None = None
+    activation: ActivationMapping = "balanced"
 
     def __post_init__(self) -> None:
         names = ("bit_serial", "grouped", "balanced")
         _require(self.gradient in names, "mapping.gradient", self.gradient, "one of " + ", ".join(names))
+        activation = self.activation
+        allowed = "'balanced' or 'digit_serial'"
+        _require(activation in ("balanced", "digit_serial"), "mapping.activation", activation, allowed)
         _require(1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}")
         samples = self.gradient_samples
         _require(1 <= samples <= MOST_SAMPLES, "mapping.gradient_samples", samples, f"1 to {MOST_SAMPLES}")

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from imctrain.formats import TOP_LEVEL, top_code
 from imctrain.imc import ranges as range_policies
 from imctrain.imc.adc import Converter, converter
 from imctrain.imc.floorplan import column_errors
 from imctrain.imc.hardware import Hardware
-from imctrain.imc.mapping import INTEGER, Mapping, full_drive, gradient_mapping
+from imctrain.imc.integer_mapping import integer_mapping
+from imctrain.imc.mapping import Mapping, gradient_mapping
 from imctrain.imc.planes import PlaneCoding
 from imctrain.imc.tiling import RowTiles, copies, cut, effective_rows
 
@@ -166,10 +168,11 @@ def plan_mvm(
     """
     coding = PlaneCoding(hardware.array.cell, stored_signed, hardware.mapping.planes)
     if drives_gradient:
-        mapping = gradient_mapping(hardware.mapping, hardware.array)
+        mapping, lowest = gradient_mapping(hardware.mapping, hardware.array), -TOP_LEVEL
     else:
-        mapping = full_drive(hardware.array.levels, input_signed) if hardware.mapping.full_drive else INTEGER
-    non_negative = not drives_gradient and not input_signed and not mapping.centre and hardware.array.cell == "and"
+        mapping = integer_mapping(hardware.mapping, hardware.array, input_signed)
+        lowest = -float(top_code(True)) if input_signed else 0.0
+    non_negative = mapping.non_negative(lowest) and hardware.array.cell == "and"
     return MvmPlan(
         name=name,
         site_index=site_index,

@@ -42,6 +42,7 @@ from imctrain.imc.encode import (
 )
 from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
+from imctrain.imc.first_order import differentiated_once
 from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
@@ -219,6 +220,8 @@ class Site:
 
     @functools.cached_property
     def _apply(self) -> Any:
+        guarded = differentiated_once(self.spec.name)
+
         @jax.custom_vjp
         def apply(lhs: Array, rhs: Array, state: State, seed: Array) -> Array:
             return self._run_forward(lhs, rhs, state, seed)[0]
@@ -231,17 +234,21 @@ class Site:
                 )
             needs = (lhs.perturbed, rhs.perturbed)
             values = jax.tree.map(lambda leaf: leaf.value, (lhs, rhs, state, seed), is_leaf=_is_primal)
-            out, residuals = self._run_forward(*values)
-            # Residuals that no gradient needs are dropped; what is None stays static.
-            codes = tuple(r if need else None for r, need in zip(residuals["codes"], (needs[1], needs[0]), strict=True))
-            inside = tuple(r if need else None for r, need in zip(residuals["inside"], needs, strict=True))
-            kept = residuals | {"codes": codes, "inside": inside}
+            out, residuals = self._run_forward(*guarded(values))
+            # Residuals that no gradient needs are dropped. The structure stays: JAX keeps one for all traces of a call,
+            # and would read what it saved for one operand's gradient as what the other's needs.
+            kept = dict(residuals)
+            for name, wanted in (("codes", (needs[1], needs[0])), ("inside", needs)):
+                pair = zip(residuals[name], wanted, strict=True)
+                kept[name] = tuple(residual if need else _dropped(residual) for residual, need in pair)
             return out, (kept, values[2], values[3])
 
         def backward(residuals: Any, g: Any) -> tuple[Any, Any, Any, None]:
             kept, state, seed = residuals
+            kept = kept | {name: tuple(map(_unless_dropped, kept[name])) for name in ("codes", "inside")}
             if isinstance(g, jax.custom_derivatives.SymbolicZero):
                 g = jnp.zeros(g.shape, g.dtype)
+            g, kept, state = guarded((g, kept, state))
             return (*self._run_backward(g, kept, state, seed), None)
 
         apply.defvjp(forward, backward, symbolic_zeros=True)
@@ -445,6 +452,15 @@ class Site:
 
 def _is_primal(leaf: Any) -> bool:
     return hasattr(leaf, "perturbed")
+
+
+def _dropped(residual: Array | None) -> Array | None:
+    """An empty array in place of a residual; what is None, whatever is differentiated, stays None."""
+    return None if residual is None else jnp.zeros((0,), residual.dtype)
+
+
+def _unless_dropped(residual: Array | None) -> Array | None:
+    return None if residual is None or residual.size == 0 else residual
 
 
 @functools.cache

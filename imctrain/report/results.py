@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class RunRecord:
     """A run folder.
 
     Attributes:
-        folder: where it is. config: as resolved. result: of result.json, empty if the run has none.
+        folder: where it is. config: as resolved, None for what TOML leaves out.
+        result: of result.json, empty if the run has none.
         labels: what each sweep calls it: {sweep: {"reference", "variant", "axes", "seed"}}.
         error: why it failed, if it did.
     """
@@ -53,7 +55,7 @@ def _find(root: Path) -> Iterator[RunRecord]:
         plan = folder.parent.parent / "plan" / f"{folder.name}.json"
         labels = json.loads(plan.read_text(encoding="utf-8"))["labels"] if plan.is_file() else {}
         config_file = folder / "config.toml"
-        config = tomllib.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
+        config = filled(tomllib.loads(config_file.read_text(encoding="utf-8"))) if config_file.is_file() else {}
         result, failed = (
             json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             for path in (folder / "result.json", folder / "failed.json")

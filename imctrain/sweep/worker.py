@@ -14,9 +14,11 @@ import threading
 import time
 from pathlib import Path
 
+from imctrain.config import load_kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.sweep.folder import DIVERGED, SweepFolder
+from imctrain.sweep.trial import same_training
 
 PARENT_SECONDS = 2.0
 BUSY = 75
@@ -44,6 +46,7 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
         if not (folder / "result.json").is_file():
             sweep.forgive(key)
             if (folder / "config.toml").is_file():
+                _require_planned(sweep, key)
                 runs.resume(folder, console, place)
             else:
                 runs.start(sweep.config(key), folder, sweep.path, console, place)
@@ -65,6 +68,17 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
         return _failed(sweep, key, str(error), 2)
     except Exception as error:
         return _failed(sweep, key, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", 1)
+
+
+def _require_planned(sweep: SweepFolder, key: str) -> None:
+    """A trial that was begun must be the one that is planned: its folder may have been edited since."""
+    begun = sweep.trial(key) / "config.toml"
+    differs = same_training(load_kept_config(begun), sweep.config(key))
+    if differs is not None:
+        raise UserError(
+            f"trial {key} is planned with another {differs} than {begun} says: put back what it was, or delete "
+            f"{begun.parent} to train the trial from its start"
+        )
 
 
 def _failed(sweep: SweepFolder, key: str, error: str, code: int) -> int:

@@ -1,10 +1,21 @@
-"""Checkpoints of a run: orbax, atomic; the newest and the best are kept."""
+"""Checkpoints of a run: orbax, atomic; the newest and the best are kept; a damaged one is known as such.
+
+Orbax reads a checkpoint with a changed byte in an array as if nothing had happened. So each checkpoint gets, as the
+last thing that is written, a list of its files with their sizes and hashes (`SUMS`). A checkpoint of which a file is
+missing or differs is damaged, and so is one without the list, whose writing was cut off. Checkpoints of versions that
+wrote no list are taken as they are if orbax can read them.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import logging
 import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +23,35 @@ import jax
 import numpy as np
 
 from imctrain.errors import UserError
+from imctrain.files import write_json
+
+SUMS = "sums.json"
+"""{path within the checkpoint: [bytes, BLAKE2b of the content]}."""
+ASIDE = "damaged-"
+"""A damaged checkpoint is renamed to this and its step: it is in nobody's way, and somebody may want to look at it."""
+_ABOUT = "about"
+"""Beside the position: what the run was when the checkpoint was written. Written by all versions that write `SUMS`."""
+
+
+class Damaged(Exception):
+    """A checkpoint cannot be read as it was written; the message says why."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The content of one checkpoint.
+
+    Attributes:
+        step: steps taken. arrays: by path of the leaf. position: plain JSON values.
+        about: as given to `save`; None for a checkpoint of a version that stored none.
+        damaged: {step: why} of newer checkpoints that cannot be read, newest first.
+    """
+
+    step: int
+    arrays: dict[str, Any]
+    position: dict[str, Any]
+    about: dict[str, Any] | None
+    damaged: dict[int, str]
 
 
 class Checkpoints:
@@ -25,8 +65,9 @@ class Checkpoints:
         import orbax.checkpoint as ocp
         from orbax.checkpoint import checkpoint_managers as policies
 
-        # Errors are raised as well as logged: the log would only add a traceback.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        # Errors are raised as well as logged: the logs would only add tracebacks.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._ocp = ocp
         preserved = policies.AnyPreservationPolicy(
             [
@@ -50,12 +91,20 @@ class Checkpoints:
         """Steps taken at the newest checkpoint."""
         return self._manager.latest_step()
 
-    def save(self, step: int, state: Any, position: dict[str, Any], test_accuracy: float | None) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        position: dict[str, Any],
+        test_accuracy: float | None,
+        about: dict[str, Any] | None = None,
+    ) -> None:
         """Store the state after `step` steps; a step that is stored already is left alone.
 
         Args:
             position: where training is (epoch, sums of the epoch so far ...), plain JSON values.
             test_accuracy: of this very state, for keeping the best; None where it was not evaluated.
+            about: what run this is, plain JSON values, for whoever continues it.
 
         Raises:
             OSError: it cannot be written. Earlier checkpoints are as they were.
@@ -63,11 +112,13 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         args = self._ocp.args
-        items = args.Composite(state=args.StandardSave(_flat(state)), position=args.JsonSave(position))
+        stored = position | {_ABOUT: about or {}}
+        items = args.Composite(state=args.StandardSave(_flat(state)), position=args.JsonSave(stored))
         metrics = None if test_accuracy is None else {"test_accuracy": test_accuracy}
         try:
             self._manager.save(step, args=items, metrics=metrics)
             self._manager.wait_until_finished()
+            write_json(self._folder / str(step) / SUMS, sums(self._folder / str(step)))
         except Exception as error:
             raise OSError(
                 getattr(error, "errno", None) or errno.EIO,
@@ -75,33 +126,148 @@ class Checkpoints:
                 str(self._folder),
             ) from error
 
+    def newest(self) -> Stored | None:
+        """The newest checkpoint that can be read; None where there is no checkpoint at all.
+
+        Raises UserError where there are checkpoints and none can be read.
+        """
+        damaged: dict[int, str] = {}
+        for step in reversed(self.steps):
+            try:
+                found = self.read(step)
+            except Damaged as error:
+                damaged[step] = str(error)
+                continue
+            return Stored(step, found.arrays, found.position, found.about, damaged)
+        if damaged:
+            told = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
+            raise UserError(
+                f"no checkpoint in {self._folder} can be read ({told}): restore the folder from a copy, or start a new "
+                "run"
+            )
+        return None
+
+    def read(self, step: int) -> Stored:
+        """The checkpoint after `step` steps. Raises Damaged."""
+        folder = self._folder / str(step)
+        if not any(path.is_file() for path in folder.rglob("*")):
+            raise Damaged("it is empty")
+        listed = (folder / SUMS).is_file()
+        if listed:
+            _check_sums(folder)
+        args = self._ocp.args
+        try:
+            # The small part first: where orbax fails at arrays, threads of tensorstore may complain on stderr.
+            small = self._manager.restore(step, args=args.Composite(position=args.JsonRestore()))
+            stored = dict(small.position)
+            if not listed and _ABOUT in stored:
+                raise Damaged(f"{SUMS} is missing: it was not written to its end")
+            found = self._manager.restore(step, args=args.Composite(state=args.StandardRestore()))
+            arrays = {name: np.asarray(value) for name, value in dict(found.state).items()}
+        except Damaged:
+            raise
+        except Exception as error:
+            raise Damaged(_reason(error)) from error
+        about = stored.pop(_ABOUT, None)
+        return Stored(step, arrays, stored, about or None, {})
+
+    def set_aside(self, steps: list[int]) -> None:
+        """Rename damaged checkpoints, so that training may save the same steps again."""
+        for step in steps:
+            target = self._folder / f"{ASIDE}{step}"
+            shutil.rmtree(target, ignore_errors=True)
+            (self._folder / str(step)).rename(target)
+        if steps:
+            self._manager.reload()
+
+    def whole(self, step: int) -> Stored:
+        """`read` for a step that was asked for: raises UserError where it is damaged."""
+        try:
+            return self.read(step)
+        except Damaged as error:
+            raise UserError(
+                f"checkpoint {step} in {self._folder} is damaged ({error}): take another one, or train again"
+            ) from error
+
     def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
         """(state, position) of the checkpoint after `step` steps (the newest by default).
 
-        `template` gives structure, shapes and dtypes.
+        Raises UserError for a checkpoint that is damaged, or not of such a state.
+        """
+        step = self.latest if step is None else step
+        assert step is not None, "there is no checkpoint"
+        stored = self.whole(step)
+        return self.fit(stored, template), stored.position
+
+    def fit(self, stored: Stored, template: Any) -> Any:
+        """A checkpoint's arrays in the structure, shapes and dtypes of `template`.
 
         Raises UserError for a checkpoint that is not of such a state.
         """
-        args = self._ocp.args
-        step = self.latest if step is None else step
-        found = self._manager.restore(
-            step, args=args.Composite(state=args.StandardRestore(), position=args.JsonRestore())
-        )
         # Given the template, orbax would cut or pad arrays of other shapes.
         leaves = []
         for name, expected in _flat(template).items():
-            leaf = found.state.get(name)
+            leaf = stored.arrays.get(name)
             if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
-                stored = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
+                there = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
                 raise UserError(
-                    f"checkpoint {step} in {self._folder} does not fit this run: {name} is {stored}, expected "
+                    f"checkpoint {stored.step} in {self._folder} does not fit this run: {name} is {there}, expected "
                     f"{expected.dtype} {expected.shape}; start a new run"
                 )
-            leaves.append(np.asarray(leaf))
-        return jax.tree.unflatten(jax.tree.structure(template), leaves), dict(found.position)
+            leaves.append(leaf)
+        return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
     def close(self) -> None:
         self._manager.close()
+
+
+def newest(folder: Path, say: Callable[[str], None] = lambda text: None) -> Stored | None:
+    """`Checkpoints.newest` of a run's folder of checkpoints that may not be there; says what is damaged."""
+    if not folder.is_dir():
+        return None
+    checkpoints = Checkpoints(folder)
+    try:
+        found = checkpoints.newest()
+    finally:
+        checkpoints.close()
+    if found is not None:
+        for step, why in found.damaged.items():
+            say(
+                f"the checkpoint of step {step} is damaged ({why}): going on from step {found.step} in its place, "
+                f"{step - found.step} steps are trained again"
+            )
+    return found
+
+
+def sums(folder: Path) -> dict[str, list[Any]]:
+    """What `SUMS` says of a checkpoint's files as they are."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    return {path.relative_to(folder).as_posix(): _sum(path) for path in files}
+
+
+def _sum(path: Path) -> list[Any]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+    return [path.stat().st_size, digest.hexdigest()]
+
+
+def _check_sums(folder: Path) -> None:
+    try:
+        listed = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        expected = [(name, size, digest) for name, (size, digest) in listed.items()]
+    except (OSError, ValueError, AttributeError, TypeError):
+        raise Damaged(f"{SUMS} cannot be read") from None
+    for name, size, digest in expected:
+        try:
+            there = _sum(folder / name)
+        except FileNotFoundError:
+            raise Damaged(f"{name} is missing") from None
+        except OSError as error:
+            raise Damaged(f"{name} cannot be read: {error.strerror}") from None
+        if there[0] != size:
+            raise Damaged(f"{name} has {there[0]} bytes in place of {size}")
+        if there[1] != digest:
+            raise Damaged(f"{name} is not what was written")
 
 
 def _reason(error: Exception) -> str:

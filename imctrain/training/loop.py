@@ -34,6 +34,7 @@ class Trainer:
     Args:
         steps: compiled steps. ledger: of the training function, None in float training.
         folder: gets metrics.jsonl, checkpoints/ and events.
+        about: what run this is, for `Checkpoints.save`.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Trainer:
         ledger: Ledger | None,
         folder: Path,
         parallel: DataParallel,
+        about: dict[str, Any] | None = None,
     ):
         self._config = config
+        self._about = about
         self._steps = steps
         self._summary = SiteSummary(ledger)
         self._sites = [entry.name for entry in ledger.sites] if ledger is not None else []
@@ -65,23 +68,28 @@ class Trainer:
         return self._checkpoints
 
     def run(self, progress: TrainingProgress, stop: StopRequest) -> tuple[TrainState, Position]:
-        """Train to the end, from the newest checkpoint of the folder if there is one.
+        """Train to the end, from the newest good checkpoint of the folder if there is one; damaged ones are set aside.
 
         Raises:
+            UserError: there are checkpoints, and none is good, or the newest good one is of another network.
             Interrupted: on a signal, after saving. Diverged: at values that are not finite, or a hopeless loss.
             OSError: something cannot be written; what was saved before is as it was.
         """
         state, position = self._steps.initial, Position()
-        latest = self._checkpoints.latest
-        if latest is not None:
-            restored, stored = self._checkpoints.restore(jax.tree.map(np.asarray, state))
-            state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored)
-            progress.say(f"continuing after step {latest}, in epoch {position.epoch + 1}")
-        state = self._parallel.replicate(state)
+        stored, latest = self._checkpoints.newest(), 0
         metrics = self._folder / "metrics.jsonl"
-        truncate_metrics(metrics, latest or 0, position.epoch)
+        if stored is not None:
+            restored = self._checkpoints.fit(stored, jax.tree.map(np.asarray, state))
+            state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored.position)
+            latest = stored.step
+            self._checkpoints.set_aside(list(stored.damaged))
+            progress.say(f"continuing after step {latest}, in epoch {position.epoch + 1}")
+        elif metrics.is_file() and metrics.stat().st_size:
+            progress.say("there is no checkpoint to continue from: training starts at its first step again")
+        state = self._parallel.replicate(state)
+        truncate_metrics(metrics, latest, position.epoch)
         events = self._folder / "events" if self._config.tensorboard else None
-        log = MetricsLog(metrics, tensorboard=events, step=latest or 0)
+        log = MetricsLog(metrics, tensorboard=events, step=latest)
         try:
             self._saved = time.monotonic()
             while position.epoch * self.steps_per_epoch < self.total_steps:
@@ -223,9 +231,14 @@ class Trainer:
             overrun = self._summary.overrun(reports)
             if overrun is not None:
                 raise UserError(overrun)
+        silence = self._summary.silence(reports, position.silent)
+        if silence is not None:
+            position.warnings.append(silence)
+            progress.say(f"warning: {silence}")
         progress.step(done, values)
         record = {"kind": "train", "step": done, "epoch": position.epoch + 1, **values}
-        log.write(record | {"sites": flatten_reports(reports)})
+        told = {} if silence is None else {"warning": silence}
+        log.write(record | told | {"sites": flatten_reports(reports)})
 
     def _diverged(self, step: int, what: str) -> Diverged:
         latest = self._checkpoints.latest
@@ -262,7 +275,7 @@ class Trainer:
         for name, leaf in zip(self._parameters, jax.tree.leaves(host.params), strict=True):
             if not np.all(np.isfinite(leaf)):
                 raise self._diverged(step, f"parameter {name} is not finite")
-        self._checkpoints.save(step, host, asdict(position), test_accuracy)
+        self._checkpoints.save(step, host, asdict(position), test_accuracy, self._about)
         self._saved = time.monotonic()
 
 

@@ -1,0 +1,141 @@
+"""Whether a run's folder still says what its newest checkpoint was trained with; what may change, and who says so."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from imctrain.config import Config, known_keys, load_kept_config
+from imctrain.data import Dataset
+from imctrain.errors import UserError
+from imctrain.experiment.identity import (
+    CALIBRATION,
+    DATA,
+    FIXED,
+    Difference,
+    config_differences,
+    differences,
+    environment_differences,
+    within,
+)
+from imctrain.training.checkpoint import Stored, newest
+
+CHANGED = "changed"
+"""Of a checkpoint and of result.json: [{"key", "from", "to", "step"}], what changed after so many steps."""
+OPTION = "--accept-changes"
+
+
+def about_run(
+    folder: Path, config: Config, now: dict[str, Any], accept: Sequence[str], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """What the next checkpoints of a run carry: its `identity` now, and what has changed on the way here.
+
+    Args:
+        folder: of the run. now: its `identity`.
+        accept: keys, or tables of keys, that may differ from the newest checkpoint.
+        say: told what a person should know, such as that a checkpoint is damaged.
+
+    Raises UserError for a difference that is not accepted, with both values of every one.
+    """
+    check_keys(accept)
+    stored = newest(folder / "checkpoints", say)
+    if stored is None:
+        return now | {CHANGED: []}
+    if stored.about is None:
+        say(
+            f"the checkpoint of step {stored.step} is of a version of imctrain that wrote no config into it: whether "
+            "config, calibration and data are still what it was trained with cannot be checked"
+        )
+        return now | {CHANGED: []}
+    found = differences(stored.about, now)
+    _refuse(found, accept, f"{folder} does not say what its checkpoint of step {stored.step} was trained with", folder)
+    _check_steps(folder, config, now, stored, found)
+    others = environment_differences(stored.about, now)
+    if others:
+        told = ", ".join(map(str, others))
+        say(f"from step {stored.step} on another environment ({told}): the last bits of the results may differ by it")
+    if found:
+        say(f"changed from step {stored.step} on: {', '.join(map(str, found))}")
+    entries = [entry(difference, stored.step) for difference in (*found, *others)]
+    return now | {CHANGED: [*stored.about.get(CHANGED, []), *entries]}
+
+
+def finished_with(folder: Path, config: Config, dataset: Dataset, accept: Sequence[str]) -> list[dict[str, Any]]:
+    """How a finished training in `folder` differs from `config` and `dataset`: [{"key", "from", "to", "step"}].
+
+    Raises UserError for a difference that is not accepted.
+    """
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    before = load_kept_config(folder / "config.toml").model_dump(mode="json")
+    found = list(config_differences(before, config.model_dump(mode="json")))
+    content = result.get("dataset_content", dataset.content)
+    if content != dataset.content:
+        found.append(Difference(DATA, f"SHA-256 {content[:12]}", f"SHA-256 {dataset.content[:12]}"))
+    _refuse(found, accept, f"{folder} was trained with other settings", folder, finished=True)
+    return [entry(difference, result["steps"]) for difference in found]
+
+
+def require_same(folder: Path, stored: Stored, now: dict[str, Any]) -> None:
+    """Raise UserError where a checkpoint is not of what the folder says. A checkpoint without an identity passes."""
+    found = differences(stored.about, now) if stored.about is not None else []
+    if found:
+        raise UserError(
+            f"{folder} does not say what its checkpoint of step {stored.step} was trained with: "
+            f"{', '.join(map(str, found))}: put back what it was, or take another checkpoint"
+        )
+
+
+def check_keys(accept: Iterable[str]) -> None:
+    """Raise UserError for a key that nothing is called by: a misspelt one would accept nothing."""
+    known = [*known_keys(), CALIBRATION, DATA]
+    for key in accept:
+        plain = ".".join(part for part in key.split(".") if not part.isdigit())
+        if not any(within(name, [plain]) or within(plain, [name]) for name in known):
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise UserError(f"{OPTION} {key}: there is no such key; the nearest is {nearest}")
+
+
+def entry(difference: Difference, step: int) -> dict[str, Any]:
+    """As results and checkpoints list it."""
+    return {"key": difference.key, "from": difference.before, "to": difference.now, "step": step}
+
+
+def _refuse(found: list[Difference], accept: Sequence[str], what: str, folder: Path, *, finished: bool = False) -> None:
+    refused = [difference for difference in found if not within(difference.key, list(accept))]
+    fixed = [] if finished else [difference for difference in found if within(difference.key, FIXED)]
+    shown = [difference for difference in found if difference in fixed or difference in refused]
+    if not shown:
+        return
+    told = f"{what}: {', '.join(map(str, shown))}: put back what it was"
+    if finished:
+        told += f", delete {folder} to train it again"
+    if fixed:
+        keys = ", ".join(difference.key for difference in fixed)
+        raise UserError(f"{told}, or start a new run: {keys} cannot change within one")
+    keys = ",".join(dict.fromkeys(_option_key(difference.key) for difference in found))
+    rest = "keep it as it is" if finished else "go on with what the folder says now"
+    raise UserError(f"{told}, or {rest} with {OPTION} {keys} (result.json will list it)")
+
+
+def _option_key(key: str) -> str:
+    return CALIBRATION if within(key, [CALIBRATION]) else key
+
+
+def _check_steps(folder: Path, config: Config, now: dict[str, Any], stored: Stored, found: list[Difference]) -> None:
+    """Steps that were done must mean the same, and must not be all there are."""
+    assert stored.about is not None
+    steps = now[DATA]["steps_per_epoch"]
+    if stored.about[DATA]["steps_per_epoch"] != steps:
+        raise UserError(
+            f"an epoch of {folder} has {steps} steps now and had {stored.about[DATA]['steps_per_epoch']} at its "
+            f"checkpoint of step {stored.step}: data of another size cannot be taken within a run: start a new one"
+        )
+    total = config.training.total_steps(steps)
+    if found and stored.step >= total:
+        raise UserError(
+            f"{folder} has {stored.step} steps behind it, and its config wants {total} now: give more in "
+            "training.epochs, or start a new run"
+        )
