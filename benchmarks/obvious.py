@@ -34,7 +34,7 @@ def obvious_convolution(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array
 
 def main(repeats: int = 15) -> None:
     """Print medians of float, obvious and imctrain's exact forward pass, 64 to 64 channels on 16 x 16, batch 128."""
-    from imctrain.imc.hardware import AdcSpec, FormatSpec, Hardware, NoiseSpec
+    from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
     from imctrain.imc.site import ConvSpec, OperandInfo, SiteSpec, make_site
 
     rng = np.random.default_rng(0)
@@ -44,7 +44,8 @@ def main(repeats: int = 15) -> None:
     op = ConvSpec((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), numbers)
     kind = OperandInfo("activation"), OperandInfo("weight")
     hardware = Hardware(
-        adc=AdcSpec(bits=BITS, polarity="bipolar"),
+        array=ArraySpec(replicate=False),
+        adc=AdcSpec(bits=BITS, polarity="bipolar", range_policy="fixed"),
         noise=NoiseSpec(sigma_array_lsb=SIGMA),
         formats=FormatSpec(weight_clip="max", activation_clip="max"),
     )

@@ -14,13 +14,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from imctrain import limits
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-ClipScale = Annotated[float, Field(gt=0, le=4)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+
+def _inside(bounds: limits.Bounds) -> Any:
+    """The field that holds a number to its bounds."""
+    return Field(gt=bounds.low, le=bounds.high) if bounds.above else Field(ge=bounds.low, le=bounds.high)
+
+
+# Every number has bounds on both sides: what lies far outside is no number any more where it is used (float32, sizes).
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
+BatchSize = Annotated[int, Field(ge=1, le=2**16)]
+LearningRate = Annotated[float, Field(ge=1e-9, le=1e3)]
+ClipScale = Annotated[float, _inside(limits.CLIP_SCALE)]
+Range = Annotated[float, _inside(limits.RANGE)]
+PactRate = Annotated[float, _inside(limits.PACT_RATE)]
 
 
 class _Section(BaseModel):
@@ -40,8 +50,8 @@ class DataConfig(_Section):
     """[data]"""
 
     name: str = Field(default="digits", description="digits, cifar10, fashion_mnist, or any prepared TFDS data set")
-    batch_size: PositiveInt = Field(default=128, description="images a training step")
-    eval_batch_size: PositiveInt = Field(default=500, description="images an evaluation step")
+    batch_size: BatchSize = Field(default=128, description="images a training step")
+    eval_batch_size: BatchSize = Field(default=500, description="images an evaluation step")
     augment: AugmentConfig = AugmentConfig()
     train_limit: PositiveInt | None = Field(default=None, description="use the first N training images only")
     test_limit: PositiveInt | None = Field(default=None, description="use the first N test images only")
@@ -52,25 +62,33 @@ class ModelConfig(_Section):
     """[model]"""
 
     name: str = Field(default="mlp", description="mlp, cnn5, resnet6, resnet8, vgg9, resnet20, resnet18 or vit")
-    width: PositiveInt | None = Field(default=None, description="base width; the model's own by default")
+    width: Annotated[int, _inside(limits.MODEL_WIDTH)] | None = Field(
+        default=None, description="base width; the model's own by default"
+    )
 
 
 class TrainingConfig(_Section):
     """[training]"""
 
-    epochs: PositiveInt = Field(default=10, description="passes over the training images")
+    epochs: Annotated[int, Field(ge=1, le=10**6)] = Field(default=10, description="passes over the training images")
     steps: PositiveInt | None = Field(
         default=None, description="end after this many steps where that is before the last epoch's end"
     )
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    learning_rate: Positive = Field(default=0.1, description="peak learning rate")
+    learning_rate: LearningRate = Field(default=0.1, description="peak learning rate")
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = True
-    weight_decay: NonNegative = Field(default=5e-4, description="on weights of two or more dimensions")
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
+        default=5e-4, description="on weights of two or more dimensions"
+    )
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    warmup_epochs: NonNegative = Field(default=0.0, description="epochs of linear rise to the peak learning rate")
+    warmup_epochs: Annotated[float, Field(ge=0, le=10**6)] = Field(
+        default=0.0, description="epochs of linear rise to the peak learning rate"
+    )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    clip_norm: Positive | None = Field(default=None, description="largest global norm of the gradient")
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)] | None = Field(
+        default=None, description="largest global norm of the gradient"
+    )
     log_every: PositiveInt = Field(default=20, description="steps between two lines of metrics")
     eval_every: PositiveInt = Field(default=1, description="epochs between two evaluations; the last epoch always is")
 
@@ -92,13 +110,18 @@ class ArrayConfig(_Section):
     rows: Annotated[int, Field(ge=1, le=65536)] | None = None
     columns: Annotated[int, Field(ge=1, le=65536)] | None = None
     input_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    drive: Literal["signed", "unsigned"] = Field(
+        default="signed", description="codes of the input DAC: -L..L, L = 2^(b-1), or 0..L, L = 2^b - 1"
+    )
     cell: Literal["and", "xnor"] | None = None
     replicate: bool = Field(default=False, description="write operands that leave rows free several times")
-    segment_rows: PositiveInt | None = Field(
+    segment_rows: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         default=None, description="rows of a segment; only segments in use share charge"
     )
     chop: bool = Field(default=False, description="drive signed vectors with random signs: offsets average out")
-    macros: PositiveInt = Field(default=16, description="macros that sites are time-multiplexed over")
+    macros: Annotated[int, _inside(limits.MACROS)] = Field(
+        default=16, description="macros that sites are time-multiplexed over"
+    )
 
 
 class AdcConfig(_Section):
@@ -106,24 +129,32 @@ class AdcConfig(_Section):
 
     bits: Annotated[int, Field(ge=2, le=24)] | None = Field(default=None, description="the calibration's by default")
     range_policy: Literal["fixed", "two_level", "per_site"] = "fixed"
-    range: Fraction = Field(default=1.0, description="R of the fixed policy, upper R of the others")
-    low_range: Fraction = Field(default=0.25, description="lower R of two_level")
-    min_range: Fraction = Field(default=2.0**-6, description="smallest R of per_site")
-    headroom: Positive = Field(default=4.0, description="R holds |mean| + headroom * std of the column voltages")
+    range: Range = Field(default=1.0, description="R of the fixed policy, upper R of the others")
+    low_range: Range = Field(default=0.25, description="lower R of two_level")
+    min_range: Range = Field(default=2.0**-6, description="smallest R of per_site")
+    headroom: Annotated[float, _inside(limits.HEADROOM)] = Field(
+        default=4.0, description="R holds |mean| + headroom * std of the column voltages"
+    )
     polarity: Literal["auto", "bipolar", "unipolar"] = "auto"
-    offset_conversions: Annotated[int, Field(ge=0)] = Field(
+    offset_conversions: Annotated[int, _inside(limits.OFFSET_CONVERSIONS)] = Field(
         default=0, description="conversions at zero input averaged to learn a column's offset, subtracted digitally"
     )
+    offset_range: Range = Field(
+        default=1.0, description="R of these conversions; a smaller one resolves offsets finer and clips those beyond"
+    )
     full_scale_on_last_code: bool = Field(default=False, description="2^B - 1 steps in place of 2^B")
+    round_to_integers: bool = Field(
+        default=True, description="round readings to integers where the converter tells single integers apart"
+    )
 
 
 class NoiseConfig(_Section):
     """[imc.noise]"""
 
-    sigma_lsb: NonNegative | None = Field(
+    sigma_lsb: Annotated[float, _inside(limits.noise_lsb(24))] | None = Field(
         default=None, description="total noise before rounding, LSB at R = 1, in place of the calibration's; same split"
     )
-    scale: NonNegative = Field(default=1.0, description="multiplies the noise")
+    scale: Annotated[float, _inside(limits.NOISE_SCALE)] = Field(default=1.0, description="multiplies the noise")
     mismatch: bool = Field(default=True, description="gain, offset and INL of the calibration")
 
 
@@ -141,11 +172,11 @@ class FormatsConfig(_Section):
     noise_aware: bool = Field(
         default=False, description="lower both clips where the array's noise outweighs saturation; needs sawb and rms"
     )
-    pact_learning_rate: NonNegative = 0.01
-    pact_decay: NonNegative = 1e-4
+    pact_learning_rate: PactRate = 0.01
+    pact_decay: PactRate = 1e-4
     gradient_rounding: Literal["nearest", "two_phase", "stochastic"] = "stochastic"
     gradient_scale: Literal["step", "carried"] = "step"
-    gradient_clip: Positive | None = Field(
+    gradient_clip: Annotated[float, _inside(limits.GRADIENT_CLIP)] | None = Field(
         default=None, description="top level in units of the gradient's rms, saturating above; its maximum by default"
     )
     gradient_scale_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
@@ -159,6 +190,9 @@ class MappingConfig(_Section):
 
     gradient: Literal["bit_serial", "grouped", "balanced"] = "balanced"
     passes: Annotated[int, Field(ge=1, le=7)] = Field(default=3, description="passes of the balanced mapping")
+    activation: Literal["balanced", "digit_serial"] = Field(
+        default="balanced", description="passes of activations whose codes the DAC does not hold"
+    )
     gradient_samples: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1, description="times that gradient MVMs are done, rounded and converted anew, for the mean"
     )
@@ -173,9 +207,15 @@ class MappingConfig(_Section):
 class StatisticalConfig(_Section):
     """[imc.statistical]: where the statistical path may stand in for the exact one"""
 
-    bias_limit: Positive = Field(default=0.03, description="largest bias of dithered rounding, LSB")
-    clip_limit: Positive = Field(default=2e-3, description="largest fraction of conversions that may clip")
-    inl_limit: Positive = Field(default=0.25, description="largest distance of the INL from a line, LSB")
+    bias_limit: Annotated[float, _inside(limits.BIAS_LIMIT)] = Field(
+        default=0.0015, description="largest bias of dithered rounding, LSB; 0.0015 needs 0.52 LSB of noise"
+    )
+    clip_limit: Annotated[float, _inside(limits.CLIP_LIMIT)] = Field(
+        default=2e-3, description="largest fraction of conversions that may clip"
+    )
+    inl_limit: Annotated[float, _inside(limits.INL_LIMIT)] = Field(
+        default=0.25, description="largest distance of the INL from a line, LSB"
+    )
 
 
 class RuleConfig(_Section):
@@ -205,8 +245,12 @@ class ImcConfig(_Section):
         default=("forward", "input_grad", "weight_grad"),
         description="MVMs on the array; the others keep the 4-bit formats, computed digitally",
     )
-    chip_seed: Annotated[int, Field(ge=0)] = Field(default=0, description="draws the columns that were not measured")
-    memory_mib: PositiveInt = Field(default=2, description="conversions held at once; raise it on a GPU")
+    chip_seed: Annotated[int, _inside(limits.CHIP_SEED)] = Field(
+        default=0, description="draws the columns that were not measured"
+    )
+    memory_mib: Annotated[int, _inside(limits.MEMORY_MIB)] = Field(
+        default=2, description="conversions held at once; raise it on a GPU"
+    )
     array: ArrayConfig = ArrayConfig()
     adc: AdcConfig = AdcConfig()
     noise: NoiseConfig = NoiseConfig()
@@ -221,7 +265,9 @@ class CheckpointConfig(_Section):
 
     every_epochs: PositiveInt = 1
     every_steps: PositiveInt | None = Field(default=None, description="also within an epoch")
-    every_seconds: Positive | None = Field(default=600.0, description="also within an epoch that takes longer")
+    every_seconds: Annotated[float, Field(ge=1e-3, le=1e9)] | None = Field(
+        default=600.0, description="also within an epoch that takes longer"
+    )
     keep: PositiveInt = Field(default=2, description="newest checkpoints kept; the best is kept beside them")
 
 
@@ -247,21 +293,43 @@ def config_hash(config: Config) -> str:
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read, override and validate. Raises UserError naming the file, the key, what was found and what is allowed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"config {path}: not valid TOML: {error}") from None
+    data = _read_toml(path)
     origin: dict[tuple[str, ...], str] = {}
     for item in overrides:
         keys, value = _parse_override(item)
         _assign(data, keys, value, item)
         origin[keys] = f"config {path} with --set {item}"
     return validate_config(data, f"config {path}", origin)
+
+
+def load_kept_config(path: Path) -> Config:
+    """The config.toml of a run's folder, whose missing keys mean what they meant when it was written.
+
+    Raises UserError as `load_config` does.
+    """
+    return kept_config(_read_toml(path), f"config {path}")
+
+
+def kept_config(data: dict[str, Any], where: str) -> Config:
+    """Validate the content of a plan, a recording or a run's config.toml (see `frozen_defaults`)."""
+    return validate_config(filled(data), where)
+
+
+def frozen_imc(**changes: Any) -> ImcConfig:
+    """[imc] as kept trials had it where they set nothing else, whatever this version's defaults are."""
+    return kept_config({"imc": changes}, "frozen defaults").imc
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"config {path}: not valid TOML: {error}") from None
 
 
 def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ...], str] | None = None) -> Config:

@@ -12,17 +12,20 @@ import itertools
 import numpy as np
 
 
-def passes_of(values, coefficients, codes):
-    """X_p of each pass: the value over its coefficient for an integer operand, the table's codes for radix-4 levels."""
+def passes_of(values, coefficients, codes, magnitudes=None, differential=False):
+    """X_p of each pass: the value over its coefficient without a table, else its magnitude's codes with its sign.
+
+    Differential: codes above zero, then those below zero, turned.
+    """
+    values = np.asarray(values, np.float64)
     if not codes:
-        return [np.asarray(values, np.float64) / coefficients[0]]
-    out = []
-    for p in range(len(coefficients)):
-        x = np.zeros(np.shape(values))
-        for k, row in enumerate(codes):
-            x[np.abs(values) == 4**k] = row[p]
-        out.append(x * np.sign(values))
-    return out
+        out = [values / coefficients[0]]
+    else:
+        table = dict(zip(magnitudes or [4**k for k in range(len(codes))], codes, strict=True))
+        table[0] = [0] * len(codes[0])
+        rows = np.array([np.sign(v) * np.array(table[abs(v)]) for v in values.ravel()])
+        out = [rows[:, p].reshape(values.shape) for p in range(rows.shape[1])]
+    return [np.maximum(s * x, 0) for s in (1, -1) for x in out] if differential else out
 
 
 BETA = {
@@ -57,6 +60,8 @@ def array_matmul(
     tiles,
     coefficients=(1.0,),
     codes=(),
+    magnitudes=None,
+    differential=False,
     cell="and",
     stored_signed=True,
     plane_count=None,
@@ -83,7 +88,7 @@ def array_matmul(
     low, high = (0, 2**bits - 1) if unipolar else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     beta, middle = BETA[cell, stored_signed, plane_count]
     planes = planes_of(w - middle, cell, beta)
-    drives = passes_of(x - centre, coefficients, codes)
+    drives = passes_of(x - centre, coefficients, codes, magnitudes, differential)
     ranges = [1.0] * len(drives) if ranges is None else ranges
     y = np.asarray(x, float) @ w - (x - centre) @ (w - middle)
     clipped = 0
@@ -91,8 +96,6 @@ def array_matmul(
     for index in tiles:
         counted = rows if segment is None else min(-(-len(index) // segment) * segment, rows)
         full_scales.append(levels * (counted / max(counted // len(index), 1) if replicate else counted))
-    # A converter that tells integers apart (lsb below one unit of the dot product) has its readings rounded to them.
-    resolves = all(span / steps * full_scale <= 1 for full_scale in full_scales)
     for t, (index, full_scale) in enumerate(zip(tiles, full_scales, strict=True)):
         for c, drive, reference in zip(coefficients, drives, ranges, strict=True):
             lsb = span * reference / steps
@@ -107,7 +110,8 @@ def array_matmul(
                 code = np.clip(raw, low, high)
                 clipped += int(np.sum(code != raw))
                 value = full_scale * lsb * code
-                y += c * b * (np.round(value) if resolves else value)
+                # A converter that tells integers apart (lsb at most one unit of the dot product) is read as integers.
+                y += c * b * (np.round(value) if full_scale * lsb <= 1 else value)
     return y, clipped
 
 

@@ -12,9 +12,10 @@ from imctrain.calibration.calibrate import Request, calibrate_file
 from imctrain.calibration.conversions import Conversions
 from imctrain.calibration.schema import Array, Column, Dependence, Estimate, Inl, Noise, SignedEstimate, Spread
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
+from imctrain.config import ImcConfig
 from imctrain.errors import UserError
+from imctrain.experiment.hardware import build_hardware
 from imctrain.imc.floorplan import macro_errors
-from imctrain.imc.hardware import ColumnError, Hardware, NoiseSpec
 
 
 def exactly(value):
@@ -73,18 +74,17 @@ def test_noise_before_the_range_grows_with_a_smaller_range_and_the_converters_do
 
 def test_columns_are_those_of_the_simulators_floor_plan():
     """The same calibration and seed give the same macro in the simulator and on the virtual chip."""
-    c = known(columns=32, spread=Spread(gain_std=0.02, offset_std_lsb=0.9)).model_copy(
-        update={"columns": known().columns[:3]}
-    )
-    noise = NoiseSpec(
-        columns=tuple(ColumnError(x.column, x.gain, x.offset_lsb) for x in c.columns), gain_std=0.02, offset_std_lsb=0.9
-    )
-    hardware = Hardware(noise=noise, chip_seed=5)
-    hardware = hardware.replace(array=hardware.array.__class__(columns=32))
+    listed = tuple(Column(column=k, gain=0.9 + 0.01 * k, offset_lsb=-0.5 + 0.2 * k) for k in range(3))
+    c = known(columns=32, spread=Spread(gain_std=0.02, offset_std_lsb=0.9)).model_copy(update={"columns": listed})
+    hardware = build_hardware(ImcConfig(chip_seed=5), c)
+    assert (hardware.noise.gain_mean, hardware.noise.offset_mean_lsb) == pytest.approx((0.91, -0.3))
     gain, offset, _ = VirtualChip(c, 5).columns_of(0)
     expected = macro_errors(0, hardware)
     np.testing.assert_allclose(gain, expected[0])
     np.testing.assert_allclose(offset, expected[1])
+    # Columns that are not listed are drawn around the mean of those that are.
+    assert gain[3:].mean() == pytest.approx(0.91, abs=4 * 0.02 / np.sqrt(29))
+    assert offset[3:].mean() == pytest.approx(-0.3, abs=4 * 0.9 / np.sqrt(29))
 
 
 def test_a_column_with_noise_of_its_own_keeps_it():

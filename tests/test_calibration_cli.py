@@ -79,9 +79,10 @@ def test_two_calibrations_side_by_side(here, conversions, monkeypatch, capsys):
     monday = load_calibration("monday.json")
     louder = monday.noise.model_copy(
         update={
-            "sigma_lsb": monday.noise.sigma_lsb.model_copy(
-                update={key: 1.5 * getattr(monday.noise.sigma_lsb, key) for key in ("value", "low", "high")}
+            name: getattr(monday.noise, name).model_copy(
+                update={key: 1.5 * getattr(getattr(monday.noise, name), key) for key in ("value", "low", "high")}
             )
+            for name in ("sigma_lsb", "sigma_array_lsb", "sigma_adc_lsb")
         }
     )
     save_calibration(monday.model_copy(update={"name": "friday", "noise": louder}), here / "friday.json")

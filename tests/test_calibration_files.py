@@ -7,6 +7,7 @@ import stat
 
 import pytest
 from pydantic import ValidationError
+from run_tools import TINY, call, write
 
 from imctrain.calibration import (
     Calibration,
@@ -128,19 +129,65 @@ def test_saving_is_complete_or_not_at_all(tmp_path):
         save_calibration(calibration, tmp_path / "nowhere" / "a.json")
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"noise": {"sigma_lsb": 1.0, "sigma_array_lsb": 0.5, "sigma_adc_lsb": 0.5}}, "make 0.707 LSB, sigma_lsb is 1"),
-        ({"noise": {"sigma_lsb": 1.0, "sigma_array_lsb": 0.5}}, "one of sigma_array_lsb and sigma_adc_lsb is null"),
-        ({"inl": {"v": [-1.5, 1], "lsb": [0, 0]}}, "knot v = -1.5 is outside -1..1"),
-        ({"inl": {"v": [-1, 1], "lsb": [0, 100]}}, "is it in LSB?"),
-        ({"columns": [{"column": 0, "offset_lsb": 300}]}, "offset 300 LSB of column 0"),
-        ({"columns": [{"column": 0, "gain": 128}]}, "gain 128 of column 0: 1 is nominal"),
-    ],
-)
-def test_contradictions_are_found(change, says):
-    if "noise" in change:
-        noise = {key: {"value": x, "low": x, "high": x} for key, x in change["noise"].items()}
-        change = {"noise": noise}
-    assert says in inconsistencies(parse_calibration(minimal(**change), "x"))[0]
+def noise(**sigmas):
+    return {"noise": {key: {"value": x, "low": min(x, 0), "high": x} for key, x in sigmas.items()}}
+
+
+def column(**figures):
+    return {"columns": [{"column": 0}, {"column": 5} | figures]}
+
+
+WRONG = [
+    (noise(sigma_lsb=1.0, sigma_array_lsb=0.5, sigma_adc_lsb=0.5), "make 0.707 LSB, sigma_lsb is 1"),
+    (noise(sigma_lsb=1.0, sigma_array_lsb=0.5), "one of sigma_array_lsb and sigma_adc_lsb is null"),
+    (noise(sigma_lsb=1e6), "noise.sigma_lsb = 1e+06 is not possible: allowed is 0 to 256"),
+    ({"inl": {"v": [-1.5, 1], "lsb": [0, 0]}}, "inl.v.0 = -1.5 is not possible: allowed is -1 to 1"),
+    (
+        {"inl": {"v": [-0.5, 1], "lsb": [0, 0]}, "adc": {"polarity": "unipolar"}},
+        "inl.v.0 = -0.5 is not possible: allowed is -1e-06 to 1; knots are inputs of a unipolar converter",
+    ),
+    ({"inl": {"v": [-1, 1], "lsb": [0, 100]}}, "inl.lsb.1 = 100 is not possible: allowed is -64 to 64"),
+    ({"inl": {"v": [-1, 1], "lsb": [1e6, 0]}}, "is it in LSB?"),
+    (column(offset_lsb=300), "columns.1 (column 5).offset_lsb = 300 is not possible: allowed is -256 to 256"),
+    (column(gain=128), "columns.1 (column 5).gain = 128 is not possible: allowed is 0 to 4; 0 is a dead column, 1 is"),
+    (column(gain=1e300), "columns.1 (column 5).gain = 1e+300 is not possible"),
+    (column(gain=-1), "the column's code falls as its input rises: correct the sign of one of them"),
+    (column(sigma_lsb=1e4), "columns.1 (column 5).sigma_lsb = 10000 is not possible"),
+    ({"spread": {"gain_std": 999999}}, "spread.gain_std = 999999 is not possible: allowed is 0 to 1"),
+    ({"spread": {"offset_std_lsb": 1e9}}, "spread.offset_std_lsb = 1e+09 is not possible: allowed is 0 to 256"),
+    (
+        {"die_spread": {"gain_std": 2, "offset_std_lsb": 0, "sigma_std_lsb": 0}},
+        "die_spread.gain_std = 2 is not possible",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), WRONG)
+def test_what_no_chip_has_is_refused_wherever_a_file_is_read(tmp_path, monkeypatch, capsys, change, says):
+    """Training reads a calibration as `calibrate --check` does: the same line, exit code 2."""
+    assert says in inconsistencies(Calibration.model_validate(minimal(**change)))[0]
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(minimal(**change)))
+    with pytest.raises(UserError) as error:
+        load_calibration(str(file))
+    assert str(error.value).startswith(f"calibration {file}: ")
+    assert says in str(error.value)
+    config = write(tmp_path, TINY + f'\nimc.calibration = "{file}"')
+    for command in (("calibrate", "--check", file), ("run", "-c", config, "-o", tmp_path / "run")):
+        assert call(monkeypatch, *command) == 2
+        assert capsys.readouterr().err == f"imctrain: {error.value}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_dead_columns_and_wide_but_possible_figures_are_read():
+    change = column(gain=0.0, offset_lsb=-128) | {"spread": {"gain_std": 0.2, "offset_std_lsb": 20}}
+    assert parse_calibration(minimal(**change), "x").columns[1].gain == 0
+    # A converter of more bits has more LSB.
+    wide = noise(sigma_lsb=300.0) | {"adc": {"bits": 12}}
+    assert parse_calibration(minimal(**wide), "x").noise.sigma_lsb.value == 300
+
+
+def test_several_faults_are_counted():
+    change = column(gain=-1) | {"spread": {"gain_std": 7}}
+    with pytest.raises(UserError, match=r"leave the column out \(and 1 more\)$"):
+        parse_calibration(minimal(**change), "x")

@@ -33,6 +33,19 @@ def test_records_hold_every_site_and_mvm(tmp_path, monkeypatch, capsys):
     assert sites["head"]["mvms"] == []
 
 
+def test_passes_of_a_small_dac_are_counted(tmp_path, monkeypatch, capsys):
+    settings = ("imc.array.input_bits=1", "imc.mapping.gradient=bit_serial", "imc.mvms=['forward']")
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), *overrides, "--json") == 0
+    sites = {record["site"]: record for record in json.loads(capsys.readouterr().out)["sites"]}
+    # The stem's inputs are int4 (3, 3, 1), those after a ReLU uint4 (8, 4, 2, 1).
+    for name, passes in (("stem", 3), ("layer1", 4)):
+        forward = sites[name]["mvms"][0]
+        assert forward["passes"] == passes
+        size = forward["vectors"] * forward["outputs"] * forward["tiles"] * forward["planes"]
+        assert forward["conversions"] == passes * size
+
+
 def test_more_noise_shows_as_less_snr(tmp_path, monkeypatch, capsys):
     def snr(scale: float) -> float:
         assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", f"imc.noise.scale={scale}", "--json") == 0
@@ -54,8 +67,8 @@ def test_the_table_names_what_is_digital(tmp_path, monkeypatch, capsys):
 
 def test_the_table_says_which_path_auto_takes(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    # 0.5 LSB of noise dithers the converters at full range, a tenth of it does not.
-    settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.5, mismatch=false}", "imc.adc={range_policy='fixed'}")
+    # 0.6 LSB of noise dithers the converters at full range, a tenth of it does not.
+    settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.6, mismatch=false}", "imc.adc={range_policy='fixed'}")
     rule = 'imc.rules=[{match="[hl]*", overrides={"noise.scale"=0.1}}]'
     overrides = [part for setting in (*settings, rule) for part in ("--set", setting)]
     assert call(monkeypatch, "inspect", "-c", write(tmp_path), *overrides) == 0

@@ -152,3 +152,19 @@ def test_a_pipe_that_closes_is_no_error_message():
     command = "f'{sys.executable} -m imctrain.cli schema | true'"
     done = spawn(script=f"import subprocess, sys; subprocess.run({command}, shell=True, check=True)")
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 4 TiB")]
+)
+def test_running_out_of_memory_names_what_to_lower(monkeypatch, capsys, error):
+    def fails(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(imctrain.cli, "app", fails)
+    assert call(monkeypatch, "run") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "imctrain: out of memory: lower data.batch_size, data.eval_batch_size, model.width or imc.me"
+    )
+    assert said.count("\n") == 1

@@ -9,7 +9,9 @@ import pytest
 
 from imctrain.errors import UserError
 from imctrain.imc.balanced import norm_bound, search_balanced
-from imctrain.imc.mapping import balanced, bit_serial, full_drive, grouped
+from imctrain.imc.hardware import ArraySpec, MappingSpec
+from imctrain.imc.integer_mapping import integer_mapping
+from imctrain.imc.mapping import balanced, bit_serial, grouped
 from imctrain.imc.planes import PlaneCoding, parts
 
 
@@ -66,21 +68,17 @@ def test_no_mapping_is_one_clear_error():
         balanced(16, passes=1)
 
 
-@pytest.mark.parametrize(("levels", "noise"), [(8, 1.0), (16, 0.5), (32, 0.25), (64, 1 / 8)])
+@pytest.mark.parametrize(("levels", "noise"), [(8, 1.0), (16, 0.5), (32, 0.25), (64, 1 / 8), (128, 1 / 16)])
 @pytest.mark.parametrize("signed", [True, False])
 def test_full_drive_uses_the_dac(levels, noise, signed):
-    mapping = full_drive(levels, signed)
+    array = ArraySpec(input_bits=levels.bit_length())
+    mapping = integer_mapping(MappingSpec(full_drive=True), array, signed)
     values = jnp.arange(-7.0 if signed else 0.0, 8.0 if signed else 16.0)
     (codes,) = np.asarray(mapping.drive(values))
     assert np.array_equal(codes, np.round(codes))
     assert 0.8 * levels <= np.abs(codes).max() <= levels
-    assert np.array_equal(codes * mapping.coefficients[0] + mapping.centre, values)
+    np.testing.assert_allclose(codes * mapping.coefficients[0] + mapping.centre, values, rtol=1e-6)
     assert mapping.noise_gain <= noise
-
-
-def test_full_drive_needs_levels():
-    with pytest.raises(UserError, match="full_drive needs a DAC of at least 8 levels to a side, this one has 4"):
-        full_drive(4, False)
 
 
 @pytest.mark.parametrize("cell", ["and", "xnor"])

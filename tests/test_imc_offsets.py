@@ -13,7 +13,7 @@ from imctrain.imc.floorplan import macro_corrections, macro_errors
 from imctrain.imc.geometry import ConvGeometry
 from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 
-OFFSETS = NoiseSpec(sigma_array_lsb=0.5, offset_std_lsb=2.0)
+OFFSETS = NoiseSpec(sigma_array_lsb=0.55, offset_std_lsb=2.0)
 DRAWS = 200
 
 

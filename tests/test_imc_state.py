@@ -129,12 +129,12 @@ def test_a_range_too_wide_to_see_anything_shrinks():
 
 
 def test_a_range_that_clips_grows_again():
-    adc = AdcSpec(range_policy="per_site", min_range=2.0**-9)
+    adc = AdcSpec(range_policy="per_site", min_range=2.0**-10)
     site = dot_site(16, 64, 8, hardware(adc=adc))
     x, w = integer_operands(rng, (16, 64), (64, 8))
     g = levels(rng, (16, 8))
     state = site.init_state()
-    state["needed_range"] = jax.tree.map(lambda n: jnp.full_like(n, 0.002), state["needed_range"])
+    state["needed_range"] = jax.tree.map(lambda n: jnp.full_like(n, 0.001), state["needed_range"])
     before = float(choose_range(state["needed_range"]["forward"], adc)[0])
     *_, telemetry = run(site, x, w, g, state)
     state, report = site.update(state, telemetry)

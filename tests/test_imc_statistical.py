@@ -61,8 +61,8 @@ def compare(site, exact, statistical, bias_lsb):
 
 GRID = [
     # sigma_array, sigma_adc, K, rows, mapping, range, unsigned inputs, sparse
-    (0.5, 0.0, 20, 64, "balanced", 1.0, False, False),
-    (0.4, 0.3, 150, 64, "grouped", 1.0, True, False),
+    (0.55, 0.0, 20, 64, "balanced", 1.0, False, False),
+    (0.45, 0.3, 150, 64, "grouped", 1.0, True, False),
     (1.0, 0.5, 64, 64, "bit_serial", 0.5, True, True),
     (2.0, 0.0, 300, 128, "balanced", 1.0, False, True),
 ]
@@ -134,7 +134,7 @@ def test_a_unipolar_converter_near_zero_is_seen_to_clip():
         *_, telemetry = run(site, x, w, levels(rng, (32, 6)), state, jax.random.key(step))
         state, report = site.update(state, telemetry)
         shares.append(float(report["statistical_forward"]))
-    assert shares == [1.0, 0.0]
+    assert shares == [0.0, 0.0]
     assert float(report["clipped_forward"]) > 0.1
 
 
@@ -159,12 +159,16 @@ def test_bound_holds_for_real_rounding():
 @pytest.mark.parametrize(
     ("noise", "adc", "answer"),
     [
-        (NoiseSpec(sigma_array_lsb=0.5), AdcSpec(), "always"),
+        (NoiseSpec(sigma_array_lsb=0.53), AdcSpec(), "always"),
+        (NoiseSpec(sigma_array_lsb=0.51), AdcSpec(), "never"),
         (NoiseSpec(), AdcSpec(), "never"),
         (NoiseSpec(sigma_array_lsb=0.2), AdcSpec(range_policy="per_site"), "depends"),
         (NoiseSpec(sigma_adc_lsb=0.2), AdcSpec(range_policy="per_site"), "never"),
         (NoiseSpec(sigma_array_lsb=1, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(1.0, -1.0, 1.0)), AdcSpec(), "never"),
-        (NoiseSpec(sigma_array_lsb=1), AdcSpec(bits=16), "never"),
+        # Readings are rounded to integers: what counts is the noise in units of an integer (144 to an LSB).
+        (NoiseSpec(sigma_array_lsb=1), AdcSpec(bits=16), "always"),
+        (NoiseSpec(sigma_array_lsb=0.5 / 144), AdcSpec(bits=16), "never"),
+        (NoiseSpec(sigma_array_lsb=0.5 / 144), AdcSpec(bits=18, round_to_integers=False), "always"),
     ],
 )
 def test_validity(noise, adc, answer):
@@ -206,7 +210,7 @@ def test_probe_measures_what_the_exact_path_measures():
     rng = np.random.default_rng(2)
     x, w = integer_operands(rng, (64, 100), (100, 12))
     g = levels(rng, (64, 12))
-    hw = hardware(noise=NoiseSpec(sigma_array_lsb=0.5), array=ArraySpec(rows=128))
+    hw = hardware(noise=NoiseSpec(sigma_array_lsb=0.55), array=ArraySpec(rows=128))
     reports = []
     for path in ("exact", "statistical"):
         site = dot_site(64, 100, 12, dataclasses.replace(hw, path=path))
@@ -224,7 +228,7 @@ def test_probe_of_a_convolution(groups):
     rng = np.random.default_rng(3)
     x, w = integer_operands(rng, (8, 10, 10, 32), (3, 3, 32 // groups, 160))
     g = levels(rng, (8, 5, 5, 160)) * (rng.random((8, 5, 5, 160)) < 0.5)
-    noise = NoiseSpec(sigma_array_lsb=0.5, gain_std=0.05, offset_std_lsb=3.0)
+    noise = NoiseSpec(sigma_array_lsb=0.55, gain_std=0.05, offset_std_lsb=3.0)
     hw = hardware(noise=noise, array=ArraySpec(rows=144))
     reports = []
     for path in ("exact", "statistical"):

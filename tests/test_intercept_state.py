@@ -13,6 +13,7 @@ import pytest
 from intercept_float_sites import KEY, transformed
 from jax import lax
 
+from imctrain.errors import UserError
 from imctrain.imc.hardware import Hardware
 from imctrain.intercept import Rule, count_matmuls, digital_matmuls, on_imc
 
@@ -75,8 +76,6 @@ def test_init_takes_shapes_and_leaves_out_float_sites():
 
 
 def test_a_state_of_another_function_is_an_error():
-    from imctrain.errors import UserError
-
     imc = transformed(everywhere)
     state = imc.init(W, X)
     with pytest.raises(UserError, match="lacks site 'left'"):
@@ -177,3 +176,28 @@ def test_numpy_arguments_and_low_precision():
     assert jnp.allclose(imc(np.asarray(W), np.asarray(X), key=KEY), X @ W)
     half = imc(W.astype(jnp.bfloat16), X.astype(jnp.bfloat16), key=KEY)
     assert half.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("first", ["init", "call", "ledger", "shapes"])
+def test_update_of_a_function_without_sites_is_nothing(first):
+    imc = on_imc(lambda w, x: jnp.sum(x @ w), Hardware(), [Rule("*", path="float")])
+    shapes = jax.ShapeDtypeStruct(W.shape, W.dtype), jax.ShapeDtypeStruct(X.shape, X.dtype)
+    {
+        "init": lambda: imc.init(W, X),
+        "call": lambda: imc(W, X, key=KEY),
+        "ledger": lambda: imc.ledger(W, X),
+        "shapes": lambda: imc.init(*shapes),
+    }[first]()
+    _, telemetry = jax.grad(lambda w, s: imc(w, X, key=KEY, state=s), argnums=(0, 1))(W, {})
+    assert imc.update({}, telemetry) == ({}, {})
+    nothing = on_imc(lambda w: 2 * w, Hardware())
+    assert nothing.update(nothing.init(W), {}) == ({}, {})
+
+
+def test_update_needs_a_trace_and_no_more():
+    imc = transformed(lambda w, x: jnp.sum(x @ w))
+    with pytest.raises(UserError, match="update came before init"):
+        imc.update({}, {})
+    imc.ledger(W, X)
+    state = {"dot": imc.site("dot").init_state()}
+    assert imc.update(state, state)[0].keys() == {"dot"}

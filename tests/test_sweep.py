@@ -81,6 +81,41 @@ variant = "best"
     assert sorted(left) == [("best", 2.0), ("plain", 0.5), ("plain", 1.0), ("plain", 2.0)]
 
 
+def test_when_changes_matching_combinations_alone(tmp_path):
+    text = (
+        SWEEP
+        + """
+[[exclude]]
+variant = "best"
+"imc.noise.sigma_lsb" = 2.0
+[[when]]
+"imc.noise.sigma_lsb" = [1.0, 2.0]
+set = { "imc.adc.bits" = 6, "imc.adc.range_policy" = "two_level" }
+[[when]]
+variant = "plain"
+"imc.noise.sigma_lsb" = 2.0
+set = { "imc.adc.bits" = 7 }
+"""
+    )
+    trials = expand(spec_of(tmp_path, text))
+    found = {
+        (t.variant, t.axes["imc.noise.sigma_lsb"]): (t.config.imc.adc.bits, t.config.imc.adc.range_policy)
+        for t in trials
+        if t.reference is None
+    }
+    fixed, per_site = load_config(tmp_path / "tiny.toml").imc.adc.range_policy, "per_site"
+    assert found == {
+        ("plain", 0.5): (None, fixed),
+        ("best", 0.5): (None, per_site),
+        ("plain", 1.0): (6, "two_level"),
+        ("best", 1.0): (6, "two_level"),
+        ("plain", 2.0): (7, "two_level"),
+    }
+    # References are the same trials whatever holds at some level.
+    references = {t.key for t in expand(spec_of(tmp_path)) if t.reference}
+    assert references == {t.key for t in trials if t.reference}
+
+
 def test_every_shipped_sweep_is_valid():
     files = sorted((Path(imctrain.__file__).parents[1] / "experiments").rglob("*.sweep.toml"))
     assert files
@@ -172,6 +207,15 @@ def test_literals_are_toml():
         ),
         (SWEEP + "[[exclude]]\nvariant = 'bets'", "exclude.variant = 'bets'.* allowed: plain, best"),
         (SWEEP + "[[exclude]]\n'imc.noise.sigma_lsb' = 3", "= 3: there is no such value; allowed: 0.5, 1.0, 2.0"),
+        (SWEEP + "[[when]]\nvariant = 'bets'\nset = { a = 1 }", "when.variant = 'bets'.* allowed: plain, best"),
+        (SWEEP + "[[when]]\nset = { a = 1 }", "when is empty"),
+        (SWEEP + "[[when]]\nvariant = 'best'", r"when.set = None: give what it changes, such as set = \{ \"imc.adc"),
+        (SWEEP + "[[when]]\nvariant = 'best'\nset = { seed = 1 }", "when.set.seed: it is an axis"),
+        (SWEEP + "[[when]]\nvariant = 'best'\nset = { 'imc.noise.sigma_lsb' = 1 }", "when.set.imc.noise.sigma_lsb: it"),
+        (
+            SWEEP + "[[exclude]]\nvariant = 'best'\n[[when]]\nvariant = 'best'\nset = { a = 1 }",
+            "when variant = 'best' matches no trial: exclude leaves all of them out",
+        ),
     ],
 )
 def test_bad_sweep_files(tmp_path, text, message):

@@ -16,10 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from imc_sites import ACTIVATION, MATMUL, WEIGHT
 from rich.console import Console
 
 from imctrain.config import TrainingConfig
 from imctrain.errors import UserError
+from imctrain.imc.hardware import AdcSpec, ArraySpec, Hardware
+from imctrain.imc.site import SiteSpec, make_site
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Health, find, health
 from imctrain.training.metrics import MetricsLog, read_metrics, truncate_metrics
@@ -219,6 +222,26 @@ def test_clipping_is_weighted_by_conversions_and_the_worst_site_found():
     assert "b:snr_db_forward" not in flatten_reports(reports)
     assert math.isnan(SiteSummary(None).clipped({}))
     assert SiteSummary(None).worst({}) is None
+
+
+def test_a_signal_on_its_floor_is_told_once_and_counted_where_a_checkpoint_keeps_it():
+    hardware = Hardware(array=ArraySpec(replicate=False), adc=AdcSpec(range_policy="fixed"))
+    site = make_site(SiteSpec("a", 0, MATMUL, (8, 64), (64, 16), jnp.float32, ACTIVATION, WEIGHT, hardware))
+    entries = [SimpleNamespace(name=name, path="exact", mvms=site.mvms, executions=1, site=site) for name in "ab"]
+    lost = {f"snr_db_{mvm}": -60.0 for mvm in ("forward", "input_grad")} | {"snr_db_weight_grad": 5.0}
+    fine = dict.fromkeys(lost, 5.0)
+    counts: dict[str, int] = {}
+    summary = SiteSummary(SimpleNamespace(sites=entries))
+    assert [summary.silence({"a": lost, "b": lost}, counts) for _ in range(2)] == [None, None]
+    # Resumed: what is counted goes on with the position. b has recovered for a line and counts from the start.
+    summary = SiteSummary(SimpleNamespace(sites=entries))
+    text = summary.silence({"a": lost, "b": fine}, counts)
+    assert text is not None
+    assert "at site a, forward and input_grad: set imc.adc.range_policy = 'per_site'" in text
+    told = [summary.silence({"a": lost, "b": lost}, counts) for _ in range(4)]
+    assert [line is None for line in told] == [True, True, False, True]
+    assert "at site b, forward and input_grad: " in str(told[2])
+    assert counts["a:weight_grad"] == 0
 
 
 def test_plain_lines_are_not_wrapped_and_name_the_right_epoch(monkeypatch):

@@ -18,15 +18,22 @@ import optax
 
 from imctrain.bench.dense import INPUTS, OUTPUTS, DenseNetwork
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware, NoiseSpec
+from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
 from imctrain.training.network import Network
 from imctrain.training.step import make_steps
 
 MODELS = ("cnn5", "resnet20", "dense")
-SIGMA_LSB = 0.5
+SIGMA_LSB = 0.6
 """Noise of the noisy variants: total before rounding, in LSB at R = 1; it dithers the converter."""
 
-HARDWARE = Hardware(noise=NoiseSpec(sigma_array_lsb=SIGMA_LSB))
+HARDWARE = Hardware(
+    array=ArraySpec(replicate=False),
+    # A unipolar converter clips the noise of small inputs, and where conversions clip no path but the exact one holds.
+    adc=AdcSpec(range_policy="fixed", polarity="bipolar"),
+    noise=NoiseSpec(sigma_array_lsb=SIGMA_LSB),
+    formats=FormatSpec(weight_clip="sawb", activation_clip="rms"),
+)
+"""Named in full, whatever the defaults are: ratios of different versions are of the same work."""
 VARIANTS: dict[str, Hardware | None] = {
     "float": None,
     "digital": HARDWARE.replace(path="digital"),

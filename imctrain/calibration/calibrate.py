@@ -16,7 +16,7 @@ from imctrain.calibration.evidence import Evidence
 from imctrain.calibration.fit import ChipFit, fit_chip
 from imctrain.calibration.histogram import MAX_CELLS, Reducer
 from imctrain.calibration.judge import refuse_counts, refuse_fit, refuse_residuals, warnings_of
-from imctrain.calibration.schema import Calibration, Source
+from imctrain.calibration.schema import Calibration, Source, refuse_inconsistent
 from imctrain.calibration.setup import MeasurementSetup
 from imctrain.errors import UserError
 
@@ -93,6 +93,7 @@ def calibrate_file(
         source=source,
         warnings=warnings_of(evidence),
     )
+    refuse_inconsistent(calibration, f"{path}: the fit")
     return calibration, evidence
 
 

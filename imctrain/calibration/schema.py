@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from imctrain.calibration.consistency import inconsistencies
 from imctrain.errors import UserError
 from imctrain.files import replacing
 
@@ -306,7 +307,11 @@ def load_calibration(name_or_path: str, relative_to: Path | None = None) -> Cali
 
 
 def parse_calibration(data: object, where: str) -> Calibration:
-    """Validate the content of a calibration file; `where` names it in errors."""
+    """Validate the content of a calibration file; `where` names it in errors.
+
+    Raises:
+        UserError: the content is no calibration, or no chip has its figures (`consistency`), in one line.
+    """
     if not isinstance(data, dict):
         raise UserError(f"calibration {where}: the file holds no JSON object: give a calibration, as in its README")
     version = data.get("schema_version")
@@ -322,11 +327,21 @@ def parse_calibration(data: object, where: str) -> Calibration:
             "fit it again with `imctrain calibrate`, or update imctrain"
         )
     try:
-        return Calibration.model_validate(data)
+        calibration = Calibration.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
         raise UserError(f"calibration {where}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+    refuse_inconsistent(calibration, f"calibration {where}")
+    return calibration
+
+
+def refuse_inconsistent(calibration: Calibration, where: str) -> None:
+    """Raises UserError, naming `where`, for figures that no chip has or that contradict each other."""
+    wrong = inconsistencies(calibration)
+    if wrong:
+        more = "" if len(wrong) == 1 else f" (and {len(wrong) - 1} more)"
+        raise UserError(f"{where}: {wrong[0]}{more}")
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

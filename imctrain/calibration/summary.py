@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from imctrain.calibration.means import column_mean
 from imctrain.calibration.schema import Calibration, Column, Dependence, Estimate, Interval, SignedEstimate
 
 
@@ -53,9 +52,10 @@ def figures(c: Calibration) -> list[Figure]:
         _estimate("  before the reference range", c.noise.sigma_array_lsb),
         _estimate("  in the converter", c.noise.sigma_adc_lsb),
     ]
-    alive = alive_columns(c)
-    if alive:
-        found.append(Figure("gain, mean of columns", "", float(np.mean([column.gain for column in alive])), digits=4))
+    if c.columns:
+        mean = column_mean(c)
+        found.append(Figure("gain, mean of columns", "", mean.gain, digits=4))
+        found.append(Figure("offset, mean of columns", "LSB", mean.offset_lsb))
     gain, spread = c.spread.gain_std_ci, c.spread
     percent = None if gain is None else (100.0 * gain[0], 100.0 * gain[1])
     found.append(Figure("gain, spread of columns", "%", 100.0 * spread.gain_std, percent))

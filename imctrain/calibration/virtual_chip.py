@@ -2,9 +2,9 @@
 
     code = clip(round((gain * (u + inl(v)) + offset + sigma_array * eps1) / R + sigma_adc * eps2)),  u = v * codes_per_v
 
-in LSB at R = 1; every column that the calibration does not list is drawn from its spread, as the simulator's floor plan
-does. For tests, demonstrations, and to see how many measurements a calibration needs. What it draws is marked, and can
-never be calibrated to something `measured`.
+in LSB at R = 1; every column that the calibration does not list is drawn around the mean of those that it lists, from
+its spread, as the simulator's floor plan does. For tests, demonstrations, and to see how many measurements a
+calibration needs. What it draws is marked, and can never be calibrated to something `measured`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from imctrain.calibration.conversions import Progress
 from imctrain.calibration.histogram import Floats, Ints
+from imctrain.calibration.means import column_mean, die_mean
 from imctrain.calibration.schema import Calibration, Dependence
 from imctrain.calibration.setup import MeasurementSetup
 from imctrain.calibration.table import SIMULATED_KEY
@@ -89,12 +90,14 @@ class VirtualChip:
     def columns_of(self, die: int) -> tuple[Floats, Floats, Floats]:
         """gain, offset (LSB at R = 1) and noise relative to the chip's, of each column, [array.columns].
 
-        The first die has the calibration's own columns.
+        The first die has the calibration's own columns, and its others are drawn around their mean. Further dies are
+        drawn around the mean of the dies.
         """
         c = self.calibration
         rng = np.random.default_rng([self.seed, die])
-        gain = 1.0 + c.spread.gain_std * rng.standard_normal(c.array.columns)
-        offset = c.spread.offset_std_lsb * rng.standard_normal(c.array.columns)
+        mean = die_mean(c) if die > 0 and c.dies else column_mean(c)
+        gain = mean.gain + c.spread.gain_std * rng.standard_normal(c.array.columns)
+        offset = mean.offset_lsb + c.spread.offset_std_lsb * rng.standard_normal(c.array.columns)
         noise = np.ones(c.array.columns)
         if die > 0 and c.die_spread is not None:
             gain += c.die_spread.gain_std * rng.standard_normal()

@@ -90,6 +90,9 @@ def main() -> None:
         # Typer brings its own copy of click, or uses click's, by version: its errors are known by what they can do.
         if hasattr(error, "format_message"):
             _usage(error)
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            remedy = "lower data.batch_size, data.eval_batch_size, model.width or imc.memory_mib"
+            _fail(f"out of memory: {remedy} ({' '.join(str(error).split())[:200]})", 1)
         if "--traceback" in sys.argv:
             traceback.print_exc()
             sys.exit(1)

@@ -28,7 +28,8 @@ def inspect(
     J, conversions a step, the share of the array's cells they use, the ADC's
     reference range R, and the SNR of the output under the config's noise, from
     one forward and backward pass of a real batch. Where sites may take the
-    statistical path, `sim` says which one each MVM takes.
+    statistical path, `sim` says which one each MVM takes. What cannot work on
+    this hardware is told below the table, with its remedy.
 
     Example: `imctrain inspect --config experiments/quickstart.toml`
     """
@@ -37,11 +38,16 @@ def inspect(
     loaded = load_config(config, overrides or [])
     print("compiling one step ...", file=sys.stderr)
     prepare_jax()
+    from imctrain.experiment.advice import warn
     from imctrain.experiment.inspect import inspect as inspect_experiment
 
     inspection = inspect_experiment(loaded, config.parent)
     if as_json:
-        typer.echo(json.dumps({"batch": inspection.batch, "sites": inspection.records}, indent=1))
+        typer.echo(
+            json.dumps(
+                {"batch": inspection.batch, "warnings": inspection.warnings, "sites": inspection.records}, indent=1
+            )
+        )
         return
     console = Console(highlight=False)
     console.print(_table(inspection.records))
@@ -55,6 +61,7 @@ def inspect(
         markup=False,
     )
     console.print(f"SNR measured on {inspection.batch}.", markup=False)
+    warn(console, inspection.warnings)
 
 
 def _table(records: list[dict[str, Any]]) -> Table:

@@ -59,6 +59,10 @@ def run(
     too. Batch size and model cannot change within a run. A damaged checkpoint is
     told, and the one before it is taken.
 
+    Hardware that cannot train is told before it starts, and a training that
+    went wrong at its end, in lines that begin with "warning:" and name a
+    remedy; result.json has them too. The exit code stays 0.
+
     Compiled steps are kept in ~/.cache/imctrain/xla for the next run;
     IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imctrain.config import Config, known_keys, load_config
+from imctrain.config import Config, known_keys, load_kept_config
 from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.identity import (
@@ -69,7 +69,7 @@ def finished_with(folder: Path, config: Config, dataset: Dataset, accept: Sequen
     Raises UserError for a difference that is not accepted.
     """
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    before = load_config(folder / "config.toml").model_dump(mode="json")
+    before = load_kept_config(folder / "config.toml").model_dump(mode="json")
     found = list(config_differences(before, config.model_dump(mode="json")))
     content = result.get("dataset_content", dataset.content)
     if content != dataset.content:

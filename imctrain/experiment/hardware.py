@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from imctrain.calibration import Calibration, load_calibration
+from imctrain.calibration.means import column_mean
 from imctrain.config import Config, ImcConfig
 from imctrain.errors import UserError
 from imctrain.imc.hardware import (
@@ -41,6 +41,7 @@ def _hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
             rows=imc.array.rows or array.rows,
             columns=imc.array.columns or array.columns,
             input_bits=imc.array.input_bits or array.input_bits,
+            drive=imc.array.drive,
             cell=imc.array.cell or array.cell,
             replicate=imc.array.replicate,
             segment_rows=imc.array.segment_rows,
@@ -60,22 +61,12 @@ def _hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
 
 
 def build_noise(imc: ImcConfig, calibration: Calibration) -> NoiseSpec:
-    """Noise and mismatch of a calibration with the config's overrides."""
+    """Noise and mismatch of a calibration with the config's overrides.
+
+    The calibration's figures are kept beside them, so that a rule can set total noise or mismatch anew for a site.
+    """
     array_part, adc_part = noise_parts(calibration)
-    if imc.noise.sigma_lsb is not None:
-        total = math.hypot(array_part, adc_part)
-        # Without noise to split, all of it is put before the range: it then does not shrink with a smaller R.
-        share = (array_part / total, adc_part / total) if total > 0 else (1.0, 0.0)
-        array_part, adc_part = (imc.noise.sigma_lsb * part for part in share)
-    spec = NoiseSpec(
-        sigma_array_lsb=array_part,
-        sigma_adc_lsb=adc_part,
-        reference_bits=calibration.adc.bits,
-        reference_polarity=calibration.adc.polarity,
-        scale=imc.noise.scale,
-    )
-    if not imc.noise.mismatch:
-        return spec
+    mean = column_mean(calibration)
     return NoiseSpec(
         sigma_array_lsb=array_part,
         sigma_adc_lsb=adc_part,
@@ -87,6 +78,10 @@ def build_noise(imc: ImcConfig, calibration: Calibration) -> NoiseSpec:
         offset_std_lsb=calibration.spread.offset_std_lsb,
         inl_v=calibration.inl.v,
         inl_lsb=calibration.inl.lsb,
+        gain_mean=mean.gain,
+        offset_mean_lsb=mean.offset_lsb,
+        sigma_lsb=imc.noise.sigma_lsb,
+        mismatch=imc.noise.mismatch,
     )
 
 
@@ -100,8 +95,7 @@ def noise_parts(calibration: Calibration) -> tuple[float, float]:
 
 def total_sigma_lsb(hardware: Hardware) -> float:
     """Total noise before rounding in LSB at R = 1 of the calibrated converter, `scale` included."""
-    noise = hardware.noise
-    return noise.scale * math.hypot(noise.sigma_array_lsb, noise.sigma_adc_lsb)
+    return hardware.noise.total_lsb
 
 
 def build_rules(imc: ImcConfig) -> tuple[Rule, ...]:

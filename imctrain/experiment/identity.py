@@ -16,6 +16,7 @@ from typing import Any
 from imctrain.calibration import Calibration
 from imctrain.config import Config
 from imctrain.data import Dataset
+from imctrain.frozen_defaults import FROZEN
 from imctrain.training.loop import make_batches
 
 FREE = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib")
@@ -77,7 +78,8 @@ def calibration_hash(calibration: Calibration) -> str:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     """Where what a checkpoint carries and what a folder says now differ in what is trained, key by key.
 
-    A key that only one of two versions of imctrain knows is a difference if it is set to anything but its default.
+    A key that only one of two versions of imctrain knows is a difference if it is set to anything but what was done
+    before it existed (`frozen_defaults`).
     """
     found = list(config_differences(before["config"], now["config"]))
     if before[CALIBRATION] is not None and now[CALIBRATION] is not None:
@@ -90,9 +92,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Diffe
 
 def config_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
     """The same of two configs in JSON. Of two float trainings, what an array would have been is no difference."""
-    defaults = dict(_leaves(Config().model_dump(mode="json")))
     both_float = before.get("imc", {}).get("path") == now.get("imc", {}).get("path") == "float"
-    for difference in _compare(dict(_leaves(before)), dict(_leaves(now)), "", defaults):
+    for difference in _compare(dict(_leaves(before)), dict(_leaves(now)), "", FROZEN):
         if not (within(difference.key, FREE) or (both_float and within(difference.key, ("imc",)))):
             yield difference
 

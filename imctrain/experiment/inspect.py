@@ -15,6 +15,7 @@ import optax
 from imctrain.config import Config
 from imctrain.data import Dataset, Source, Split, load
 from imctrain.errors import UserError
+from imctrain.experiment.advice import hardware_problems, hardware_warnings
 from imctrain.experiment.ledger_table import ledger_records
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.training.loop import make_batches
@@ -26,10 +27,11 @@ SHAPES = {"cifar10": ((32, 32, 3), 10), "fashion_mnist": ((28, 28, 1), 10)}
 @dataclass(frozen=True)
 class Inspection:
     """records: of `ledger_records`, each MVM with snr_db, clipped, range and statistical (the share of its
-    executions on the statistical path). batch: what it was measured on."""
+    executions on the statistical path). batch: what it was measured on. warnings: what cannot work (`imc.advice`)."""
 
     records: list[dict[str, Any]]
     batch: str
+    warnings: list[str]
 
 
 def inspect(config: Config, config_dir: Path) -> Inspection:
@@ -47,7 +49,7 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
             for key in ("snr_db", "clipped", "range", "statistical"):
                 value = float(report.get(f"{key}_{mvm['mvm']}", math.nan))
                 mvm[key] = value if math.isfinite(value) else None
-    return Inspection(records, batch)
+    return Inspection(records, batch, hardware_warnings(hardware_problems(setup)))
 
 
 def _dataset(config: Config) -> tuple[Dataset, str]:

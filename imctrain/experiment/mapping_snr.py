@@ -30,7 +30,7 @@ import numpy as np
 from jax import Array
 
 from imctrain.calibration import Calibration, load_calibration
-from imctrain.config import ImcConfig, validate_config
+from imctrain.config import ImcConfig, kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
 from imctrain.experiment.recording import MvmRecord, Recording
@@ -79,7 +79,7 @@ def measure(recording: Recording, settings: Settings, say: Callable[[str], None]
     Raises UserError for a budget below a mapping's passes, and a calibration of other rows than were recorded.
     """
     calibration = load_calibration(settings.calibration)
-    imc = validate_config(recording.about["config"], "the recording's config").imc
+    imc = kept_config(recording.about["config"], "the recording's config").imc
     records: list[dict[str, Any]] = []
     for number, record in enumerate(recording.records, 1):
         say(f"{number} of {len(recording.records)}: step {record.step}, {record.site}, {record.mvm}")

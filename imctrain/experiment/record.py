@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.config import Config, config_hash, load_config
+from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Batches, load
 from imctrain.errors import UserError
 from imctrain.experiment.continuing import require_same
@@ -64,7 +64,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
     if not (folder / "checkpoints").is_dir():
         raise UserError(f"{folder} has no checkpoints: train it first")
-    config = load_config(folder / "config.toml")
+    config = load_kept_config(folder / "config.toml")
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
     try:
         chosen = _choose(folder, checkpoints.steps, steps)

@@ -11,9 +11,16 @@ from typing import Any
 
 from rich.console import Console
 
-from imctrain.config import Config, config_hash, load_config
+from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
+from imctrain.experiment.advice import (
+    hardware_problems,
+    hardware_warnings,
+    refuse_zeros,
+    training_warnings,
+    warn,
+)
 from imctrain.experiment.continuing import CHANGED, about_run, finished_with
 from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_start
 from imctrain.experiment.hardware import total_sigma_lsb
@@ -21,6 +28,7 @@ from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.files import write_json, write_text
+from imctrain.imc.advice import Problem
 from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Position
@@ -44,6 +52,7 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir)
+    refuse_zeros(hardware_problems(setup))
     folder = place.folder = new_folder(config, out)
     with claim(folder):
         if setup.calibration is not None:
@@ -65,7 +74,7 @@ def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] =
         raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
     place.folder = folder
     with claim(folder):
-        config = load_config(folder / "config.toml")
+        config = load_kept_config(folder / "config.toml")
         console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
@@ -99,12 +108,14 @@ def _train(
     if setup.ledger is not None:
         write_json(folder / "ledger.json", ledger_records(setup.ledger))
         write_text(folder / "ledger.md", ledger_markdown(setup.ledger))
+    problems = hardware_problems(setup)
+    warn(console, hardware_warnings(problems))
     with StopRequest() as stop:
         baseline = None
         if config.baseline and config.imc.path != "float":
             baseline = _baseline(config, dataset, folder, parallel, console, stop, accept)
         title = f"{config.model.name} ({config.imc.path})"
-        result = _one(config, dataset, setup, folder, parallel, console, stop, title, about)
+        result = _one(config, dataset, setup, folder, parallel, console, stop, title, about, problems)
     if baseline is not None:
         result["baseline_test_accuracy"] = baseline["test_accuracy"]
         result["baseline_seconds_per_epoch"] = baseline["seconds_per_epoch"]
@@ -138,7 +149,7 @@ def _baseline(
     where.mkdir(exist_ok=True)
     write_start(where, float_config)
     title = f"{config.model.name} (float baseline)"
-    result = _one(float_config, dataset, setup, where, parallel, console, stop, title, about)
+    result = _one(float_config, dataset, setup, where, parallel, console, stop, title, about, [])
     write_json(where / "result.json", result)
     return result
 
@@ -162,6 +173,7 @@ def _one(
     stop: StopRequest,
     title: str,
     about: dict[str, Any],
+    problems: list[Problem],
 ) -> dict[str, Any]:
     # What the result is of: a reader can tell that config.toml was edited later.
     trained = hashlib.sha256((folder / "config.toml").read_bytes()).hexdigest()
@@ -170,7 +182,10 @@ def _one(
     with TrainingProgress(console, title, trainer.total_steps, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
         _, position = trainer.run(progress, stop)
+    after = training_warnings(config, dataset, folder, problems)
+    warn(console, after)
     result = _result(config, dataset, setup, position, trainer.total_steps)
+    result |= {"warnings": [*hardware_warnings(problems), *position.warnings, *after]}
     return result | {"config_toml_sha256": trained} | ({CHANGED: about[CHANGED]} if about[CHANGED] else {})
 
 

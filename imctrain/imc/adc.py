@@ -10,9 +10,9 @@ fresh for each conversion, so one draw of sigma = sqrt((sigma_array/lsb)^2 + sig
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -29,6 +29,7 @@ class Converter:
         steps: 2**B, or 2**B - 1 (full scale on the last code).
         sigma_array: noise before the range. sigma_adc: noise in LSB.
         inl: (knots in v, values in v), linear between knots and constant outside; empty for none.
+        integers: readings are rounded to integers where the converter tells them apart (`resolves`).
     """
 
     bits: int
@@ -37,6 +38,7 @@ class Converter:
     sigma_array: float
     sigma_adc: float
     inl: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    integers: bool = True
 
     @property
     def span(self) -> float:
@@ -60,9 +62,27 @@ class Converter:
         lsb = reference * self.lsb_at_full_range
         return jnp.sqrt(jnp.square(self.sigma_array / lsb) + self.sigma_adc**2)
 
-    def noise_power(self, reference: Array | float) -> Array:
-        """Variance of code * lsb around v, rounding included, in units of (fraction of full scale)^2."""
-        return jnp.square(reference * self.lsb_at_full_range) * (jnp.square(self.sigma_lsb(reference)) + 1.0 / 12.0)
+    def noise_power(self, reference: Array | float, unit: Array | float) -> Array:
+        """Variance of a reading around v, rounding included, in units of (fraction of full scale)^2.
+
+        lsb^2 (sigma^2 + 1/12); of a reading that is rounded to integers, that of an integer whose noise is rounded
+        away where it is small (`rounded_integer_variance`).
+
+        Args:
+            reference: R. unit: rows * L, the dot product at full scale.
+        """
+        lsb, sigma = reference * self.lsb_at_full_range, self.sigma_lsb(reference)
+        plain = jnp.square(lsb) * (jnp.square(sigma) + 1.0 / 12.0)
+        if not self.integers:
+            return plain
+        rounded = rounded_integer_variance(sigma * lsb * unit) / jnp.square(unit)
+        return jnp.where(self.resolves(unit, reference), rounded, plain)
+
+    def dithering(self, reference: Array | float, unit: Array | float) -> Array:
+        """Noise before rounding in units of the step that is rounded to: one LSB, or one integer where that is more."""
+        step = reference * self.lsb_at_full_range
+        noise = self.sigma_lsb(reference) * step
+        return noise / (jnp.maximum(step, 1.0 / unit) if self.integers else step)
 
     def round_code(
         self,
@@ -82,6 +102,8 @@ class Converter:
             eps: standard normal samples, or None without noise.
             gain, offset: fixed pattern of the columns (offset as a fraction of full scale).
         """
+        if not self.inl[0] and gain is None and offset is None and eps is None:
+            return self._nearest_code(dots, unit, reference)
         lsb = reference * self.lsb_at_full_range
         code = dots / (lsb * unit)
         if self.inl[0]:
@@ -93,6 +115,34 @@ class Converter:
         if eps is not None:
             code = code + self.sigma_lsb(reference) * eps
         return jnp.round(code)
+
+    def _nearest_code(self, dots: Array, unit: Array | float, reference: Array | float) -> Array:
+        """round(dots / (lsb * unit)) of an ideal converter, a dot product half way between two codes to the even one.
+
+        A float division does not do: 1/255 has no float, and compilers divide by multiplying with a reciprocal. The
+        remainder tells on which side of half way a dot product lies, exactly where dots * steps is below 2**24 (beyond,
+        the division stands as it is: 10 bits and more with 2**B - 1 steps on large arrays).
+        """
+        numerator, width = dots * (self.steps / self.span), reference * unit
+        code = jnp.round(numerator / width)
+        rest = jnp.where(jnp.abs(numerator) < 2.0**24, numerator - code * width, 0.0)
+        half, odd = 0.5 * width, code != 2.0 * jnp.floor(0.5 * code)
+        up = (rest > half) | ((rest == half) & odd)
+        down = (rest < -half) | ((rest == -half) & odd)
+        return code + up.astype(jnp.float32) - down.astype(jnp.float32)
+
+    def resolves(self, unit: Array | float, reference: Array | float) -> Array | bool:
+        """Whether one LSB at reference range R is at most one unit of the dot product.
+
+        Such a converter tells every integer apart, and its digital side rounds the reading back to an integer: with
+        noise and mismatch off the product is then exact, whatever N*L/2**B is (this project's decision;
+        `adc.round_to_integers` switches it off, as published simulators have it). The macro's converter, 144 units an
+        LSB at full range, is far from it.
+
+        Args:
+            unit: rows * L, the dot product at full scale. reference: R.
+        """
+        return reference * self.lsb_at_full_range * unit <= 1.0 + 1e-6
 
     def clip(self, code: Array) -> Array:
         return jnp.clip(code, self.lowest, self.highest)
@@ -110,6 +160,16 @@ class Converter:
         return total
 
 
+def rounded_integer_variance(sigma: Array) -> Array:
+    """Variance of round(n) for n ~ N(0, sigma^2): 2 sum over m >= 1 of (2 m - 1) Q((m - 1/2) / sigma).
+
+    0 without noise; sigma^2 + 1/12 from about sigma = 0.5 on, which the sum is cut off for.
+    """
+    small = jnp.clip(sigma, 1e-3, 1.0)
+    tails = [(2 * m - 1) * jax.scipy.special.ndtr(-(m - 0.5) / small) for m in range(1, 7)]
+    return jnp.where(sigma < 0.8, 2.0 * sum(tails), jnp.square(sigma) + 1.0 / 12.0)
+
+
 def converter(adc: AdcSpec, noise: NoiseSpec, *, non_negative: bool) -> Converter:
     """The converter of one MVM; `non_negative` says that neither its codes nor its cells can be negative."""
     unipolar = adc.polarity == "unipolar" or (adc.polarity == "auto" and non_negative)
@@ -123,14 +183,5 @@ def converter(adc: AdcSpec, noise: NoiseSpec, *, non_negative: bool) -> Converte
         sigma_array=noise.sigma_array,
         sigma_adc=noise.sigma_adc,
         inl=inl,
+        integers=adc.round_to_integers,
     )
-
-
-def resolves_integers(conv: Converter, rows: float, levels: int) -> bool:
-    """Whether one LSB at R = 1 is at most one unit of the dot product.
-
-    Such a converter tells every integer apart, and its digital side rounds the reading back to an integer: with noise
-    and mismatch off the product is then exact, whatever N*L/2**B is (this project's decision). The macro's converter,
-    144 units an LSB at full range, is far from it.
-    """
-    return conv.lsb_at_full_range * rows * levels <= 1.0 + 1e-9 and math.isfinite(rows)

@@ -61,8 +61,10 @@ def _convert(
     value = code * (reference * conv.lsb_at_full_range * full_scale)
     if correction is not None and plan.hardware.adc.offset_conversions:
         value = value - correction * full_scale
-    if plan.snaps:
+    if plan.snaps == "always":
         value = jnp.round(value)
+    elif plan.snaps == "depends":
+        value = jnp.where(conv.resolves(full_scale, reference), jnp.round(value), value)
     weights = jnp.asarray(plan.mapping.coefficients, jnp.float32).reshape(passes) * jnp.asarray(
         plan.coding.weights, jnp.float32
     ).reshape(-1, 1)

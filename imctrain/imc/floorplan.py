@@ -4,8 +4,10 @@ The chip has `array.macros` macros of `array.columns` columns. MVM m of site i n
 (W = planes x outputs); every tile takes ceil(W / columns) whole macros, in turn, beginning at macro 3i + m. When all
 macros are taken the plan wraps around: later tiles share macros with earlier ones in time, and so share their errors.
 
-Macro 0 is the measured one: measured columns carry their measured gain and offset. All others are drawn from the
-calibration's spread by `chip_seed`.
+Macro 0 is the measured one: measured columns carry their measured gain and offset. All others, and the columns of macro
+0 that were not measured, are drawn around the mean of the measured ones with the calibration's spread, by `chip_seed`:
+
+    gain = gain_mean + gain_std * eps        offset = offset_mean + offset_std * eps
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ import math
 
 import numpy as np
 
+from imctrain.imc.adc import Converter, converter
 from imctrain.imc.hardware import MVMS, Hardware
+from imctrain.imc.offset_readings import reading_moments
 
-DITHERED_LSB = 0.35
-"""Noise from which on rounding errors average out (see `dither`)."""
 CORRECTION = 1
 """Sets the draws of corrections apart from those of the errors themselves."""
 
@@ -28,8 +30,10 @@ def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray
     """gain and offset (LSB at R = 1 of the calibrated converter) of every column of one macro, float64 [columns]."""
     noise, columns = hardware.noise, hardware.array.columns
     rng = np.random.default_rng([hardware.chip_seed, macro])
-    gain = 1.0 + noise.gain_std * rng.standard_normal(columns)
-    offset = noise.offset_std_lsb * rng.standard_normal(columns)
+    if not noise.mismatch:
+        return np.ones(columns), np.zeros(columns)
+    gain = noise.gain_mean + noise.gain_std * rng.standard_normal(columns)
+    offset = noise.offset_mean_lsb + noise.offset_std_lsb * rng.standard_normal(columns)
     if macro == 0:
         for error in noise.columns:
             if error.column < columns:
@@ -40,21 +44,34 @@ def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray
 
 @functools.cache
 def macro_corrections(macro: int, hardware: Hardware) -> np.ndarray:
-    """What the digital side subtracts from every column of one macro, LSB at R = 1, float64 [columns].
+    """What the digital side subtracts from every column of one macro, LSB at R = 1 of the calibrated converter,
+    float64 [columns].
 
-    The mean of `adc.offset_conversions` conversions at zero input and R = 1: the offset and the INL there, wrong by
-    what noise and rounding leave in the mean (rounding does not average out where no noise dithers it).
+    The mean of `adc.offset_conversions` readings at zero input and range `adc.offset_range` by the converter in use:
+    a column's offset, and the INL there times its gain, as far as such readings tell them (`offset_readings`). Each
+    column keeps its draw, which is Gaussian with the exact mean and variance of the readings' mean.
     """
     noise, count = hardware.noise, hardware.adc.offset_conversions
     if count == 0:
         return np.zeros(hardware.array.columns)
+    conv = offset_converter(hardware)
+    lsb = hardware.adc.offset_range * conv.lsb_at_full_range
     gain, offset = macro_errors(macro, hardware)
-    inl = float(np.interp(0.0, noise.inl_v, noise.inl_lsb)) if noise.inl_v else 0.0
-    sigma = noise.scale * math.hypot(noise.sigma_array_lsb, noise.sigma_adc_lsb)
-    rounding = 1.0 / 12.0 if sigma < DITHERED_LSB else 1.0 / 12.0 / count
+    inl = float(np.interp(0.0, *conv.inl)) if conv.inl[0] else 0.0
+    voltage = offset * noise.reference_lsb + gain * inl
+    sigma = math.hypot(conv.sigma_array / lsb, conv.sigma_adc)
+    moments = reading_moments(voltage / lsb, sigma, conv.lowest, conv.highest)
     rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION])
-    error = math.sqrt(sigma**2 / count + rounding) * rng.standard_normal(hardware.array.columns)
-    return offset + gain * inl + error
+    readings = moments.mean + np.sqrt(moments.variance / count) * rng.standard_normal(hardware.array.columns)
+    return readings * (lsb / noise.reference_lsb)
+
+
+def offset_converter(hardware: Hardware) -> Converter:
+    """The converter that offsets are read with: the MVMs' own, bipolar unless the hardware has no bipolar one.
+
+    Offsets have either sign, and a unipolar converter clips at zero (this project's decision).
+    """
+    return converter(hardware.adc, hardware.noise, non_negative=False)
 
 
 def first_macro(site_index: int, mvm: str) -> int:

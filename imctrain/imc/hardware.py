@@ -5,7 +5,7 @@ Voltages are fractions of full scale; one LSB is the converter step at reference
 converter (`NoiseSpec.reference_bits`, `reference_polarity`), the unit in which noise is quoted.
 
 Notation (used in all of `imctrain.imc`):
-    N   rows of the array                     L   top input level, 2**(input_bits - 1)
+    N   rows of the array                     L   top input level, see `ArraySpec.levels`
     B   bits of the converter                 R   reference range, a fraction of full scale
     P   passes of an input operand            J   planes of a stored operand
     T   row tiles of a contraction            q   one LSB in units of the integer dot product
@@ -17,7 +17,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
-from imctrain.errors import UserError
+from imctrain import limits
+from imctrain.imc.noise_spec import ColumnError as ColumnError
+from imctrain.imc.noise_spec import NoiseSpec as NoiseSpec
+from imctrain.imc.requirements import require as _require
+from imctrain.imc.requirements import require_within as _require_within
 
 Cell = Literal["and", "xnor"]
 Polarity = Literal["auto", "bipolar", "unipolar"]
@@ -25,6 +29,8 @@ RangePolicy = Literal["fixed", "two_level", "per_site"]
 Path = Literal["exact", "statistical", "auto", "digital"]
 Rounding = Literal["nearest", "two_phase", "stochastic"]
 GradientMapping = Literal["bit_serial", "grouped", "balanced"]
+ActivationMapping = Literal["balanced", "digit_serial"]
+Drive = Literal["signed", "unsigned"]
 
 Operand = Literal["weights", "activations", "gradients"]
 OPERANDS: tuple[Operand, ...] = ("weights", "activations", "gradients")
@@ -44,11 +50,6 @@ MOST_SAMPLES = 16
 """Repetitions of a gradient MVM: each is a copy of it in the compiled step."""
 
 
-def _require(condition: bool, what: str, found: object, allowed: str) -> None:
-    if not condition:
-        raise UserError(f"{what} = {found!r} is not possible: allowed is {allowed}")
-
-
 @dataclass(frozen=True)
 class ArraySpec:
     """Geometry of the array (system: `vlsi21` geometry by default).
@@ -56,7 +57,9 @@ class ArraySpec:
     Attributes:
         rows: N, rows that share charge on a column; full scale counts all of them.
         columns: physical columns of one macro.
-        input_bits: b, resolution of the input DAC: codes -L..L with L = 2**(b-1).
+        input_bits: b, resolution of the input DAC.
+        drive: "signed", codes -L..L with L = 2**(b-1), or "unsigned", codes 0..L with L = 2**b - 1, as several
+            published simulators have it; what can be negative is then driven differentially (see `mapping`).
         cell: "and" (stored bit 0/1) or "xnor" (stored bit -1/+1).
         replicate: write an operand of K <= N/2 rows floor(N/K) times and drive the copies together.
         segment_rows: when set, rows come in segments of this size and only the segments in use share charge.
@@ -67,6 +70,7 @@ class ArraySpec:
     rows: int = 1152
     columns: int = 256
     input_bits: int = 5
+    drive: Drive = "signed"
     cell: Cell = "and"
     replicate: bool = False
     segment_rows: int | None = None
@@ -77,15 +81,16 @@ class ArraySpec:
         _require(1 <= self.rows <= 65536, "array.rows", self.rows, "1 to 65536")
         _require(1 <= self.columns <= 65536, "array.columns", self.columns, "1 to 65536")
         _require(1 <= self.input_bits <= 8, "array.input_bits", self.input_bits, "1 to 8")
+        _require(self.drive in ("signed", "unsigned"), "array.drive", self.drive, "'signed' or 'unsigned'")
         _require(self.cell in ("and", "xnor"), "array.cell", self.cell, "'and' or 'xnor'")
-        _require(1 <= self.macros <= 4096, "array.macros", self.macros, "1 to 4096")
+        _require_within(limits.MACROS, "array.macros", self.macros)
         segment = self.segment_rows
         _require(segment is None or 1 <= segment <= self.rows, "array.segment_rows", segment, "1 to array.rows")
 
     @property
     def levels(self) -> int:
-        """L: the largest input code; codes run from -L to L."""
-        return 2 ** (self.input_bits - 1)
+        """L: the largest input code; codes run from -L to L, or from 0 to L where the drive is unsigned."""
+        return 2 ** (self.input_bits - 1) if self.drive == "signed" else 2**self.input_bits - 1
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,11 @@ class AdcSpec:
         polarity: "bipolar", "unipolar", or "auto": unipolar where codes and cells are both non-negative.
         offset_conversions: conversions at zero input that are averaged to learn each column's offset, which is then
             subtracted digitally; 0 for none.
+        offset_range: R of these conversions: a smaller one resolves offsets finer, and clips those beyond it.
         full_scale_on_last_code: False for 2**B steps (the macro), True for 2**B - 1 steps, full scale on the last
             code, as several published simulators have it.
+        round_to_integers: where one LSB at the range in use is at most one unit of the dot product, the digital side
+            rounds readings to the integers that they must be (see `Converter.resolves`).
     """
 
     bits: int = 8
@@ -116,7 +124,9 @@ class AdcSpec:
     headroom: float = 4.0
     polarity: Polarity = "auto"
     offset_conversions: int = 0
+    offset_range: float = 1.0
     full_scale_on_last_code: bool = False
+    round_to_integers: bool = True
 
     def __post_init__(self) -> None:
         _require(2 <= self.bits <= 24, "adc.bits", self.bits, "2 to 24")
@@ -127,84 +137,12 @@ class AdcSpec:
             self.range_policy,
             "one of " + ", ".join(policies),
         )
-        for name in ("range", "low_range", "min_range"):
-            _require(0.0 < getattr(self, name) <= 1.0, f"adc.{name}", getattr(self, name), "above 0 and at most 1")
-        _require(self.offset_conversions >= 0, "adc.offset_conversions", self.offset_conversions, "0 or more")
-        _require(self.headroom > 0, "adc.headroom", self.headroom, "above 0")
+        for name in ("range", "low_range", "min_range", "offset_range"):
+            _require_within(limits.RANGE, f"adc.{name}", getattr(self, name))
+        _require_within(limits.OFFSET_CONVERSIONS, "adc.offset_conversions", self.offset_conversions)
+        _require_within(limits.HEADROOM, "adc.headroom", self.headroom)
         polarities = ("auto", "bipolar", "unipolar")
         _require(self.polarity in polarities, "adc.polarity", self.polarity, "one of " + ", ".join(polarities))
-
-
-@dataclass(frozen=True)
-class ColumnError:
-    """Fixed pattern of one measured column: gain (1 = nominal) and offset in LSB at R = 1."""
-
-    column: int
-    gain: float = 1.0
-    offset_lsb: float = 0.0
-
-
-@dataclass(frozen=True)
-class NoiseSpec:
-    """Noise and mismatch, as a calibration gives them.
-
-    Attributes:
-        sigma_array_lsb: noise voltage present before the converter's range, in LSB at R = 1 of the calibrated
-            converter. It is a voltage: it does not shrink with R.
-        sigma_adc_lsb: noise of the converter itself, in its own LSB: it shrinks with R.
-        reference_bits, reference_polarity: the converter the figures above were calibrated on.
-        scale: multiplies both sigmas (for sweeps).
-        columns: measured columns; `gain_std` and `offset_std_lsb` draw those that were not measured.
-        inl_v, inl_lsb: integral non-linearity: knots in v (fraction of full scale) and values in LSB at R = 1,
-            linear between knots and constant outside; empty for none.
-    """
-
-    sigma_array_lsb: float = 0.0
-    sigma_adc_lsb: float = 0.0
-    reference_bits: int = 8
-    reference_polarity: Literal["bipolar", "unipolar"] = "bipolar"
-    scale: float = 1.0
-    columns: tuple[ColumnError, ...] = ()
-    gain_std: float = 0.0
-    offset_std_lsb: float = 0.0
-    inl_v: tuple[float, ...] = ()
-    inl_lsb: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("sigma_array_lsb", "sigma_adc_lsb", "scale", "gain_std", "offset_std_lsb"):
-            value = getattr(self, name)
-            _require(0.0 <= value < 1e6, f"noise.{name}", value, "0 or more")
-        _require(len(self.inl_v) == len(self.inl_lsb), "noise.inl_lsb", self.inl_lsb, "as many values as inl_v")
-        ordered = all(a < b for a, b in zip(self.inl_v, self.inl_v[1:], strict=False))
-        _require(ordered, "noise.inl_v", self.inl_v, "knots in rising order")
-
-    @property
-    def reference_lsb(self) -> float:
-        """One calibrated LSB at R = 1 as a fraction of full scale."""
-        return (2.0 if self.reference_polarity == "bipolar" else 1.0) / 2.0**self.reference_bits
-
-    @property
-    def sigma_array(self) -> float:
-        """Array noise as a fraction of full scale, `scale` included."""
-        return self.scale * self.sigma_array_lsb * self.reference_lsb
-
-    @property
-    def sigma_adc(self) -> float:
-        """Converter noise in LSB of whatever converter is used, `scale` included."""
-        return self.scale * self.sigma_adc_lsb
-
-    @property
-    def has_noise(self) -> bool:
-        return self.sigma_array > 0 or self.sigma_adc > 0
-
-    @property
-    def has_mismatch(self) -> bool:
-        measured = any(c.gain != 1.0 or c.offset_lsb != 0.0 for c in self.columns)
-        return measured or self.gain_std > 0 or self.offset_std_lsb > 0
-
-    @property
-    def has_inl(self) -> bool:
-        return any(value != 0.0 for value in self.inl_lsb)
 
 
 @dataclass(frozen=True)
@@ -259,7 +197,7 @@ class FormatSpec:
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
         choice("gradient_scale", "step", "carried")
         for name in ("weight_clip_scale", "activation_clip_scale"):
-            _require(0 < getattr(self, name) <= 4, f"formats.{name}", getattr(self, name), "above 0 and at most 4")
+            _require_within(limits.CLIP_SCALE, f"formats.{name}", getattr(self, name))
         statistics = (self.weight_clip, self.activation_clip) == ("sawb", "rms")
         _require(
             statistics or not self.noise_aware,
@@ -267,10 +205,10 @@ class FormatSpec:
             f"true with weight_clip = '{self.weight_clip}' and activation_clip = '{self.activation_clip}'",
             "true with 'sawb' and 'rms'",
         )
-        _require(self.pact_learning_rate >= 0, "formats.pact_learning_rate", self.pact_learning_rate, "0 or more")
-        _require(self.pact_decay >= 0, "formats.pact_decay", self.pact_decay, "0 or more")
-        clip = self.gradient_clip
-        _require(clip is None or clip > 0, "formats.gradient_clip", clip, "above 0")
+        for name in ("pact_learning_rate", "pact_decay"):
+            _require_within(limits.PACT_RATE, f"formats.{name}", getattr(self, name))
+        if self.gradient_clip is not None:
+            _require_within(limits.GRADIENT_CLIP, "formats.gradient_clip", self.gradient_clip)
         decay = self.gradient_scale_decay
         _require(0 < decay < 1, "formats.gradient_scale_decay", decay, "between 0 and 1")
 
@@ -284,7 +222,10 @@ class MappingSpec:
         gradient_samples: how often the two gradient MVMs are done, each time with another rounding of the gradient and
             other noise, for the mean of the results; conversions in proportion. Products inside custom backward rules,
             which have no backward pass of their own, are done once.
-        full_drive: activations on all levels of the DAC, unsigned ones around their middle.
+        full_drive: activations on all levels of the DAC, unsigned ones around their middle; signed ones above their
+            lowest code where the drive is unsigned.
+        activation: of an int4 or uint4 operand whose codes the DAC does not hold: "balanced", or "digit_serial", digits
+            of as many bits as the DAC's codes hold (see `integer_mapping`). Where it holds them, both are one pass.
         planes: of a stored operand, with balanced weights (see `planes`); None for the cells' usual four.
     """
 
@@ -293,10 +234,14 @@ class MappingSpec:
     gradient_samples: int = 1
     full_drive: bool = False
     planes: int | None = None
+    activation: ActivationMapping = "balanced"
 
     def __post_init__(self) -> None:
         names = ("bit_serial", "grouped", "balanced")
         _require(self.gradient in names, "mapping.gradient", self.gradient, "one of " + ", ".join(names))
+        activation = self.activation
+        allowed = "'balanced' or 'digit_serial'"
+        _require(activation in ("balanced", "digit_serial"), "mapping.activation", activation, allowed)
         _require(1 <= self.passes <= RADIX4_EXPONENTS, "mapping.passes", self.passes, f"1 to {RADIX4_EXPONENTS}")
         samples = self.gradient_samples
         _require(1 <= samples <= MOST_SAMPLES, "mapping.gradient_samples", samples, f"1 to {MOST_SAMPLES}")
@@ -310,18 +255,21 @@ class StatisticalSpec:
     """Where the statistical path may stand in for the exact one.
 
     Attributes:
-        bias_limit: largest bias, in LSB, that dithered rounding may leave (see `dither`); 0.03 needs sigma >= 0.35 LSB.
+        bias_limit: largest bias, in LSB, that dithered rounding may leave (see `dither`). The default needs sigma >=
+            0.52 LSB at the range in use, where small signals keep their size within 1 % and the variance is within 2 %
+            at any voltage; 0.03 needs 0.35 LSB only, where a small signal comes out scaled by 0.82.
         clip_limit: largest fraction of conversions of a pass that may clip.
         inl_limit: largest distance of the INL from a straight line, in LSB.
     """
 
-    bias_limit: float = 0.03
+    bias_limit: float = 0.0015
     clip_limit: float = 2e-3
     inl_limit: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("bias_limit", "clip_limit", "inl_limit"):
-            _require(getattr(self, name) > 0, f"statistical.{name}", getattr(self, name), "above 0")
+        _require_within(limits.BIAS_LIMIT, "statistical.bias_limit", self.bias_limit)
+        _require_within(limits.CLIP_LIMIT, "statistical.clip_limit", self.clip_limit)
+        _require_within(limits.INL_LIMIT, "statistical.inl_limit", self.inl_limit)
 
 
 @dataclass(frozen=True)
@@ -355,7 +303,8 @@ class Hardware:
         paths = ("exact", "statistical", "auto", "digital")
         _require(self.path in paths, "path", self.path, "one of " + ", ".join(paths))
         _require(set(self.mvms) <= set(MVMS), "mvms", self.mvms, "any of " + ", ".join(MVMS))
-        _require(self.memory_mib >= 1, "memory_mib", self.memory_mib, "1 or more")
+        _require_within(limits.CHIP_SEED, "chip_seed", self.chip_seed)
+        _require_within(limits.MEMORY_MIB, "memory_mib", self.memory_mib)
         digital = self.path == "digital" or not self.mvms
         allowed = "all three on an array; any of them with path = 'digital'"
         _require(

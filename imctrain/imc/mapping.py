@@ -1,35 +1,36 @@
 """Mapping of an input operand to passes of the multi-level DAC: X = sum_p c_p X_p with X_p in -L..L.
 
-An integer operand (int4, uint4) goes in one pass: as its own code, c = (1,), or over the whole DAC (`full_drive`):
+Additive noise of a conversion reaches the output multiplied by sqrt(sum c_p^2), whatever the codes are. An integer
+operand (int4, uint4) goes in one pass where the DAC holds its codes, else in several: see `integer_mapping`. A radix-4
+magnitude 4**k becomes the codes of row k of a table, at L = 16:
 
-    int4   -7..7     X_1 = 2 x,        c = (1/2)         for L = 16
-    uint4   0..15    X_1 = 2 x - 15,   c = (1/2)         and 7.5 times the stored operand's sum is added digitally
-
-which halves the noise of both. A radix-4 magnitude 4**k becomes the codes of row k of a
-table. Additive noise of a conversion reaches the output multiplied by sqrt(sum c_p^2), whatever the codes are:
-
-    bit_serial   one exponent a pass, each driven at full swing            sqrt(sum c^2) = 264.4, 7 passes (L = 16)
+    bit_serial   one exponent a pass, each driven at full swing            sqrt(sum c^2) = 264.4, 7 passes
     grouped      as many exponents a pass as the DAC's levels hold         263.9, 3 passes
-    balanced     signed codes on nearly equal coefficients (`balanced`)    150.1, 3 passes
+    balanced     signed codes on nearly equal coefficients (`balanced`)    147.8, 3 passes
 
 bit_serial is the scheme of the predecessor (Grimm and Verma 2022): a 1-bit input that is on drives the full swing,
 so its code is L and its coefficient 4**k / L. The other two are this project's (grouped follows the paper's
 abstract, "gradients mapped to multi-level analog inputs").
+
+A DAC without negative codes (`array.drive` = "unsigned") drives what can be negative differentially: every pass is done
+twice, for the positive codes with +c_p and for the negative ones, turned, with -c_p. That costs twice the passes and
+sqrt(2) in noise; a column's offset cancels. This project's decision.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.formats import top_code
 from imctrain.imc.balanced import balanced_codes, search_balanced
 from imctrain.imc.hardware import RADIX4_EXPONENTS, ArraySpec, MappingSpec
+
+RADIX4_MAGNITUDES = tuple(4**k for k in range(RADIX4_EXPONENTS))
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,21 @@ class Mapping:
 
     Attributes:
         coefficients: c_p, the digital weight of each pass.
-        codes: codes[k][p] for magnitude 4**k; empty for an integer operand.
+        codes: codes[i][p] for the magnitude magnitudes[i]; empty for one pass of the value itself over c_1.
         centre: the integer operand's value that is driven as code 0 (see `centring`).
+        magnitudes: of the operand around its centre, that have a row of codes; negative values have the codes turned.
+        differential: the second half of the passes drives what is negative in the first half, turned.
     """
 
     coefficients: tuple[float, ...]
     codes: tuple[tuple[int, ...], ...] = ()
     centre: float = 0.0
+    magnitudes: tuple[int, ...] = RADIX4_MAGNITUDES
+    differential: bool = False
 
     @property
     def passes(self) -> int:
+        """P."""
         return len(self.coefficients)
 
     @property
@@ -59,37 +65,35 @@ class Mapping:
         """Codes of each pass, float32 [P, *values.shape].
 
         Args:
-            values: integer codes, or radix-4 levels (0, +-4**k) for a table mapping.
+            values: integer codes, or radix-4 levels (0, +-4**k).
         """
+        codes = self._codes(values)
+        return jnp.concatenate([jnp.maximum(codes, 0.0), jnp.maximum(-codes, 0.0)]) if self.differential else codes
+
+    def _codes(self, values: Array) -> Array:
+        """Codes of either sign, of the first half of the passes where they are differential."""
         if not self.codes:
             return ((values - self.centre) / self.coefficients[0])[None]
+        values = values - self.centre if self.centre else values
         magnitude = jnp.abs(values)
         passes = []
-        for p in range(self.passes):
+        for p in range(len(self.codes[0])):
             code = jnp.zeros_like(magnitude)
-            for k, row in enumerate(self.codes):
+            for size, row in zip(self.magnitudes, self.codes, strict=False):
                 if row[p]:
-                    code = jnp.where(magnitude == 4.0**k, float(row[p]), code)
+                    code = jnp.where(magnitude == float(size), float(row[p]), code)
             passes.append(jnp.where(values < 0, -code, code))
         return jnp.stack(passes)
 
+    def non_negative(self, lowest: float) -> bool:
+        """Whether no driven code is negative, where `lowest` is the operand's smallest value."""
+        never = lowest >= self.centre and all(code >= 0 for row in self.codes for code in row)
+        return self.differential or never
 
-INTEGER = Mapping((1.0,))
-
-
-@functools.cache
-def full_drive(levels: int, signed: bool) -> Mapping:
-    """An int4 or uint4 operand on as much of the DAC as a whole number of steps a code allows."""
-    top = top_code(signed)
-    # Codes 0..15 have their middle between two codes: an odd number of steps cannot be centred on it.
-    steps = levels // top if signed else 2 * levels // top
-    centre = 0.0 if signed else top / 2 if steps % 2 == 0 else (top + 1) / 2
-    if steps < 1 or steps * max(centre, top - centre) > levels:
-        raise UserError(
-            f"mapping.full_drive needs a DAC of at least {(top + 1) // 2} levels to a side, this one has {levels}: "
-            "raise array.input_bits or leave full_drive off"
-        )
-    return Mapping((1.0 / steps,), centre=centre)
+    def as_differential(self) -> Mapping:
+        """The mapping on a DAC without negative codes: twice the passes, the second half with -c_p."""
+        turned = tuple(-c for c in self.coefficients)
+        return replace(self, coefficients=self.coefficients + turned, differential=True)
 
 
 def bit_serial(levels: int, exponents: int = RADIX4_EXPONENTS) -> Mapping:
@@ -119,19 +123,20 @@ def balanced(levels: int, exponents: int = RADIX4_EXPONENTS, passes: int = 3) ->
     coefficients = search_balanced(levels, exponents, passes)
     if coefficients is None:
         raise UserError(
-            f"no balanced mapping reaches {exponents} exponents with input codes -{levels}..{levels} in {passes} "
-            "passes: raise mapping.passes or array.input_bits, or use mapping.gradient = 'bit_serial'"
+            f"no balanced mapping found that reaches {exponents} exponents with input codes -{levels}..{levels} in "
+            f"{passes} passes: raise mapping.passes or array.input_bits, or use mapping.gradient = 'bit_serial'"
         )
     return Mapping(tuple(float(c) for c in coefficients), balanced_codes(coefficients, levels, exponents))
 
 
 @functools.cache
 def gradient_mapping(spec: MappingSpec, array: ArraySpec) -> Mapping:
-    """The mapping that a configuration asks for."""
+    """The mapping that a configuration asks for. Raises UserError where no balanced one has so few passes."""
     match spec.gradient:
         case "bit_serial":
-            return bit_serial(array.levels)
+            mapping = bit_serial(array.levels)
         case "grouped":
-            return grouped(array.levels)
+            mapping = grouped(array.levels)
         case "balanced":
-            return balanced(array.levels, passes=spec.passes)
+            mapping = balanced(array.levels, passes=spec.passes)
+    return mapping.as_differential() if array.drive == "unsigned" else mapping

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from imctrain.imc.balanced import norm_bound, search_balanced
-from imctrain.imc.hardware import RADIX4_EXPONENTS, Cell
+from imctrain.imc.hardware import RADIX4_EXPONENTS, ActivationMapping, ArraySpec, Cell, Drive, MappingSpec
+from imctrain.imc.integer_mapping import integer_mapping
 from imctrain.imc.mapping import Mapping, balanced, bit_serial, grouped
 from imctrain.imc.planes import PlaneCoding
 
-ARRAYS = ((8, 3), (16, 2), (16, 3), (16, 4), (16, 5), (32, 3), (64, 2), (128, 3))
+ARRAYS = ((2, 6), (4, 3), (4, 4), (8, 3), (16, 2), (16, 3), (16, 4), (16, 5), (32, 3), (64, 2), (128, 3))
 """(L, passes) searched."""
 
 
@@ -30,7 +31,36 @@ def mappings_table(levels: int = 16) -> list[str]:
 
 def codes_table(mapping: Mapping) -> list[str]:
     """Rows: magnitude and its code in each pass."""
-    return [f"| {4**k} | " + " | ".join(map(str, row)) + " |" for k, row in enumerate(mapping.codes)]
+    rows = zip(mapping.magnitudes, mapping.codes, strict=True)
+    return [f"| {magnitude} | " + " | ".join(map(str, row)) + " |" for magnitude, row in rows]
+
+
+DACS: tuple[tuple[Drive, tuple[int, ...]], ...] = (("signed", (5, 4, 3, 2, 1)), ("unsigned", (4, 3, 2, 1)))
+"""Drives and input bits of the table of activations."""
+
+
+def activations_table(signed: bool) -> list[str]:
+    """Rows: drive, input bits, L; for each mapping passes, coefficients and noise at equal conversions in dB, against
+    one pass with c = 1 on 16 levels."""
+    rows = []
+    for drive, many in DACS:
+        for bits in many:
+            array = ArraySpec(input_bits=bits, drive=drive)
+            cells = [drive, str(bits), str(array.levels)]
+            for activation, full in ACTIVATIONS:
+                mapping = integer_mapping(MappingSpec(activation=activation, full_drive=full), array, signed)
+                noise = 20 * math.log10(array.levels * mapping.noise_gain * math.sqrt(mapping.passes) / 16)
+                cells += [", ".join(f"{c:g}" for c in mapping.coefficients), f"{noise:.1f} dB"]
+            rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+ACTIVATIONS: tuple[tuple[ActivationMapping, bool], ...] = (
+    ("balanced", False),
+    ("digit_serial", False),
+    ("balanced", True),
+)
+"""(mapping.activation, mapping.full_drive)."""
 
 
 def search_table() -> list[str]:
@@ -75,5 +105,7 @@ def _power(coding: PlaneCoding) -> float:
 
 
 if __name__ == "__main__":
-    for table in (mappings_table(), codes_table(balanced(16)), search_table(), planes_table()):
+    few = integer_mapping(MappingSpec(), ArraySpec(input_bits=3), False)
+    tables = (mappings_table(), codes_table(balanced(16)), search_table(), activations_table(False))
+    for table in (*tables, activations_table(True), codes_table(few), planes_table()):
         print("\n".join(table) + "\n")

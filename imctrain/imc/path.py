@@ -1,4 +1,4 @@
-"""Which MVMs may run on the statistical path: the dither bound, the INL, and the clipping measured so far."""
+"""Which MVMs may run on the statistical path: the dither bound, the INL, and the clipping that a probe measures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.adc import Converter
 from imctrain.imc.dither import bias_bound, least_sigma
-from imctrain.imc.hardware import Hardware
 from imctrain.imc.plan import MvmPlan
 from imctrain.imc.statistical import inl_residual_lsb
 
@@ -22,40 +20,45 @@ def validity(plan: MvmPlan) -> tuple[Validity, str]:
 
     Clipping comes on top: it is known only from running.
     """
-    hardware = plan.hardware
-    limits, conv = hardware.statistical, plan.converter
-    if plan.snaps:
-        return "never", "the converter resolves single integers, which only the exact path rounds back to"
+    limits = plan.hardware.statistical
     residual = inl_residual_lsb(plan)
     if residual > limits.inl_limit:
         return "never", f"the INL is {residual:.2f} LSB from a straight line, the limit is {limits.inl_limit:g}"
     least = least_sigma(limits.bias_limit)
-    wide = _sigma_lsb(conv, hardware.adc.range)
-    if wide >= least:
+    found = {reference: _dithering(plan, reference) for reference in plan.possible_ranges}
+    enough = [sigma >= least for sigma in found.values()]
+    if all(enough):
         return "always", ""
-    why = (
-        f"noise of {wide:.2f} LSB before rounding leaves a bias of up to {bias_bound(wide):.3f} LSB, the limit is "
-        f"{limits.bias_limit:g} (sigma {least:.2f})"
-    )
-    return ("depends" if _sigma_lsb(conv, _smallest_range(hardware)) >= least else "never"), why
+    worst = min(found, key=lambda reference: found[reference])
+    finest = min(float(scale) for scale in plan.full_scales)
+    if plan.converter.integers and worst * plan.converter.lsb_at_full_range * finest < 1.0:
+        why = (
+            f"the converter resolves single integers, which only the exact path rounds back to: noise of "
+            f"{found[worst]:.2f} units does not dither them (sigma {least:.2f})"
+        )
+    else:
+        why = (
+            f"noise of {found[worst]:.2f} LSB before rounding leaves a bias of up to {bias_bound(found[worst]):.3f} "
+            f"LSB, the limit is {limits.bias_limit:g} (sigma {least:.2f})"
+        )
+    return ("depends" if any(enough) else "never"), why
 
 
-def _sigma_lsb(conv: Converter, reference: float) -> float:
-    """`Converter.sigma_lsb` of a known range, in plain Python: a plan may be made inside a trace."""
-    return math.hypot(conv.sigma_array / (reference * conv.lsb_at_full_range), conv.sigma_adc)
-
-
-def _smallest_range(hardware: Hardware) -> float:
-    adc = hardware.adc
-    return {"fixed": adc.range, "two_level": min(adc.range, adc.low_range), "per_site": adc.min_range}[adc.range_policy]
+def _dithering(plan: MvmPlan, reference: float) -> float:
+    """`Converter.dithering` of the tile it is least of, in plain Python: a plan may be made inside a trace."""
+    conv = plan.converter
+    lsb = reference * conv.lsb_at_full_range
+    noise = math.hypot(conv.sigma_array, conv.sigma_adc * lsb)
+    step = max(lsb, 1.0 / float(plan.full_scales.min())) if conv.integers else lsb
+    return noise / step
 
 
 def dithered(plan: MvmPlan, ranges: Array, clipped: Array) -> Array:
     """Whether the statistical path holds now: every pass is dithered at its range and clips little. Scalar bool.
 
     Args:
-        ranges: R of each pass, [P]. clipped: the newest clipped fraction of the MVM's worst pass.
+        ranges: R of each pass, [P]. clipped: the clipped fraction of the MVM's worst pass.
     """
     limits = plan.hardware.statistical
-    enough = jnp.all(plan.converter.sigma_lsb(ranges) >= least_sigma(limits.bias_limit) * (1 - 1e-6))
-    return enough & (clipped <= limits.clip_limit)
+    sigma = plan.converter.dithering(ranges, float(plan.full_scales.min()))
+    return jnp.all(sigma >= least_sigma(limits.bias_limit) * (1 - 1e-6)) & (clipped <= limits.clip_limit)

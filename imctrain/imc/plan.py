@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.imc.adc import Converter, converter, resolves_integers
+from imctrain.formats import TOP_LEVEL, top_code
+from imctrain.imc import ranges as range_policies
+from imctrain.imc.adc import Converter, converter
 from imctrain.imc.floorplan import column_errors
 from imctrain.imc.hardware import Hardware
-from imctrain.imc.mapping import INTEGER, Mapping, full_drive, gradient_mapping
+from imctrain.imc.integer_mapping import integer_mapping
+from imctrain.imc.mapping import Mapping, gradient_mapping
 from imctrain.imc.planes import PlaneCoding
 from imctrain.imc.tiling import RowTiles, copies, cut, effective_rows
 
@@ -98,10 +102,20 @@ class MvmPlan:
         return used / (self.tiles.count * blocks * array.rows * array.columns)
 
     @property
-    def snaps(self) -> bool:
-        """Whether readings are rounded to the integers they must be (see `adc.resolves_integers`)."""
-        scales = self.full_scales
-        return all(resolves_integers(self.converter, float(scale), 1) for scale in scales)
+    def snaps(self) -> Literal["always", "never", "depends"]:
+        """Whether readings are rounded to the integers they must be (`Converter.resolves`), over the ranges that the
+        policy may choose."""
+        if not self.converter.integers:
+            return "never"
+        lsb = self.converter.lsb_at_full_range
+        steps = [float(scale) * lsb * r for scale in self.full_scales for r in self.possible_ranges]
+        resolved = [step <= 1.0 + 1e-6 for step in steps]
+        return "always" if all(resolved) else "depends" if any(resolved) else "never"
+
+    @property
+    def possible_ranges(self) -> tuple[float, ...]:
+        """Every R that a pass may have, largest first."""
+        return range_policies.possible(self.hardware.adc)
 
     def output_noise_power(self, ranges: Array) -> Array:
         """Variance of one sample of the product around the ideal one:
@@ -111,9 +125,13 @@ class MvmPlan:
             ranges: R of each pass, [P].
         """
         coefficients = jnp.asarray(self.mapping.coefficients, jnp.float32)
-        passes = jnp.sum(jnp.square(coefficients) * self.converter.noise_power(ranges))
         planes = sum(beta * beta for beta in self.coding.weights)
-        return passes * (planes * float(np.sum(self.full_scales.astype(np.float64) ** 2)))
+        scales, counts = np.unique(self.full_scales, return_counts=True)
+        tiles = [
+            float(count * np.float64(scale) ** 2) * self.converter.noise_power(ranges, float(scale))
+            for scale, count in zip(scales, counts, strict=True)
+        ]
+        return planes * jnp.sum(jnp.square(coefficients) * sum(tiles))
 
     def mean_noise_power(self, ranges: Array) -> Array:
         """Variance of the mean over samples, see `output_noise_power`."""
@@ -150,10 +168,11 @@ def plan_mvm(
     """
     coding = PlaneCoding(hardware.array.cell, stored_signed, hardware.mapping.planes)
     if drives_gradient:
-        mapping = gradient_mapping(hardware.mapping, hardware.array)
+        mapping, lowest = gradient_mapping(hardware.mapping, hardware.array), -TOP_LEVEL
     else:
-        mapping = full_drive(hardware.array.levels, input_signed) if hardware.mapping.full_drive else INTEGER
-    non_negative = not drives_gradient and not input_signed and not mapping.centre and hardware.array.cell == "and"
+        mapping = integer_mapping(hardware.mapping, hardware.array, input_signed)
+        lowest = -float(top_code(True)) if input_signed else 0.0
+    non_negative = mapping.non_negative(lowest) and hardware.array.cell == "and"
     return MvmPlan(
         name=name,
         site_index=site_index,

@@ -17,6 +17,18 @@ MEMORY = 0.9
 """Weight of the past in the running need; a larger need is taken over at once."""
 
 
+def possible(adc: AdcSpec) -> tuple[float, ...]:
+    """Every R that the policy may choose, largest first."""
+    if adc.range_policy == "fixed":
+        return (adc.range,)
+    if adc.range_policy == "two_level":
+        return tuple(sorted({adc.range, adc.low_range}, reverse=True))
+    ladder = [adc.range]
+    while ladder[-1] / 2.0 >= adc.min_range:
+        ladder.append(ladder[-1] / 2.0)
+    return tuple(ladder)
+
+
 def update_needed(needed: Array, current: Array, clipped: Array, mean: Array, power: Array, adc: AdcSpec) -> Array:
     """The running need of each pass, [P], after one step's statistics (0 where nothing was seen yet)."""
     std = jnp.sqrt(jnp.maximum(power - jnp.square(mean), 0.0))
@@ -35,8 +47,6 @@ def choose_range(needed: Array, adc: AdcSpec) -> Array:
         return jnp.where(low, adc.low_range, adc.range)
     # exp2 is not exact on every backend; a ladder of constants is.
     chosen = jnp.full_like(needed, adc.range)
-    step = adc.range / 2.0
-    while step >= adc.min_range:
+    for step in possible(adc)[1:]:
         chosen = jnp.where((needed > 0) & (needed <= step), step, chosen)
-        step /= 2.0
     return chosen

@@ -41,6 +41,9 @@ def mean_reading(
     count = levels.samples
     if count == 1:
         return run(engine, levels.mean, seed)
+    if path == "probe":
+        # Clipping and voltages are those of one sample.
+        return run(engine, levels.sample(0), seed)
     if path == "exact" or not statistical.is_ideal(plan):
         seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, count))]
         readings = [run(engine, levels.sample(i), s) for i, s in enumerate(seeds)]
@@ -49,5 +52,5 @@ def mean_reading(
     if path == "statistical":
         sigma = jnp.sqrt(plan.output_noise_power(ranges) / count)
         product = product + sigma * noise.gaussian(noise.derive(seed, _MEAN), product.shape)
-    # Clipping and voltages are those of one sample; its product is not used and the compiler drops it.
-    return run(engine, levels.sample(0), seed)._replace(product=product)
+    nothing = jnp.zeros(plan.passes, jnp.float32)
+    return Reading(product, nothing, nothing, nothing)

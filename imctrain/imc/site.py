@@ -14,7 +14,7 @@ import functools
 from collections.abc import Mapping as Tree
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.formats import gradient_scale
-from imctrain.imc import digital, exact, noise, preserved_sums, ranges, statistical
+from imctrain.imc import digital, exact, noise, preserved_sums, probe, ranges, statistical
 from imctrain.imc.chopping import Chopped
 from imctrain.imc.contraction import ConvContraction as ConvContraction
 from imctrain.imc.contraction import ConvSpec as ConvSpec
@@ -42,15 +42,28 @@ from imctrain.imc.encode import (
 )
 from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
+from imctrain.imc.first_order import differentiated_once
 from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
 from imctrain.imc.repeated import mean_reading
 
 State = dict[str, Any]
-ENGINES: Tree[str, ModuleType] = {"exact": exact, "statistical": statistical, "digital": digital}
+ENGINES: Tree[str, ModuleType] = {"exact": exact, "statistical": statistical, "digital": digital, "probe": probe}
 SCOPES = {"exact": "imc_array", "statistical": "imc_array", "auto": "imc_array", "digital": "imc_formats"}
 """Name scope of every product a site computes, so that a jaxpr tells array, formats and float matmuls apart."""
+
+
+class Ran(NamedTuple):
+    """One execution of an MVM.
+
+    Attributes:
+        reading: what it gave. statistical: 1.0 where it ran on the statistical path, else 0.0; scalar float32.
+    """
+
+    reading: Reading
+    statistical: Array
+
 
 # Purposes that a site's seed is derived for.
 _ARRAY, _ROUNDING = 0, 1
@@ -207,6 +220,8 @@ class Site:
 
     @functools.cached_property
     def _apply(self) -> Any:
+        guarded = differentiated_once(self.spec.name)
+
         @jax.custom_vjp
         def apply(lhs: Array, rhs: Array, state: State, seed: Array) -> Array:
             return self._run_forward(lhs, rhs, state, seed)[0]
@@ -219,17 +234,21 @@ class Site:
                 )
             needs = (lhs.perturbed, rhs.perturbed)
             values = jax.tree.map(lambda leaf: leaf.value, (lhs, rhs, state, seed), is_leaf=_is_primal)
-            out, residuals = self._run_forward(*values)
-            # Residuals that no gradient needs are dropped; what is None stays static.
-            codes = tuple(r if need else None for r, need in zip(residuals["codes"], (needs[1], needs[0]), strict=True))
-            inside = tuple(r if need else None for r, need in zip(residuals["inside"], needs, strict=True))
-            kept = residuals | {"codes": codes, "inside": inside}
+            out, residuals = self._run_forward(*guarded(values))
+            # Residuals that no gradient needs are dropped. The structure stays: JAX keeps one for all traces of a call,
+            # and would read what it saved for one operand's gradient as what the other's needs.
+            kept = dict(residuals)
+            for name, wanted in (("codes", (needs[1], needs[0])), ("inside", needs)):
+                pair = zip(residuals[name], wanted, strict=True)
+                kept[name] = tuple(residual if need else _dropped(residual) for residual, need in pair)
             return out, (kept, values[2], values[3])
 
         def backward(residuals: Any, g: Any) -> tuple[Any, Any, Any, None]:
             kept, state, seed = residuals
+            kept = kept | {name: tuple(map(_unless_dropped, kept[name])) for name in ("codes", "inside")}
             if isinstance(g, jax.custom_derivatives.SymbolicZero):
                 g = jnp.zeros(g.shape, g.dtype)
+            g, kept, state = guarded((g, kept, state))
             return (*self._run_backward(g, kept, state, seed), None)
 
         apply.defvjp(forward, backward, symbolic_zeros=True)
@@ -246,8 +265,8 @@ class Site:
             encode_integer(x, info, formats, state["clips"][i], lowered[i])
             for i, (x, info) in enumerate(zip(operands, infos, strict=True))
         ]
-        reading = self._product("forward", encoded[0].codes, encoded[1].codes, state, seed)
-        out = reading.product * (encoded[0].scale * encoded[1].scale)
+        ran = self._product("forward", encoded[0].codes, encoded[1].codes, state, seed)
+        out = ran.reading.product * (encoded[0].scale * encoded[1].scale)
         known = tuple(zip(operands, encoded, infos, strict=True))
         residuals = {
             "codes": tuple(e.codes.astype(jnp.int8) if is_encoded(i, formats) else e.codes for _, e, i in known),
@@ -255,7 +274,7 @@ class Site:
             "statistics": jnp.stack([e.statistic for e in encoded]),
             "inside": tuple(passes_gradient(x, e.clip, i, formats) for x, e, i in known),
             "signs": tuple(clip_signs(x, e.clip, i, formats) for x, e, i in known),
-            "forward": self._telemetry(self._forward, reading, state),
+            "forward": self._telemetry(self._forward, ran, state),
         }
         return out, residuals
 
@@ -274,8 +293,8 @@ class Site:
         levels = encode_gradient(driven, scale, formats, noise.derive(seed, _ROUNDING), odd=False)
         encoded = encode_integer(stored, self._stored_info, formats, jnp.zeros((), jnp.float32))
         pair = (levels.mean, encoded.codes) if spec.driven == "lhs" else (encoded.codes, levels.mean)
-        reading = self._product("forward", *pair, state, seed)
-        return reading.product * (levels.scale * encoded.scale)
+        ran = self._product("forward", *pair, state, seed)
+        return ran.reading.product * (levels.scale * encoded.scale)
 
     def _run_backward(
         self, g: Array, kept: dict[str, Any], state: State, seed: Array
@@ -300,8 +319,8 @@ class Site:
                 samples = self._plans[mvm].samples
                 encoded_once[odd] = encode_gradient(g, scale, formats, rounding, odd=odd, samples=samples)
             levels = encoded_once[odd]
-            reading = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
-            total = reading.product
+            ran = self._product(mvm, levels, other.astype(jnp.float32), state, seed)
+            total = ran.reading.product
             if mvm == "weight_grad" and formats.preserve_sums:
                 lost, unused = g / levels.scale - levels.mean, state["needed_range"][mvm]
                 given_back = self.gradient_mvm(mvm, preserved_sums, lost, other.astype(jnp.float32), unused, seed)
@@ -312,7 +331,7 @@ class Site:
                 clip_gradients[side] = jnp.sum(gradient * signs.astype(jnp.float32))
             inside = kept["inside"][side]
             gradients[side] = gradient if inside is None else jnp.where(inside, gradient, 0.0)
-            telemetry["mvms"][mvm] = self._telemetry(self._plans[mvm], reading, state)
+            telemetry["mvms"][mvm] = self._telemetry(self._plans[mvm], ran, state)
         telemetry["largest_gradient"] = largest
         telemetry["clip_statistics"] = kept["statistics"]
         cotangent = {
@@ -324,7 +343,7 @@ class Site:
         }
         return gradients[0], gradients[1], cotangent
 
-    def _product(self, mvm: str, first: Any, second: Array, state: State, seed: Array) -> Reading:
+    def _product(self, mvm: str, first: Any, second: Array, state: State, seed: Array) -> Ran:
         """One MVM: (lhs, rhs) codes for the forward product, (`Levels`, stored codes) for the others."""
         plan, product = self._plans[mvm], self._product_of(mvm)
         reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
@@ -342,10 +361,15 @@ class Site:
 
             return mean_reading(run, engine, path, plan, first, reference, stream)
 
-        with jax.named_scope(SCOPES[self.paths[mvm]]):
-            if self.paths[mvm] != "auto":
-                return on(self.paths[mvm])
-            return jax.lax.cond(self._statistical(mvm, state), lambda: on("statistical"), lambda: on("exact"))
+        path = self.paths[mvm]
+        with jax.named_scope(SCOPES[path]):
+            if path in ("exact", "digital"):
+                return Ran(on(path), jnp.zeros((), jnp.float32))
+            # Measured in this very call: neither a first call nor one with another state takes the path on trust.
+            seen = on("probe")
+            holds = dithered(plan, reference, jnp.maximum(jnp.max(seen.clipped), state["clipped"][mvm]))
+            reading = jax.lax.cond(holds, lambda: seen._replace(product=on("statistical").product), lambda: on("exact"))
+            return Ran(reading, holds.astype(jnp.float32))
 
     def gradient_mvm(
         self, mvm: str, engine: Engine, levels: Array, stored: Array, ranges: Array, seed: Array
@@ -364,16 +388,9 @@ class Site:
         """The side whose operand a gradient MVM stores: it computes the gradient of the other one."""
         return "rhs" if self._product_of(mvm) == "lhs_grad" else "lhs"
 
-    def _statistical(self, mvm: str, state: State) -> Array:
-        """Whether an MVM runs on the statistical path in this step."""
-        if self.paths[mvm] != "auto":
-            return jnp.asarray(self.paths[mvm] == "statistical")
-        reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
-        return dithered(self._plans[mvm], reference, state["clipped"][mvm])
-
-    def _telemetry(self, plan: MvmPlan, reading: Reading, state: State) -> dict[str, Array]:
+    def _telemetry(self, plan: MvmPlan, ran: Ran, state: State) -> dict[str, Array]:
         """Additive telemetry of one execution; signal and noise are powers of the integer output."""
-        reference = ranges.choose_range(state["needed_range"][plan.name], self.spec.hardware.adc)
+        reading, reference = ran.reading, ranges.choose_range(state["needed_range"][plan.name], self.spec.hardware.adc)
         return {
             "calls": jnp.ones((), jnp.float32),
             "clipped": reading.clipped,
@@ -383,7 +400,7 @@ class Site:
             "noise": jnp.zeros((), jnp.float32)
             if plan.is_digital
             else plan.output_noise_power(reference) / plan.samples,
-            "statistical": self._statistical(plan.name, state).astype(jnp.float32),
+            "statistical": ran.statistical,
         }
 
     def update(self, state: State, grad: State) -> tuple[State, dict[str, Array]]:
@@ -435,6 +452,15 @@ class Site:
 
 def _is_primal(leaf: Any) -> bool:
     return hasattr(leaf, "perturbed")
+
+
+def _dropped(residual: Array | None) -> Array | None:
+    """An empty array in place of a residual; what is None, whatever is differentiated, stays None."""
+    return None if residual is None else jnp.zeros((0,), residual.dtype)
+
+
+def _unless_dropped(residual: Array | None) -> Array | None:
+    return None if residual is None or residual.size == 0 else residual
 
 
 @functools.cache

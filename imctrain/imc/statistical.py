@@ -15,15 +15,11 @@ with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offs
 Without gain errors W_eff is W and the product is that of the codes. What is driven or stored around its middle
 (`centring`) has X and W relative to it, and its digital terms added.
 
-Clipping and the column voltages (which the range policies need) are measured by exact conversions of a small share of
-the work: some vectors of the first tile, from all over a matmul or over the first image of a convolution.
-
-Engine interface as in `exact`; which MVMs may run here is decided in `path`.
+Engine interface as in `exact`, but a reading holds the product alone: clipping and column voltages are measured by
+`probe`. Which MVMs may run here is decided in `path`.
 """
 
 from __future__ import annotations
-
-import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,13 +30,8 @@ from imctrain.imc.centring import convolution_correction, matmul_correction
 from imctrain.imc.exact import Reading
 from imctrain.imc.geometry import ConvGeometry
 from imctrain.imc.plan import MvmPlan
-from imctrain.imc.tiling import RowTiles
 
-PROBE_CONVERSIONS, PROBE_OUTPUTS = 2**14, 64
-"""Conversions that a probe simulates exactly, at most (5,461 of each of three passes, in which the limit of 0.2 % is 11
-clipped ones), of at most so many of the stored operand's columns."""
-
-_NOISE, _PROBE = 0, 1
+_NOISE = 0
 
 
 def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
@@ -54,11 +45,7 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0)[:, None, :]  # [G or 1, 1, N]
-    size = min(plan.tiles.size, x.shape[-1])
-    outputs = _spread(PROBE_OUTPUTS, plan.outputs)
-    stored = w[:, outputs, :size]
-    probe = _probe(x[..., :size], stored, np.arange(plan.outputs)[outputs], plan, ranges, seed)
-    return _with_noise(mean, plan, ranges, seed, probe)
+    return _with_noise(mean, plan, ranges, seed)
 
 
 def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
@@ -77,7 +64,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0).reshape(-1)
-    return _with_noise(mean, plan, ranges, seed, _probe_convolution(x, w, geometry, plan, ranges, seed))
+    return _with_noise(mean, plan, ranges, seed)
 
 
 def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
@@ -85,82 +72,14 @@ def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, r
     if _folded(plan) is not None:
         return exact.kernel_gradient(g, x, geometry, plan, ranges, seed, engine=matmul)
     mean = digital.kernel_gradient(g, x, geometry, plan, ranges, seed).product
-    # The probe is one row tile: as many whole images as hold the positions of a tile, and all taps of some channels.
-    positions = plan.contraction // geometry.batch
-    images = min(-(-plan.tiles.size // positions), geometry.batch)
-    size = min(plan.tiles.size, images * positions)
-    channels = np.arange(geometry.group_channels)[_spread(PROBE_OUTPUTS // geometry.taps, geometry.group_channels)]
-    few = dataclasses.replace(geometry, batch=images, channels=geometry.groups * len(channels))
-    driven = jnp.moveaxis(g[:images].reshape(-1, geometry.groups, geometry.group_outputs), 0, -1)
-    pixels = x[:images].reshape(*x[:images].shape[:-1], geometry.groups, geometry.group_channels)
-    pixels = pixels[..., _spread(len(channels), geometry.group_channels)].astype(jnp.int8)
-    stored = few.patches(pixels.reshape(images, *geometry.image, -1))
-    outputs = (np.arange(geometry.taps)[:, None] * geometry.group_channels + channels).reshape(-1)
-    return _with_noise(
-        mean, plan, ranges, seed, _probe(driven[..., :size], stored[..., :size], outputs, plan, ranges, seed)
-    )
+    return _with_noise(mean, plan, ranges, seed)
 
 
-def _with_noise(mean: Array, plan: MvmPlan, ranges: Array, seed: Array, probe: Reading) -> Reading:
+def _with_noise(mean: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
     sigma = jnp.sqrt(plan.output_noise_power(ranges))
     product = mean + sigma * noise.gaussian(noise.derive(seed, _NOISE), mean.shape)
-    return probe._replace(product=product)
-
-
-def _probe_convolution(
-    x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
-) -> Reading:
-    """The probe of a convolution's first image; its first tile is all kernel positions of the first channels."""
-    channels = min(plan.tiles.size, geometry.group_channels)
-    image = dataclasses.replace(geometry, batch=1, channels=channels * geometry.groups)
-    pixels = x[:1].reshape(1, *geometry.image, geometry.groups, geometry.group_channels)[..., :channels]
-    # Zeros around an image are gated rows, which the mapping tells from a code 0 where it drives around a centre.
-    centre = plan.mapping.centre
-    vectors = image.patches(pixels.reshape(1, *geometry.image, -1).astype(jnp.float32) - centre) + centre  # [G, k*C, O]
-    outputs = _spread(PROBE_OUTPUTS, geometry.group_outputs)
-    kernel = w.reshape(geometry.taps, geometry.group_channels, geometry.groups, geometry.group_outputs)
-    kernel = kernel[:, :channels, :, outputs]
-    stored = kernel.transpose(2, 3, 0, 1).reshape(geometry.groups, kernel.shape[-1], -1)
-    columns = np.arange(geometry.group_outputs)[outputs]
-    return _probe(jnp.swapaxes(vectors, 1, 2), stored, columns, plan, ranges, seed)
-
-
-def _probe(x: Array, w: Array, outputs: np.ndarray, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
-    """Exact conversions of one tile for a part of its vectors; only clipping and voltages of the reading mean anything.
-
-    Args:
-        x: [G, M, K], from which vectors are taken. w: [G, n, K], columns of the stored operand that are probed.
-        outputs: which of the plan's they are, [n]: they keep the fixed pattern of their physical columns.
-    """
-    size = x.shape[-1]
-    vectors = max(1, PROBE_CONVERSIONS // (plan.passes * plan.planes * len(outputs)))
-    driven = x[:, _spread(vectors, x.shape[1])]
-    groups = 1 if plan.shared_columns else plan.groups
-    pattern = plan.column_errors()
-    errors = None
-    if pattern is not None:
-        shape = (-1, groups, plan.planes, plan.outputs)
-        errors = tuple(e.reshape(shape)[:1, ..., outputs].reshape(1, -1) for e in pattern)
-    part = dataclasses.replace(
-        plan,
-        groups=groups,
-        vectors=driven.shape[1],
-        contraction=size,
-        outputs=len(outputs),
-        tiles=RowTiles(size, 1, size),
-    )
-    return exact.matmul_on(driven[:groups], w[:groups], part, ranges, noise.derive(seed, _PROBE), errors)
-
-
-def _spread(count: int, size: int) -> slice:
-    """`count` of `size` places (all where there are fewer; at least one) at even distances.
-
-    Neighbours are much alike, in an image above all, and the first ones may be a border.
-    """
-    count = min(max(count, 1), size)
-    step = size // count
-    first = (size - step * (count - 1)) // 2
-    return slice(first, first + step * (count - 1) + 1, step)
+    nothing = jnp.zeros(plan.passes, jnp.float32)
+    return Reading(product, nothing, nothing, nothing)
 
 
 def _effective(w: Array, plan: MvmPlan) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from jax._src import config as _config
@@ -19,8 +19,14 @@ from jax.extend.core import ClosedJaxpr as ClosedJaxpr
 from jax.extend.core import Jaxpr as Jaxpr
 from jax.extend.core import JaxprEqn as JaxprEqn
 from jax.extend.core import Literal as Literal
+from jax.extend.core import Primitive as _Primitive
 from jax.extend.core import Var as Var
 from jax.extend.core import jaxprs_in_params as _jaxprs_in_params
+from jax.interpreters import ad as _ad
+from jax.interpreters import batching as _batching
+from jax.interpreters import mlir as _mlir
+
+from imctrain.errors import UserError
 
 Atom = Var | Literal
 
@@ -73,6 +79,17 @@ def sub_jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
     return list(_jaxprs_in_params(params))
 
 
+def constants(jaxpr: ClosedJaxpr) -> list[Any]:
+    """What a jaxpr took for constant, with what the jaxprs inside it took."""
+    found, inside = list(jaxpr.consts), [eqn.params for eqn in jaxpr.jaxpr.eqns]
+    while inside:
+        for value in jax.tree.leaves(inside.pop(), is_leaf=lambda leaf: isinstance(leaf, ClosedJaxpr | Jaxpr)):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                found += getattr(value, "consts", ())
+                inside += [eqn.params for eqn in value.eqns]
+    return found
+
+
 def closed(jaxpr: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
     return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, ())
 
@@ -117,3 +134,41 @@ def abstract(leaf: Any) -> Any:
 def trace_settings() -> Hashable:
     """The settings that decide how a function is traced (precision, x64, mesh, named axes ...), for cache keys."""
     return _config.trace_context()
+
+
+def reverse_only(values: Sequence[Any], message: str) -> list[Any]:
+    """Arrays as they are; but a derivative of them in forward mode raises UserError(message).
+
+    Reverse mode is forward mode that is never run: JAX records the tangents and transposes the record. So each tangent
+    passes a linear identity that can be recorded and transposed, and raises where it is evaluated, batched or compiled.
+    """
+    return _reverse_only.bind(*values, message=message)
+
+
+_reverse_only = _Primitive("imc_operands")
+_reverse_only.multiple_results = True
+_recorded = _Primitive("imc_recorded_tangent")
+
+
+def _never_evaluated(*_: Any, message: str) -> NoReturn:
+    raise UserError(message)
+
+
+def _tangents(primals: Sequence[Any], tangents: Sequence[Any], *, message: str) -> tuple[list[Any], list[Any]]:
+    # The primal values pass by themselves, so that a differentiated program saves no value under two names.
+    return list(primals), [t if type(t) is _ad.Zero else _recorded.bind(t, message=message) for t in tangents]
+
+
+_reverse_only.def_impl(lambda *values, message: list(values))
+_reverse_only.def_abstract_eval(lambda *values, message: list(values))
+_mlir.register_lowering(_reverse_only, lambda ctx, *values, message: list(values))
+_ad.primitive_jvps[_reverse_only] = _tangents
+_batching.primitive_batchers[_reverse_only] = lambda values, dims, *, message: (
+    _reverse_only.bind(*values, message=message),
+    dims,
+)
+_recorded.def_impl(_never_evaluated)
+_recorded.def_abstract_eval(lambda tangent, *, message: tangent)
+_mlir.register_lowering(_recorded, _never_evaluated)
+_ad.deflinear2(_recorded, lambda cotangent, tangent, *, message: [cotangent])
+_batching.primitive_batchers[_recorded] = _never_evaluated

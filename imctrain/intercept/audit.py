@@ -10,9 +10,10 @@ import jax
 
 from imctrain.imc.site import SCOPES
 from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, scopes, sub_jaxprs
+from imctrain.intercept.known_primitives import ARRAY_OPERATIONS
 from imctrain.intercept.naming import scope_path, unique_names
 from imctrain.intercept.operations import SHORT_NAMES
-from imctrain.intercept.primitives import ARRAY_OPERATIONS, HIDDEN_MATMULS, is_array_operation
+from imctrain.intercept.primitives import hidden_product, is_array_operation
 
 Where = Literal["array", "formats", "outside"]
 
@@ -61,7 +62,8 @@ def _matmuls(jaxpr: Jaxpr, prefix: tuple[str, ...]) -> Iterator[tuple[Where, str
         where = _where(stack)
         # A site multiplies integer codes; outside of sites, products of integers are indices, masks and counts.
         integers = where != "outside" and kind in ARRAY_OPERATIONS
-        if integers or is_array_operation(eqn) or kind in HIDDEN_MATMULS:
+        hidden = where == "outside" and hidden_product(eqn) is not None
+        if integers or hidden or is_array_operation(eqn):
             yield where, scope_path(stack), SHORT_NAMES.get(kind, kind)
         for inner in sub_jaxprs(eqn.params):
             yield from _matmuls(inner, stack)

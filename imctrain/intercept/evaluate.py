@@ -16,8 +16,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from imctrain.errors import UserError
+from imctrain.imc.first_order import differentiated_once, no_derivative
 from imctrain.imc.site import Site
-from imctrain.intercept._jax_internals import Atom, JaxprEqn, Literal, Var, bind, constrain, equation_context
+from imctrain.intercept._jax_internals import (
+    Atom,
+    JaxprEqn,
+    Literal,
+    Var,
+    bind,
+    constrain,
+    equation_context,
+    reverse_only,
+)
 from imctrain.intercept.keys import execution_key
 from imctrain.intercept.plan import Block, CustomStep, Found, NestedStep, SiteStep, Step
 
@@ -101,12 +111,21 @@ def _site(site: Site, args: list[Any], run: Execution) -> tuple[list[Any], State
     name = site.spec.name
     lhs, rhs = args
     key = execution_key(run.key, site.spec.index, run.iterations, (lhs, rhs))
-    state = _per_element(run.states[name], key)
+    lhs, rhs, state = _in_reverse_only(name, (lhs, rhs, _per_element(run.states[name], key)))
     if not _reports(site, run):
         return [site.apply(lhs, rhs, state, key)], {}
     out, pullback = jax.vjp(lambda state: site.apply(lhs, rhs, state, key), state)
     (telemetry,) = pullback(jnp.zeros_like(out))
     return [out], {name: telemetry}
+
+
+def _in_reverse_only(name: str, values: Any) -> Any:
+    """A pytree as it is, that JAX differentiates in reverse mode only: else an error that names the site."""
+    leaves, tree = jax.tree.flatten(values)
+    places = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    for i, passed in zip(places, reverse_only([leaves[i] for i in places], no_derivative(name)), strict=True):
+        leaves[i] = passed
+    return jax.tree.unflatten(tree, leaves)
 
 
 def _tapped(site: Site, eqn: JaxprEqn, args: list[Any], run: Execution, taps: Taps) -> list[Any]:
@@ -216,18 +235,21 @@ _NESTED = {"remat2": _remat, "scan": _scan, "while": _while, "cond": _cond}
 def _custom(step: CustomStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
     rule, count = step.rule, len(step.primal.jaxpr.jaxpr.outvars)
     operands = len(args)  # the rules below outlive this trace, and must close over no value of it
+    name = next(found.name for found in step.all_found if found.site is not None)
+    guarded = differentiated_once(name)
 
     @jax.custom_vjp
     def call(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> list[Any]:
         return evaluate(step.primal, args, Execution(key, states, iterations))[0]
 
     def forward(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> tuple[list[Any], Any]:
+        states, args = guarded((states, args))
         outputs, telemetry = evaluate(step.forward, args, Execution(key, states, iterations, collects=True))
         return outputs[:count], (outputs[count:], telemetry, key, states, iterations)
 
     def backward(kept: Any, cotangents: list[Any]) -> tuple[None, States, None, list[Any]]:
         residuals, telemetry, key, states, iterations = kept
-        given = [cotangents[i] for i in rule.outputs]
+        residuals, states, given = guarded((residuals, states, [cotangents[i] for i in rule.outputs]))
         inner = Execution(key, states, iterations, collects=True)
         gradients, behind = evaluate(step.backward, [*residuals, *given], inner)
         nothing = jax.tree.map(jnp.zeros_like, states)
@@ -235,7 +257,8 @@ def _custom(step: CustomStep, args: list[Any], run: Execution) -> tuple[list[Any
         return None, _add(nothing, _add(telemetry, behind)), None, [by_input.get(i) for i in range(operands)]
 
     call.defvjp(forward, backward)
-    return call(run.key, _states_of(step, run), run.iterations, args), {}
+    states, args = _in_reverse_only(name, (_states_of(step, run), args))
+    return call(run.key, states, run.iterations, args), {}
 
 
 def _states_of(step: NestedStep | CustomStep, run: Execution) -> States:

@@ -49,7 +49,7 @@ def nonneg_outputs(eqn: JaxprEqn, facts: Sequence[Known]) -> list[bool]:
 
 def is_nonneg_value(value: Any) -> bool:
     """Whether a concrete constant is nowhere below 0 (False for what is no real number, such as a key)."""
-    dtype = getattr(value, "dtype", np.asarray(value).dtype)
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_) or jnp.issubdtype(dtype, jnp.complexfloating):
         return False
     return not np.any(np.asarray(value).astype(np.float64) < 0)

@@ -75,6 +75,7 @@ def obstacle_of(
     """Of a primitive that multiplies matrices where no site can be put: float by a rule, or an error."""
     shapes = [tuple(getattr(aval(v), "shape", ())) for v in eqn.invars]
     nothing = OperandInfo("weight", differentiated=False)
+    result = aval(eqn.outvars[0]) if eqn.outvars else None
     lhs, rhs, *_ = [*infos, nothing, nothing]
     lhs_shape, rhs_shape, *_ = [*shapes, (), ()]
     return Operation(
@@ -84,8 +85,8 @@ def obstacle_of(
         obstacle=reason,
         lhs_shape=lhs_shape,
         rhs_shape=rhs_shape,
-        out_shape=tuple(getattr(aval(eqn.outvars[0]), "shape", ())),
-        dtype=getattr(aval(eqn.outvars[0]), "dtype", None),
+        out_shape=tuple(getattr(result, "shape", ())),
+        dtype=getattr(result, "dtype", None),
         lhs=lhs,
         rhs=rhs,
         executions=executions,

@@ -15,6 +15,7 @@ from imctrain.errors import UserError
 from imctrain.imc.site import Site
 from imctrain.intercept import naming
 from imctrain.intercept._jax_internals import ClosedJaxpr, JaxprEqn, scopes
+from imctrain.intercept.audit import count_matmuls
 from imctrain.intercept.custom_rules import CUSTOM_RULES, DerivativeRule, closure_message, trace_rule
 from imctrain.intercept.operations import Operation, obstacle_of, operation_of
 from imctrain.intercept.primitives import holds_matmul, is_array_operation, obstacle
@@ -120,7 +121,16 @@ class Planner:
         self.holds_tracers = False
 
     def plan(self, jaxpr: ClosedJaxpr, facts: Sequence[Fact]) -> Block:
-        """Plan a jaxpr whose inputs have the given facts. Raises UserError for a custom rule it cannot see into."""
+        """Plan a jaxpr whose inputs have the given facts.
+
+        Raises UserError for a custom rule it cannot see into, and for a function that is on the array already.
+        """
+        count = count_matmuls(jaxpr)
+        if count.array or count.formats:
+            raise UserError(
+                "on_imc got a function that calls a function of on_imc, whose matmuls would be put on the array twice: "
+                "call the plain function in it"
+            )
         return self._walk(jaxpr, facts, _Frame())[0]
 
     def _walk(self, jaxpr: ClosedJaxpr, facts: Sequence[Fact], frame: _Frame) -> tuple[Block, list[Fact]]:

@@ -29,6 +29,7 @@ from imctrain.intercept._jax_internals import (
     closed,
     is_transposed,
 )
+from imctrain.intercept.known_primitives import REFERENCES
 from imctrain.intercept.nonneg import is_nonneg_value, nonneg_outputs
 
 CALLS: Mapping[str, str] = {
@@ -228,6 +229,9 @@ def _first_order(eqn: JaxprEqn, facts: Sequence[Fact]) -> list[Fact]:
     facts = _seeds(eqn, facts)
     data, gradient = any(f.data for f in facts), any(f.gradient for f in facts)
     trained = any(f.trained for f in facts) and name != "stop_gradient"
+    if name in REFERENCES:
+        # What was written to a mutable array is not followed: it could be anything, as a closed-over tracer.
+        data, trained = True, True
     outputs = [
         Fact(data=data, trained=trained and _is_inexact(aval(outvar)), gradient=gradient, nonneg=nonneg)
         for outvar, nonneg in zip(eqn.outvars, nonneg_outputs(eqn, facts), strict=True)

@@ -13,6 +13,8 @@ from imctrain.errors import UserError
 from imctrain.imc.hardware import Hardware
 from imctrain.intercept.naming import nearest
 
+_NOISE_PARTS = ("noise.sigma_array_lsb", "noise.sigma_adc_lsb")
+
 FLOAT = "float"
 """Path of a site that keeps its original primitive: a plain floating-point product that differentiates as usual."""
 
@@ -89,9 +91,12 @@ def check_all_match(rules: Sequence[Rule], names: Sequence[str]) -> None:
 def override(hardware: Hardware, changes: Mapping[str, Any]) -> Hardware:
     """`hardware` with the fields named by dotted keys replaced, all at once.
 
-    Lists become tuples, as a configuration file has no others. Raises UserError for an unknown key (naming the
-    nearest known ones), a value of a wrong type, or one out of range.
+    Lists become tuples, as a configuration file has no others. `noise.sigma_lsb` is the total noise and keeps its
+    split; one of the two parts replaces that part of what the total was before. Raises UserError for an unknown key
+    (naming the nearest known ones), a value of a wrong type, or one out of range.
     """
+    if "noise.sigma_lsb" not in changes and not changes.keys().isdisjoint(_NOISE_PARTS):
+        hardware = hardware.replace(noise=hardware.noise.with_own_parts())
     return _replace(hardware, {tuple(key.split(".")): value for key, value in changes.items()}, "")
 
 
@@ -130,7 +135,7 @@ def _checked(key: str, value: object, hint: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(_tuples(value))
+        return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(_tuples(value))
     except ValidationError as error:
         expected = error.errors()[0]["msg"].removeprefix("Input should be ")
         raise UserError(f"{key} = {value!r} is not possible: it should be {expected}") from None

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 from jax import Array
 
 from imctrain.errors import UserError
+from imctrain.imc.advice import advise, find_problems
 from imctrain.imc.hardware import Hardware
-from imctrain.imc.site import Site
-from imctrain.intercept._jax_internals import abstract, trace_settings, without_dead_code
+from imctrain.imc.health import PATIENCE
+from imctrain.imc.site import Site, make_site
+from imctrain.intercept._jax_internals import without_dead_code
+from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
+from imctrain.intercept.checking import ReportCheck
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
 from imctrain.intercept.ledger import Ledger, ledger_of
@@ -42,16 +45,20 @@ def on_imc(
     Products of integers, FFTs and elementwise operations are no matmuls and stay as they are.
 
     Args:
-        fn: a pure JAX function of pytrees. Leaves that are no arrays (numbers, strings, None ...) are static: another
-            value is another program. What it closes over counts as data, not as weights.
+        fn: a JAX function of pytrees and of flax nnx modules. Leaves that are no arrays (numbers, strings, None ...)
+            are static: another value is another program. It may change the modules that it gets or closes over
+            (batch statistics, caches, RNG counts, sown values): the caller's own are changed as if it had been called
+            without the array, under `nnx.jit`, `nnx.grad` and the like too. Anything else it closes over is constant.
         hardware: what every site is simulated on.
         rules: what is different at some sites, later ones winning (see `Rule`).
         weights: positional argument(s) whose leaves are the trained weights; operands that depend on nothing else are
-            encoded as weights.
+            encoded as weights. Of a module, argument or closed over, the weights are its `nnx.Param`s; all else in it
+            is data.
 
     Raises:
         UserError: for a bad argument here; and, when the function is traced, for a matmul that has no array mapping,
-            a rule that matches no site, or a custom derivative that cannot be seen into.
+            a rule that matches no site, a custom derivative that cannot be seen into, or a change of a module that
+            would be lost (a module of a trace around the call, or one that `jax.vmap` inside maps over).
 
     Example:
         >>> imc_loss = on_imc(loss, Hardware(), rules=[Rule("head", path="float")])
@@ -65,14 +72,21 @@ def on_imc(
 
 @dataclass(frozen=True, eq=False)
 class _Program:
-    """A traced and planned function. `run` maps (key, states, dynamic leaves) to the dynamic leaves of the result."""
+    """A traced and planned function.
+
+    Attributes:
+        run: maps (key, states, the arguments' arrays) to the arrays that `results` is made of.
+        reusable: whether it can be kept for calls to come.
+        is_valid: whether what it took for constant has not changed since.
+    """
 
     block: Block
     ledger: Ledger
     sites: dict[str, Site]
     run: Callable[..., list[Any]]
-    rebuild: Callable[[Sequence[Any]], Any]
+    results: Results
     reusable: bool
+    is_valid: Callable[[], bool]
 
 
 class ImcFunction:
@@ -97,30 +111,30 @@ class ImcFunction:
         self._fn = fn
         self._programs: dict[Hashable, _Program] = {}
         self._sites: dict[str, Site] = {}
+        self._traced = False
+        self._check = ReportCheck()
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, key: Array, state: States | None = None, **kwargs: Any) -> Any:
         """The function's result. Raises UserError for a state of other sites than the function's."""
-        program, dynamic = self._program(args, kwargs)
-        self._sites |= program.sites
-        if state is None:
-            state = {name: site.init_state() for name, site in program.sites.items()}
-        _check_names(state, program.sites)
-        states = {name: state[name] for name in program.sites}
-        return program.rebuild(program.run(typed_key(key), states, dynamic))
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            program = self._program(given)
+            state = _init_states(program) if state is None else state
+            _check_names(state, program.sites)
+            states = {name: state[name] for name in program.sites}
+            return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
 
     def init(self, *args: Any, **kwargs: Any) -> States:
         """Fresh state of every simulated site, by name. Arguments may be `jax.ShapeDtypeStruct`s."""
-        program, _ = self._program(args, kwargs)
-        self._sites |= program.sites
-        return {name: site.init_state() for name, site in program.sites.items()}
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            return _init_states(self._program(given))
 
     def update(self, state: States, grad: States) -> tuple[States, dict[str, dict[str, Array]]]:
         """The next step's state and each site's report, from the state and its cotangent.
 
         Raises UserError before the function was traced (`init` or a call), and for a state of other sites.
         """
-        if not self._sites:
+        if not self._traced:
             raise UserError("update came before init: the function's sites are not known yet")
         new: States = {}
         reports: dict[str, dict[str, Array]] = {}
@@ -150,15 +164,14 @@ class ImcFunction:
 
         Raises UserError, naming it, for a site in a loop, a branch, `jax.checkpoint` or a custom derivative.
         """
-        program, dynamic = self._program(args, kwargs)
-        self._sites |= program.sites
-        if state is None:
-            state = {name: site.init_state() for name, site in program.sites.items()}
-        _check_names(state, program.sites)
-        _check_names(added, program.sites)
-        taps = Taps(added, digital)
-        outputs, _ = evaluate(program.block, dynamic, Execution(typed_key(key), state, taps=taps))
-        return program.rebuild(outputs), taps.operands
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            program = self._program(given)
+            state = _init_states(program) if state is None else state
+            _check_names(state, program.sites)
+            _check_names(added, program.sites)
+            taps = Taps(added, digital)
+            outputs, _ = evaluate(program.block, given.dynamic, Execution(typed_key(key), state, taps=taps))
+            return given.result(program.results, outputs), taps.operands
 
     def site(self, name: str) -> Site:
         """A simulated site, after `init` or a call. Raises UserError for a name it has not."""
@@ -169,46 +182,64 @@ class ImcFunction:
 
     def ledger(self, *args: Any, **kwargs: Any) -> Ledger:
         """Every matmul of the function in program order, float ones included. Arguments as for `init`."""
-        return self._program(args, kwargs)[0].ledger
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            return self._program(given).ledger
 
-    def _program(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Program, list[Any]]:
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        dynamic = [leaf for leaf in leaves if _is_array(leaf)]
-        static = tuple((type(leaf), leaf) for leaf in leaves if not _is_array(leaf))
-        places = tuple(_is_array(leaf) for leaf in leaves)
-        cache_key = (tree, places, tuple(map(abstract, dynamic)), static, trace_settings())
+    def advice(self, *args: Any, **kwargs: Any) -> list[str]:
+        """What cannot work on this hardware and what to do about it, a line each; arguments as for `init`.
+
+        From shapes and hardware alone, before anything runs (see `imc.advice`): empty says that nothing was found, not
+        that training succeeds.
+        """
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            return advise(find_problems(self._program(given).sites))
+
+    def check(self, reports: Mapping[str, Mapping[str, Any]], *, patience: int = PATIENCE) -> None:
+        """Judge the reports of `update`, after each step and outside of jit.
+
+        Warns (`errors.HardwareWarning`), once for each MVM, where the output held no signal in `patience` reports in a
+        row. Reports that a scan has stacked are judged one after the other.
+
+        Args:
+            patience: 1 judges a single report; a training has a few steps that are no sign of anything.
+
+        Raises UserError where a site with path = "statistical" clipped more than `statistical.clip_limit` in `patience`
+        reports in a row, and for reports that are traced or of other sites.
+        """
+        self._check(self._sites, reports, patience)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without the traced programs, which a copy traces for itself when it is called."""
+        sites = {name: site.spec for name, site in self._sites.items()}
+        return self.__dict__ | {"_programs": {}, "_sites": sites}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_sites": {name: make_site(spec) for name, spec in state["_sites"].items()}}
+
+    def _program(self, given: Arguments) -> _Program:
         try:
+            cache_key = given.program_key()
             known = self._programs.get(cache_key)
-        except TypeError:  # a static argument that has no hash: trace every time
-            return self._trace(args, kwargs), dynamic
-        if known is None:
-            known = self._trace(args, kwargs)
-            if known.reusable:
+        except (TypeError, ValueError):  # a static value that cannot be hashed or compared: trace every time
+            cache_key = known = None
+        if known is None or not known.is_valid():
+            known = self._trace(given)
+            if known.reusable and cache_key is not None:
+                self._programs.pop(cache_key, None)
                 if len(self._programs) >= CACHED_PROGRAMS:
                     self._programs.pop(next(iter(self._programs)))
                 self._programs[cache_key] = known
-        return known, dynamic
+        self._sites |= known.sites
+        self._traced = True
+        return known
 
-    def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        trained = self._weight_leaves(args, kwargs)
-        results: list[Any] = []
-
-        def flat(*dynamic: Any) -> list[Any]:
-            given = iter(dynamic)
-            full = [next(given) if _is_array(leaf) else leaf for leaf in leaves]
-            own_args, own_kwargs = jax.tree.unflatten(tree, full)
-            out, out_tree = jax.tree.flatten(self._fn(*own_args, **own_kwargs))
-            results[:] = [out_tree, [None if _is_array(leaf) else (leaf,) for leaf in out]]
-            return [leaf for leaf in out if _is_array(leaf)]
-
-        dynamic = [leaf for leaf in leaves if _is_array(leaf)]
-        jaxpr = without_dead_code(jax.make_jaxpr(flat)(*dynamic))
-        out_tree, static_out = results
+    def _trace(self, given: Arguments) -> _Program:
+        jaxpr, results = given.trace(self._fn)
+        jaxpr = without_dead_code(jaxpr)
         facts = [
             weight_fact(leaf) if is_weight else data_fact(leaf)
-            for leaf, is_weight in zip(leaves, trained, strict=True)
-            if _is_array(leaf)
+            for leaf, is_weight in zip(given.leaves, given.trained, strict=True)
+            if is_array(leaf)
         ]
         planner = Planner()
         block = planner.plan(jaxpr, facts)
@@ -219,23 +250,13 @@ class ImcFunction:
         def run(key: Array, states: States, dynamic: list[Any]) -> list[Any]:
             return evaluate(block, dynamic, Execution(key, states))[0]
 
-        def rebuild(dynamic_out: Sequence[Any]) -> Any:
-            given = iter(dynamic_out)
-            return jax.tree.unflatten(out_tree, [next(given) if kept is None else kept[0] for kept in static_out])
-
-        return _Program(block, ledger_of(block.all_found), block.sites, run, rebuild, not planner.holds_tracers)
-
-    def _weight_leaves(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[bool]:
-        for number in self.weights:
-            if not -len(args) <= number < len(args):
-                raise UserError(f"weights = {number} names no argument: the call has {len(args)} positional ones")
-        chosen = {number % len(args) for number in self.weights}
-        flags = [number in chosen for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
-        return flags + [False] * len(jax.tree.leaves(kwargs))
+        reusable = not planner.holds_tracers
+        is_valid = constants_hold(jaxpr) if reusable else lambda: False
+        return _Program(block, ledger_of(block.all_found), block.sites, run, results, reusable, is_valid)
 
 
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
+def _init_states(program: _Program) -> States:
+    return {name: site.init_state() for name, site in program.sites.items()}
 
 
 def _check_names(state: Mapping[str, Any], sites: Mapping[str, Any]) -> None:

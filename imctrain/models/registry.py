@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from types import MappingProxyType
 
+import jax
 from flax import nnx
 
+from imctrain import limits
 from imctrain.errors import UserError
 from imctrain.models.cnn5 import Cnn5
 from imctrain.models.mlp import Mlp
@@ -33,6 +36,8 @@ MODELS = MappingProxyType(
 DEFAULT_WIDTHS = MappingProxyType(
     {name: int(inspect.signature(model.__init__).parameters["width"].default) for name, model in MODELS.items()}
 )
+MOST_PARAMETERS = 2**30
+"""Four GiB of float32, and as much again for each of gradient and momentum: wider networks end for want of memory."""
 
 
 def build(
@@ -57,10 +62,23 @@ def build(
         hint = f" (did you mean {nearest[0]}?)" if nearest else ""
         raise UserError(f"model {name!r} is not known{hint}: allowed is one of {', '.join(MODELS)}")
     width = DEFAULT_WIDTHS[name] if width is None else width
-    if width < 1:
-        raise UserError(f"model width {width} is not possible: allowed is 1 or more")
+    if not limits.MODEL_WIDTH.hold(width):
+        raise UserError(f"model width {width} is not possible: allowed is {limits.MODEL_WIDTH}")
     if classes < 2:
         raise UserError(f"{classes} classes are not possible: allowed is 2 or more")
     if len(shape) != 3 or min(shape) < 1:
         raise UserError(f"image shape {shape} is not possible: expected (height, width, channels)")
+    if width > DEFAULT_WIDTHS[name]:
+        _refuse_large(name, shape, classes, width)
     return MODELS[name](shape=shape, classes=classes, width=width, rngs=rngs)
+
+
+def _refuse_large(name: str, shape: tuple[int, int, int], classes: int, width: int) -> None:
+    """Raises UserError for a network of more parameters than `MOST_PARAMETERS`, before any is made."""
+    made = nnx.eval_shape(lambda: MODELS[name](shape=shape, classes=classes, width=width, rngs=nnx.Rngs(0)))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(made, nnx.Param)))
+    if count > MOST_PARAMETERS:
+        raise UserError(
+            f"model width {width} is not possible: {name} then has {count:,} parameters, allowed are up to "
+            f"{MOST_PARAMETERS:,}: lower model.width"
+        )

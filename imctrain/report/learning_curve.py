@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from imctrain.frozen_defaults import filled
 from imctrain.report.style import COLOURS, pyplot, save_figure
 
 PATHS = {
@@ -87,7 +88,7 @@ def _read(folder: Path, style: dict[str, Any]) -> _Curve:
     records = read_jsonl(folder / "metrics.jsonl")
     epochs = [record for record in records if record["kind"] == "epoch"]
     marker = {"marker": "o", "markersize": 2.5} if len(epochs) <= MARKED else {}
-    config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+    config = filled(tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")))
     return _Curve(config, [record for record in records if record["kind"] == "train"], epochs, style | marker)
 
 

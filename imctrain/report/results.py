@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imctrain.errors import UserError
+from imctrain.frozen_defaults import filled
 
 CLOCK = ("seconds", "seconds_per_epoch", "compile_seconds", "baseline_seconds_per_epoch")
 """Of result.json: what differs when the same training is done again."""
@@ -32,7 +33,8 @@ class RunRecord:
     """A run folder.
 
     Attributes:
-        folder: where it is. config: as resolved. result: of result.json, empty if the run has none.
+        folder: where it is. config: as resolved, None for what TOML leaves out.
+        result: of result.json, empty if the run has none.
         labels: what each sweep calls it: {sweep: {"reference", "variant", "axes", "seed"}}.
         error: why it failed, if it did.
         sweep_folder: of the sweeps in `labels`; None for a run of its own.
@@ -82,7 +84,7 @@ def _find(root: Path) -> Iterator[RunRecord]:
         digest = result.get("config_toml_sha256")
         edited = digest is not None and digest != hashlib.sha256(written).hexdigest()
         if written or failed:
-            config = tomllib.loads(written.decode("utf-8"))
+            config = filled(tomllib.loads(written.decode("utf-8"))) if written else {}
             error = "" if result else failed.get("error", "")
             yield RunRecord(folder, config, result, labels, error, home if planned else None, edited)
 

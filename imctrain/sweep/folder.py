@@ -1,6 +1,8 @@
 """The folder of a sweep, and where each of its trials stands, read from files alone.
 
-    DIR/plan/KEY.json         what was asked for: the trial's config, and its labels by name of sweep
+    DIR/plan/KEY.json         what was asked for: what the trial's config sets apart from the frozen defaults (and
+                              which table of them; a plan without that is relative to the first one), and its labels
+                              by name of sweep
     DIR/calibrations/         calibration files that configs named
     DIR/trials/KEY/           an ordinary run folder; failed.json if it could not be trained
     DIR/results/              tables and figures
@@ -18,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.calibration import load_calibration
-from imctrain.config import Config, load_config, validate_config
+from imctrain.config import Config, kept_config, load_kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.files import write_json, write_text
+from imctrain.frozen_defaults import VERSION, apart
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
 TAIL_BYTES = 65536
@@ -91,9 +94,9 @@ class SweepFolder:
                 key = trial_key(config)
                 target = self.plan / f"{key}.json"
                 labels = json.loads(target.read_text(encoding="utf-8"))["labels"] if target.is_file() else {}
-                content = config.model_dump(mode="json", exclude_defaults=True)
                 label = trial.labels | dict(marks[place] if marks else {}) | {"place": place}
-                write_json(target, {"config": content, "labels": labels | {name: label}})
+                content = apart(config.model_dump(mode="json"))
+                write_json(target, {"frozen_defaults": VERSION, "config": content, "labels": labels | {name: label}})
                 keys.append(key)
             self._rename(name, dict(zip(keys, (trial.labels for trial in trials), strict=True)))
         except OSError as error:
@@ -136,7 +139,7 @@ class SweepFolder:
         stored = self.trial(key) / "config.toml"
         if not stored.is_file():
             return
-        differs = same_training(load_config(stored), config)
+        differs = same_training(load_kept_config(stored), config)
         if differs is not None:
             raise UserError(
                 f"trial {key} ({title}) in {self.path} was begun with another default of {differs}: give that key in "
@@ -147,10 +150,16 @@ class SweepFolder:
         """The config of a planned trial."""
         target = self.plan / f"{key}.json"
         try:
-            content = json.loads(target.read_text(encoding="utf-8"))["config"]
-        except (OSError, ValueError, KeyError):
+            plan = json.loads(target.read_text(encoding="utf-8"))
+            content, version = plan["config"], plan.get("frozen_defaults", VERSION)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{target} is no plan of a trial: give the sweep's command again") from None
-        return validate_config(content, str(target))
+        if version != VERSION:
+            raise UserError(
+                f"{target} was planned against table {version!r} of defaults and this version of imctrain knows "
+                f"{VERSION}: use the version that planned it, or give the sweep's command with another --out"
+            )
+        return kept_config(content, str(target))
 
     def keys(self) -> list[str]:
         """Every planned trial."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imctrain.config import Config, ImcConfig, load_config
+from imctrain.config import Config, frozen_imc, load_config
 from imctrain.errors import UserError
 from imctrain.sweep.trial import Trial
 
@@ -18,7 +18,9 @@ SIGMA = "imc.noise.sigma_lsb"
 Reference = Literal["float", "digital"]
 SEED_LIMIT = 2**31
 VARIANT = "variant"
-"""What `exclude` calls the name of a variant; no config key."""
+"""What `exclude` and `when` call the name of a variant; no config key."""
+SET = "set"
+"""What an entry of `when` changes; no config key either."""
 
 
 class SweepSpec(BaseModel):
@@ -40,6 +42,9 @@ class SweepSpec(BaseModel):
         [[exclude]]                           # combinations that are not trained
         variant = "best"                      # a value or a list of them
         "imc.noise.sigma_lsb" = 0.5
+        [[when]]                              # for some combinations alone; of several that match, later ones win
+        "imc.noise.sigma_lsb" = [0.5, 1.0]
+        set = { "imc.statistical.bias_limit" = 0.03 }
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,11 +61,34 @@ class SweepSpec(BaseModel):
     exclude: tuple[dict[str, Any], ...] = Field(
         default=(), description="combinations not trained: values by dotted key of an axis, or names of `variant`"
     )
+    when: tuple[dict[str, Any], ...] = Field(
+        default=(), description="`set`: overrides by dotted key, for the combinations that the other keys name"
+    )
 
     def leaves_out(self, variant: str, axes: Mapping[str, Any]) -> bool:
         """Whether a combination is excluded."""
-        place = {VARIANT: variant, **axes}
-        return any(all(place[key] in _listed(values) for key, values in item.items()) for item in self.exclude)
+        return any(_matches(item, variant, axes) for item in self.exclude)
+
+    def changes(self, variant: str, axes: Mapping[str, Any]) -> dict[str, Any]:
+        """What the entries of `when` set at a combination."""
+        changes: dict[str, Any] = {}
+        for item in self.when:
+            if _matches(item, variant, axes):
+                changes |= item[SET]
+        return changes
+
+    def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(variant, axes) of what is trained, level by level."""
+        for values in itertools.product(*self.axes.values()):
+            axes = dict(zip(self.axes, values, strict=True))
+            for variant in self.variants or {"": {}}:
+                if not self.leaves_out(variant, axes):
+                    yield variant, axes
+
+
+def _matches(item: Mapping[str, Any], variant: str, axes: Mapping[str, Any]) -> bool:
+    place = {VARIANT: variant, **axes}
+    return all(place[key] in _listed(values) for key, values in item.items() if key != SET)
 
 
 def read_sweep(path: Path) -> SweepSpec:
@@ -87,25 +115,43 @@ def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
-    _check_exclude(spec, where)
+    for item in spec.exclude:
+        _check_named(spec, item, "exclude", where)
+    for item in spec.when:
+        _check_when(spec, item, where)
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
 
 
-def _check_exclude(spec: SweepSpec, where: str) -> None:
-    """Every entry leaves something out: a misspelt one would train for hours what nobody wanted."""
+def _check_named(spec: SweepSpec, item: Mapping[str, Any], table: str, where: str) -> None:
+    """Every entry names combinations that there are: a misspelt one would train for hours what nobody wanted."""
     known = {VARIANT: tuple(spec.variants), **spec.axes}
-    for item in spec.exclude:
-        if not item:
-            raise UserError(f"{where}: an entry of exclude is empty: give a variant, or a value of an axis")
-        for key, values in item.items():
-            if key not in known:
-                raise UserError(f"{where}: exclude.{key} is no axis of this sweep; allowed: {', '.join(known)}")
-            for value in _listed(values):
-                if value not in known[key]:
-                    raise UserError(
-                        f"{where}: exclude.{key} = {value!r}: there is no such value; allowed: "
-                        f"{', '.join(map(str, known[key])) or 'none'}"
-                    )
+    if not item:
+        raise UserError(f"{where}: an entry of {table} is empty: give a variant, or a value of an axis")
+    for key, values in item.items():
+        if key not in known:
+            raise UserError(f"{where}: {table}.{key} is no axis of this sweep; allowed: {', '.join(known)}")
+        for value in _listed(values):
+            if value not in known[key]:
+                raise UserError(
+                    f"{where}: {table}.{key} = {value!r}: there is no such value; allowed: "
+                    f"{', '.join(map(str, known[key])) or 'none'}"
+                )
+
+
+def _check_when(spec: SweepSpec, item: Mapping[str, Any], where: str) -> None:
+    changes = item.get(SET)
+    if not isinstance(changes, Mapping) or not changes:
+        example = 'set = { "imc.adc.bits" = 6 }'
+        raise UserError(f"{where}: when.set = {changes!r}: give what it changes, such as {example}")
+    _check_named(spec, {key: values for key, values in item.items() if key != SET}, "when", where)
+    for key in changes:
+        if key in (*spec.axes, "seed"):
+            raise UserError(
+                f"{where}: when.set.{key}: it is an axis, by which the trial is named: give its values in axes or seeds"
+            )
+    if not any(_matches(item, variant, axes) for variant, axes in spec.combinations()):
+        named = ", ".join(f"{key} = {values!r}" for key, values in item.items() if key != SET)
+        raise UserError(f"{where}: when {named} matches no trial: exclude leaves all of them out")
 
 
 def _listed(values: Any) -> Sequence[Any]:
@@ -128,14 +174,10 @@ def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
     for seed in spec.seeds:
         for reference in spec.references:
             yield _reference(spec, path, reference, seed)
-    variants = spec.variants or {"": {}}
     for seed in spec.seeds:
-        for values in itertools.product(*spec.axes.values()):
-            axes = dict(zip(spec.axes, values, strict=True))
-            for variant, overrides in variants.items():
-                if spec.leaves_out(variant, axes):
-                    continue
-                yield Trial(_config(spec, path, seed, overrides | axes), None, variant, axes)
+        for variant, axes in spec.combinations():
+            overrides = spec.variants.get(variant, {}) | axes | spec.changes(variant, axes)
+            yield Trial(_config(spec, path, seed, overrides), None, variant, axes)
 
 
 def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) -> Config:
@@ -149,9 +191,10 @@ def _reference(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> 
     """Standard training knows nothing of the array: it is one trial whatever the array is."""
     config = _config(spec, path, seed, {})
     if reference == "float":
-        imc = ImcConfig(path="float")
+        imc = frozen_imc(path="float")
     else:
-        imc = ImcConfig(path="digital", calibration="ideal", formats=config.imc.formats, rules=config.imc.rules)
+        formats, rules = config.imc.formats, config.imc.rules
+        imc = frozen_imc(path="digital", calibration="ideal").model_copy(update={"formats": formats, "rules": rules})
     return Trial(config.model_copy(update={"imc": imc}), reference)
 
 

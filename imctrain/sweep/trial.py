@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imctrain.config import Config
+from imctrain.frozen_defaults import apart
 
 KEY_DIGITS = 12
 NOT_IN_KEY: dict[str, Any] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}
@@ -46,8 +47,14 @@ class Trial:
 
 
 def trial_key(config: Config) -> str:
-    """Hash of what the config sets apart from the defaults: keys that later versions add do not change it."""
-    content = config.model_dump(mode="json", exclude_defaults=True, exclude=NOT_IN_KEY)
+    """Hash of what the config sets apart from the frozen table: neither a later key nor a later default changes it."""
+    content = apart(config.model_dump(mode="json"))
+    for name, left_out in NOT_IN_KEY.items():
+        if left_out is True:
+            content.pop(name, None)
+        elif name in content:
+            # A table of which nothing else is set stays as an empty one, as in the keys of trials that are kept.
+            content[name] = {key: value for key, value in content[name].items() if key not in left_out}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
 

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from imctrain.config import load_config
+from imctrain.config import load_kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.sweep.folder import DIVERGED, SweepFolder
@@ -73,7 +73,7 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
 def _require_planned(sweep: SweepFolder, key: str) -> None:
     """A trial that was begun must be the one that is planned: its folder may have been edited since."""
     begun = sweep.trial(key) / "config.toml"
-    differs = same_training(load_config(begun), sweep.config(key))
+    differs = same_training(load_kept_config(begun), sweep.config(key))
     if differs is not None:
         raise UserError(
             f"trial {key} is planned with another {differs} than {begun} says: put back what it was, or delete "

@@ -231,9 +231,14 @@ class Trainer:
             overrun = self._summary.overrun(reports)
             if overrun is not None:
                 raise UserError(overrun)
+        silence = self._summary.silence(reports, position.silent)
+        if silence is not None:
+            position.warnings.append(silence)
+            progress.say(f"warning: {silence}")
         progress.step(done, values)
         record = {"kind": "train", "step": done, "epoch": position.epoch + 1, **values}
-        log.write(record | {"sites": flatten_reports(reports)})
+        told = {} if silence is None else {"warning": silence}
+        log.write(record | told | {"sites": flatten_reports(reports)})
 
     def _diverged(self, step: int, what: str) -> Diverged:
         latest = self._checkpoints.latest

@@ -21,6 +21,7 @@ class Position:
         test_accuracy, best_accuracy: of the newest and the best evaluation.
         worst: the newest (site, MVM, SNR in dB) of lowest SNR.
         statistical: of sites that may take the statistical path, the newest {site: {MVM: share that took it}}.
+        silent: {"site:MVM": lines of metrics in a row in which its output held no signal}. warnings: lines told so far.
     """
 
     epoch: int = 0
@@ -42,6 +43,8 @@ class Position:
     best_accuracy: float = 0.0
     worst: list[Any] | None = None
     statistical: dict[str, dict[str, float]] = field(default_factory=dict)
+    silent: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Clock:

@@ -6,10 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from imctrain.imc.health import PATIENCE, clipped_too_much, is_silent, next_count, silence_text
 from imctrain.intercept import Ledger
-
-PATIENCE = 3
-"""Lines of metrics in a row in which a site may clip too much for its path: ranges need some steps to settle."""
 
 
 class SiteSummary:
@@ -20,6 +18,7 @@ class SiteSummary:
         self._choosing: list[tuple[str, str]] = []
         self._limits: dict[tuple[str, str], float] = {}
         self._over: dict[tuple[str, str], int] = {}
+        self._entries = {entry.name: entry for entry in ledger.sites} if ledger is not None else {}
         for entry in ledger.sites if ledger is not None else ():
             for plan in entry.mvms:
                 self._weights[entry.name, plan.name] = float(plan.conversions * (entry.executions or 1))
@@ -49,14 +48,27 @@ class SiteSummary:
     def overrun(self, reports: dict[str, dict[str, float]]) -> str | None:
         """What is wrong once a site that must be statistical has clipped too much for PATIENCE lines, or None."""
         for (site, mvm), limit in self._limits.items():
-            clipped = reports[site].get(f"clipped_{mvm}", math.nan)
-            self._over[site, mvm] = self._over.get((site, mvm), 0) + 1 if clipped > limit else 0
+            problem = clipped_too_much(site, mvm, limit, reports[site], "imc.")
+            self._over[site, mvm] = self._over.get((site, mvm), 0) + 1 if problem is not None else 0
             if self._over[site, mvm] >= PATIENCE:
-                return (
-                    f"site {site}, {mvm}: {100 * clipped:.2g}% of conversions clip, so the statistical path does not "
-                    f"hold (imc.statistical.clip_limit is {100 * limit:.2g}%): use imc.path = 'auto' or 'exact'"
-                )
+                return problem
         return None
+
+    def silence(self, reports: dict[str, dict[str, float]], counts: dict[str, int]) -> str | None:
+        """One line for the MVMs whose output has held no signal for PATIENCE lines, each told once, or None.
+
+        Args:
+            counts: {"site:MVM": lines in a row}, updated here; part of a run's position, so that a run that was
+                resumed tells the same.
+        """
+        lost = []
+        for site, mvm in self._weights:
+            place = f"{site}:{mvm}"
+            counts[place], warn = next_count(counts.get(place, 0), is_silent(mvm, reports.get(site, {})))
+            found = self._entries[site].site if warn else None
+            if found is not None:
+                lost.append((site, mvm, found))
+        return silence_text(lost, "imc.") if lost else None
 
     def statistical(self, reports: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         """{site: {MVM: share of executions on the statistical path}} of the sites that may take it."""

@@ -1,0 +1,158 @@
+"""One call's arguments and results as flat lists of arrays, the form that a jaxpr works on."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from imctrain.errors import UserError
+from imctrain.intercept._jax_internals import ClosedJaxpr, abstract, constants, trace_settings
+
+
+@dataclass(frozen=True)
+class Results:
+    """How the results of a traced function are put together again.
+
+    Attributes:
+        tree: the structure of all results.
+        leaves: where each leaf comes from: the next output of the jaxpr, an argument's leaf that nothing changed, or
+            a value that is no array.
+        aside: what `Arguments.flatten` had to say besides.
+    """
+
+    tree: Any
+    leaves: tuple[tuple[Literal["output", "argument", "static"], Any], ...]
+    aside: Any
+
+    def filled(self, outputs: Sequence[Any], arguments: Sequence[Any]) -> Any:
+        """The results, from the outputs of the jaxpr and the leaves of the arguments that it was given."""
+        given = iter(outputs)
+        taken = {"output": lambda _: next(given), "argument": arguments.__getitem__, "static": lambda value: value}
+        return jax.tree.unflatten(self.tree, [taken[origin](value) for origin, value in self.leaves])
+
+
+class Arguments:
+    """The arguments of one call: pytrees whose leaves that are no arrays (numbers, strings, None ...) are static.
+
+    Attributes:
+        leaves, tree: all leaves in order, and their structure (hashable as far as what it holds is).
+        trained: of each leaf, whether it is a trained weight.
+    """
+
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weights: Sequence[int]):
+        chosen = weight_arguments(args, weights)
+        self.leaves, self.tree = jax.tree.flatten((args, kwargs))
+        self.trained = [number in chosen for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
+        self.trained += [False] * (len(self.leaves) - len(self.trained))
+
+    @property
+    def dynamic(self) -> list[Any]:
+        """The leaves that are arrays."""
+        return [leaf for leaf in self.leaves if is_array(leaf)]
+
+    def program_key(self) -> Hashable:
+        """Equal for calls that have the same program. Its hash raises TypeError where a static leaf has none."""
+        places = tuple(is_array(leaf) for leaf in self.leaves)
+        static = tuple((type(leaf), leaf) for leaf in self.leaves if not is_array(leaf))
+        return self.tree, places, tuple(map(abstract, self.dynamic)), static, trace_settings()
+
+    def trace(self, fn: Callable[..., Any]) -> tuple[ClosedJaxpr, Results]:
+        """`fn` of these arguments as a jaxpr from `dynamic` to the arrays among its results."""
+        traced: list[Results] = []
+
+        def flat(*dynamic: Any) -> list[Any]:
+            given = iter(dynamic)
+            leaves = [next(given) if is_array(leaf) else leaf for leaf in self.leaves]
+            numbers = {id(leaf): number for number, leaf in enumerate(leaves) if is_array(leaf)}
+            state, out, tree, aside = self.flatten(fn, leaves)
+            origins: list[Any] = [("argument", numbers[id(s)]) if id(s) in numbers else _origin(s) for s in state]
+            origins += map(_origin, out)
+            traced[:] = [Results(tree, tuple(origins), aside)]
+            return [leaf for leaf, (kind, _) in zip([*state, *out], origins, strict=True) if kind == "output"]
+
+        with _changes_in_reach():
+            jaxpr = jax.make_jaxpr(flat)(*self.dynamic)
+        if any(isinstance(constant, jax.Ref) for constant in constants(jaxpr)):
+            raise UserError("the function closes over a mutable array (jax.Ref): give it the array as an argument")
+        return jaxpr, traced[0]
+
+    def flatten(self, fn: Callable[..., Any], leaves: Sequence[Any]) -> tuple[list[Any], list[Any], Any, Any]:
+        """Call `fn` with these leaves: leaves of the state it changed, leaves of its result, tree of both, a note."""
+        args, kwargs = jax.tree.unflatten(self.tree, leaves)
+        out, tree = jax.tree.flatten(fn(*args, **kwargs))
+        return [], out, tree, None
+
+    def result(self, results: Results, outputs: Sequence[Any]) -> Any:
+        """What the call returns, from the outputs of the jaxpr."""
+        return results.filled(outputs, self.leaves)
+
+
+@contextlib.contextmanager
+def arguments_of(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], weights: Sequence[int]
+) -> Iterator[Arguments]:
+    """The arguments of a call, until its result is put together.
+
+    Raises UserError for a mutable array (jax.Ref), and for weights that name no argument.
+    """
+    if "flax.nnx" in sys.modules:  # without it there can be no module, and no need to load it
+        from imctrain.intercept.modules import modules_of
+
+        with modules_of(fn, args, kwargs, weights) as given:
+            yield _checked(given or Arguments(args, kwargs, weights))
+    else:
+        yield _checked(Arguments(args, kwargs, weights))
+
+
+def weight_arguments(args: tuple[Any, ...], weights: Sequence[int]) -> set[int]:
+    """Which positional arguments hold the trained weights, counted from 0."""
+    for number in weights:
+        if not -len(args) <= number < len(args):
+            raise UserError(f"weights = {number} names no argument: the call has {len(args)} positional ones")
+    return {number % len(args) for number in weights}
+
+
+def constants_hold(jaxpr: ClosedJaxpr) -> Callable[[], bool]:
+    """Whether the nnx variables that a trace took constants from still hold these: asked before each reuse."""
+    if "flax.nnx" not in sys.modules:
+        return lambda: True
+    from imctrain.intercept.captured import variables_behind
+
+    behind = variables_behind([constant for constant in constants(jaxpr) if isinstance(constant, jax.Array)])
+    return lambda: all(variable.get_raw_value() is value for variable, value in behind)
+
+
+def is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
+
+
+@contextlib.contextmanager
+def _changes_in_reach() -> Iterator[None]:
+    """flax's refusal to change an object inside a trace that does not own it, as UserError."""
+    try:
+        yield
+    except Exception as error:
+        known = sys.modules.get("flax.errors")
+        if known is None or not isinstance(error, known.TraceContextError):
+            raise
+        what = str(error).split(" (http")[0]
+        raise UserError(
+            f"the function changes a flax nnx object where the change would be lost ({what}): pass the module as an "
+            "argument; inside the function, nnx.vmap, nnx.scan ... take it where jax.vmap, jax.lax.scan ... do not"
+        ) from error
+
+
+def _origin(leaf: Any) -> tuple[str, Any]:
+    return ("output", None) if is_array(leaf) else ("static", leaf)
+
+
+def _checked(given: Arguments) -> Arguments:
+    if any(isinstance(leaf, jax.Ref) for leaf in given.leaves):
+        raise UserError("an argument holds a mutable array (jax.Ref): give the array itself, and return what changes")
+    return given
