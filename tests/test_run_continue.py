@@ -14,7 +14,7 @@ from run_tools import BASELINE_BATCHES, BATCHES_AN_EPOCH, assert_same_bits, call
 from imctrain.data import load
 from imctrain.data.dataset import Split
 from imctrain.experiment import run as runs
-from imctrain.training.checkpoint import ASIDE, SUMS
+from imctrain.training.checkpoint import ASIDE, SUMS, sums
 
 pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
 
@@ -158,6 +158,19 @@ def test_a_checkpoint_of_an_older_version_goes_on_with_a_note(stopped, monkeypat
     assert call(monkeypatch, "run", "--resume", stopped) == 0
     assert "a version of imctrain that wrote no config into it" in capsys.readouterr().out
     assert_same_bits(finished, stopped)
+
+
+def test_another_version_of_jax_is_told_and_listed(stopped, monkeypatch, capsys):
+    for folder in (stopped / "checkpoints").iterdir():
+        position = json.loads((folder / "position" / "metadata").read_text())
+        now = position["about"]["environment"]["jax"]
+        position["about"]["environment"]["jax"] = "0.1"
+        (folder / "position" / "metadata").write_text(json.dumps(position))
+        (folder / SUMS).write_text(json.dumps(sums(folder)))
+    assert call(monkeypatch, "run", "--resume", stopped) == 0
+    told = f"from step {BEFORE} on another environment (environment.jax 0.1 -> {now})"
+    assert told in capsys.readouterr().out
+    assert result(stopped)["changed"] == [{"key": "environment.jax", "from": "0.1", "to": now, "step": BEFORE}]
 
 
 def test_keys_of_accepted_changes_are_checked(stopped, monkeypatch, capsys):

@@ -23,11 +23,11 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.mark.parametrize("path", [FLOAT, ALONE], ids=["float", "exact"])
 def test_a_hopeless_learning_rate_stops_the_run(tmp_path, monkeypatch, capsys, path):
-    rate = ("--set", "training.learning_rate=1e6")
+    rate = ("--set", "training.learning_rate=1000.0")
     assert call(monkeypatch, "run", "-c", write(tmp_path), "-o", tmp_path / "run", *rate, *path) == 3
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("imctrain: training diverged at step 2: loss ")
-    assert "no checkpoint yet; start again with a training.learning_rate below 1e+06" in message
+    assert "no checkpoint yet; start again with a training.learning_rate below 1000" in message
     assert not (tmp_path / "run" / "result.json").exists()
 
 

@@ -348,7 +348,7 @@ def test_report_page(swept, monkeypatch, capsys):
 def test_failed_trials_are_reported_and_the_rest_goes_on(tmp_path):
     text = SWEEP.replace('["float", "digital"]', '["float"]').replace("[0.5, 1.0, 2.0]", "[1.0]")
     text += '[variants.lost]\n"imc.rules" = [{ match = "no_such_site", path = "float" }]\n'
-    text += '[variants.wild]\n"training.learning_rate" = 1e6\n'
+    text += '[variants.wild]\n"training.learning_rate" = 1000.0\n'
     spec_of(tmp_path, text)
     done = spawn("sweep", "file", tmp_path / "noise.toml", "--out", tmp_path / "out")
     assert done.returncode == 1

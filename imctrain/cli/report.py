@@ -23,6 +23,10 @@ def report(
     and clipping by site. The sweeps' tables and figures are also written to
     DIR/results as CSV, JSON, Markdown, PNG and SVG.
 
+    A sweep is its folder and its name: sweeps of one name in several folders stay
+    apart, copies of a run are told, and trials of two experiments under one name
+    get no mean and no figure.
+
     Example: `imctrain report runs`
     """
     from rich.console import Console

@@ -21,7 +21,8 @@ def sweep() -> None:
 
     A sweep's folder keeps every trial under a hash of its config: give the same
     command again to continue, other values to extend, another folder's content
-    (cp -r A/. B) to merge. Interrupting it (Ctrl-C) saves all running trials.
+    (cp -r A/. B) to merge. Another experiment needs another --name or --out.
+    Interrupting a sweep (Ctrl-C) saves all running trials.
 
     Example: `imctrain sweep noise -c experiments/quickstart.toml --sigma 0.5,1,2 --out runs/noise`
     """
