@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from imc_sites import hardware
+from imc_sites import dot_site, hardware, run
 from scipy import stats
 
 from imctrain.calibration import load_calibration
@@ -185,3 +185,21 @@ def test_claim_two_offsets_are_better_calibrated_than_not():
 def test_what_no_reading_can_be_is_refused(changes):
     with pytest.raises(UserError, match=rf"adc\.{next(iter(changes))} = .* is not possible: allowed is"):
         AdcSpec(**changes)
+
+
+@pytest.mark.parametrize("path", ["exact", "statistical"])
+def test_the_inl_at_zero_is_taken_out_where_it_is_all_the_mismatch(path):
+    """An INL of 3 LSB at every voltage is an offset of all columns: of each plane's sum 3 LSB times its weight."""
+    inl = NoiseSpec(sigma_array_lsb=0.6, inl_v=(-1.0, 1.0), inl_lsb=(3.0, 3.0))
+    x, w = np.zeros((512, 144), np.float32), np.ones((144, 4), np.float32)
+    x[0, 0] = w[0, 0] = 7
+    means = []
+    for count in (0, 10**6):
+        adc = AdcSpec(offset_conversions=count, polarity="bipolar")
+        site = dot_site(512, 144, 4, hardware(noise=inl, adc=adc, path=path))
+        out = run(site, x, w, np.zeros((512, 4), np.float32))[0]
+        means.append(out[1:].mean())
+    full_scale = 1152 * 16 / 128
+    # Planes weigh 1 + 2 + 4 - 8 = -1; noise of 0.66 LSB, 9.2 of it in a product, over 2044 outputs: 0.14 LSB.
+    assert means[0] == pytest.approx(-3.0 * full_scale, abs=0.6 * full_scale)
+    assert means[1] == pytest.approx(0.0, abs=0.6 * full_scale)
