@@ -265,7 +265,7 @@ class CheckpointConfig(_Section):
 
     every_epochs: PositiveInt = 1
     every_steps: PositiveInt | None = Field(default=None, description="also within an epoch")
-    every_seconds: Annotated[float, Field(ge=1e-3, le=1e9)] | None = Field(
+    every_seconds: Annotated[float, Field(ge=1e-9, le=1e9)] | None = Field(
         default=600.0, description="also within an epoch that takes longer"
     )
     keep: PositiveInt = Field(default=2, description="newest checkpoints kept; the best is kept beside them")
