@@ -411,9 +411,9 @@ class Site:
 
         Returns:
             The report holds scalars for each MVM that ran: `snr_db_<mvm>` (signal to noise of the output as the
-            formulas of noise and quantisation predict it), `clipped_<mvm>` (fraction of conversions), `range_<mvm>`
-            (R, mean over passes) and `statistical_<mvm>` (share of executions on the statistical path); values of an
-            MVM that did not run are NaN.
+            formulas of noise and quantisation predict it, -60 to 120), `clipped_<mvm>` (fraction of conversions),
+            `range_<mvm>` (R, mean over passes) and `statistical_<mvm>` (share of executions on the statistical path);
+            values of an MVM that did not run are NaN.
         """
         hardware = self.spec.hardware
         formats, adc = hardware.formats, hardware.adc
@@ -430,7 +430,9 @@ class Site:
             needed[mvm] = jnp.where(ran, after, before)
             clipped[mvm] = jnp.where(ran, jnp.max(mean["clipped"]), state["clipped"][mvm])
             if not self._plans[mvm].is_digital:
-                ratio = jnp.maximum(mean["signal"] - mean["noise"], 1e-6 * mean["noise"]) / mean["noise"]
+                # A reading that is rounded to the right integer has no noise: its SNR ends at 120 dB.
+                noise_power = jnp.maximum(jnp.maximum(mean["noise"], 1e-12 * mean["signal"]), 1e-30)
+                ratio = jnp.maximum(mean["signal"] - noise_power, 1e-6 * noise_power) / noise_power
                 report[f"snr_db_{mvm}"] = jnp.where(ran, 10.0 * jnp.log10(ratio), jnp.nan)
                 report[f"clipped_{mvm}"] = jnp.where(ran, jnp.mean(mean["clipped"]), jnp.nan)
                 report[f"range_{mvm}"] = jnp.where(ran, jnp.mean(current), jnp.nan)
