@@ -37,7 +37,7 @@ def worker(model: str) -> None:
         noise=NoiseSpec(sigma_array_lsb=0.6),
         adc=AdcSpec(polarity="bipolar", range_policy="fixed"),
         array=ArraySpec(replicate=False),
-        formats=FormatSpec(activation_clip="rms"),
+        formats=FormatSpec(weight_clip="sawb", activation_clip="rms"),
     )
     paths: dict[str, Hardware | None] = {"float": None}
     paths |= {path: noisy.replace(path=path) for path in ("digital", "statistical", "auto", "exact")}

@@ -114,7 +114,7 @@ class ArrayConfig(_Section):
         default="signed", description="codes of the input DAC: -L..L, L = 2^(b-1), or 0..L, L = 2^b - 1"
     )
     cell: Literal["and", "xnor"] | None = None
-    replicate: bool = Field(default=False, description="write operands that leave rows free several times")
+    replicate: bool = Field(default=True, description="write operands that leave rows free several times")
     segment_rows: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         default=None, description="rows of a segment; only segments in use share charge"
     )
@@ -128,7 +128,7 @@ class AdcConfig(_Section):
     """[imc.adc]"""
 
     bits: Annotated[int, Field(ge=2, le=24)] | None = Field(default=None, description="the calibration's by default")
-    range_policy: Literal["fixed", "two_level", "per_site"] = "fixed"
+    range_policy: Literal["fixed", "two_level", "per_site"] = "per_site"
     range: Range = Field(default=1.0, description="R of the fixed policy, upper R of the others")
     low_range: Range = Field(default=0.25, description="lower R of two_level")
     min_range: Range = Field(default=2.0**-6, description="smallest R of per_site")
@@ -165,12 +165,17 @@ class FormatsConfig(_Section):
         default=("weights", "activations", "gradients"),
         description="operands that are encoded; others stay float, which needs path = 'digital'",
     )
-    weight_clip: Literal["sawb", "max"] = "sawb"
-    activation_clip: Literal["rms", "max", "pact"] = "rms"
+    weight_clip: Literal["least_error", "sawb", "max"] = Field(
+        default="least_error", description="of the operand's own codes; sawb: from its mean square and magnitude"
+    )
+    activation_clip: Literal["least_error", "rms", "max", "pact"] = Field(
+        default="least_error", description="of the operand's own codes; rms: a multiple of it; pact: learned"
+    )
     weight_clip_scale: ClipScale = Field(default=1.0, description="multiplies the weights' clip")
     activation_clip_scale: ClipScale = Field(default=1.0, description="multiplies the clip that statistics give")
     noise_aware: bool = Field(
-        default=False, description="lower both clips where the array's noise outweighs saturation; needs sawb and rms"
+        default=False,
+        description="lower both clips where the array's noise outweighs what saturates",
     )
     pact_learning_rate: PactRate = 0.01
     pact_decay: PactRate = 1e-4

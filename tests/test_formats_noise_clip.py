@@ -1,5 +1,7 @@
 """Noise-aware clips: the table is the minimum of a simulated error, and a site uses it only where it has an array."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,8 +85,10 @@ def codes_seen(site, monkeypatch):
     return float(jnp.mean(jnp.abs(seen[0][1]) == 7))
 
 
-def test_a_site_lowers_its_clips_only_on_the_array(monkeypatch):
-    usual, aware = FormatSpec(), FormatSpec(noise_aware=True)
+@pytest.mark.parametrize("clips", [("sawb", "rms"), ("least_error", "least_error")])
+def test_a_site_lowers_its_clips_only_on_the_array(clips, monkeypatch):
+    usual = FormatSpec(weight_clip=clips[0], activation_clip=clips[1])
+    aware = dataclasses.replace(usual, noise_aware=True)
     plain = codes_seen(site_of(usual), monkeypatch)
     assert codes_seen(site_of(aware), monkeypatch) > 5 * plain
     assert codes_seen(site_of(aware, path="digital"), monkeypatch) == plain
@@ -101,6 +105,7 @@ def test_lowering_follows_the_range():
 
 def test_clips_that_are_not_from_statistics_are_refused():
     with pytest.raises(
-        UserError, match=r"noise_aware = .*activation_clip = 'pact'.*allowed is true with 'sawb' and 'rms'"
+        UserError,
+        match=r"noise_aware = .*activation_clip = 'pact'.*allowed is true with 'least_error' for both, or 'sawb' and",
     ):
         FormatSpec(noise_aware=True, activation_clip="pact")

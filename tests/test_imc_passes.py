@@ -10,6 +10,7 @@ from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
 import imctrain
+from imctrain.imc.encode import clip_lowering
 from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 rng = np.random.default_rng(0)
@@ -304,9 +305,10 @@ def test_noise_aware_clips_count_all_passes():
     clips = {}
     for bits in (5, 4):
         noise = NoiseSpec(sigma_array_lsb=0.5)
-        formats = FormatSpec(noise_aware=True)
+        formats = FormatSpec(weight_clip="sawb", activation_clip="rms", noise_aware=True)
         array = ArraySpec(rows=64, input_bits=bits)
         site = a_site(32, 64, 8, hardware(array=array, noise=noise, formats=formats), True)
-        lowered = site._clip_lowering(site.init_state())
+        plan = site.mvms[0]
+        lowered = clip_lowering(plan, site.spec.lhs, site.spec.rhs, jnp.ones(plan.passes))
         clips[bits] = [float(factor) for factor in lowered]
     assert all(0.2 < five < four < 1 for five, four in zip(clips[5], clips[4], strict=True))

@@ -11,19 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from imc_sites import IDENTITY, conv_site, dot_site, hardware, integer_operands, levels
+from imc_sites import IDENTITY, UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels
 from run_tools import TINY, call, write
 
-from imctrain.config import load_config
+from imctrain.config import frozen_imc, load_config
 from imctrain.data import load
 from imctrain.errors import UserError
 from imctrain.experiment import record, sampling
-from imctrain.experiment.mapping_snr import plan_of
+from imctrain.experiment.mapping_snr import encode, plan_of
 from imctrain.experiment.recording import MvmRecord, load_recording, save_recording
 from imctrain.experiment.sampling import MOST, Sampler
 from imctrain.experiment.setup import set_up
 from imctrain.imc import digital, exact
-from imctrain.imc.hardware import AdcSpec, ArraySpec
+from imctrain.imc.encode import encode_gradient
+from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 from imctrain.intercept import on_imc
 from imctrain.models.layers import BATCH_NORM_EPSILON
 from imctrain.training.loop import make_batches
@@ -212,6 +213,46 @@ def test_the_signal_is_that_of_the_whole_product():
         assert (found.driven_scale, found.stored_scale) == (0.25, 1.0)
         product = np.einsum("gmk,gnk->gmn", found.driven, found.stored)
         assert found.signal == pytest.approx(np.mean(np.square(product, dtype=np.float64)), rel=1e-5)
+
+
+AWARE = {"noise_aware": True, "gradient_scale": "carried"}
+
+
+@pytest.mark.parametrize("mvm", ["input_grad", "weight_grad"])
+@pytest.mark.parametrize(
+    "formats",
+    [
+        AWARE | {"weight_clip": "sawb", "activation_clip": "rms"},
+        AWARE | {"weight_clip": "least_error", "activation_clip": "least_error"},
+        {"activation_clip": "pact", "activation_clip_scale": 0.5},
+    ],
+    ids=["noise-aware tables", "noise-aware least error", "learned"],
+)
+def test_a_recording_stores_the_codes_that_a_run_stores(formats, mvm, monkeypatch):
+    """Learned clips, a range in use and a carried scale included: what leaves the forward pass is what is sampled."""
+    monkeypatch.setattr(sampling, "MOST", 10**6)
+    rng = np.random.default_rng(5)
+    spec = hardware(
+        noise=NoiseSpec(sigma_array_lsb=0.7),
+        formats=FormatSpec(gradient_rounding="nearest", **formats),
+        adc=AdcSpec(range_policy="per_site"),
+    )
+    site = dot_site(24, 96, 12, spec, lhs=UNSIGNED)
+    x, w = np.maximum(rng.standard_normal((24, 96)), 0), rng.standard_normal((96, 12))
+    x, w, g = (jnp.asarray(a, jnp.float32) for a in (x, w, rng.standard_normal((24, 12))))
+    state = site.init_state() | {"clips": jnp.asarray([1.3, 0.0]), "gradient_scale": jnp.float32(0.01)}
+    state["needed_range"] = state["needed_range"] | {"forward": jnp.full(1, 0.1)}
+    _, kept = site._run_forward(x, w, state, SEED)
+    side = 1 if mvm == "input_grad" else 0
+    found = record.sample_mvm(site, mvm, record.Operands(x, w, g), state, 0, budget=10**9)
+    assert found.stored_scale == float(kept["scales"][side])
+    levels, codes = encode(found, frozen_imc(formats={"gradient_rounding": "nearest"} | formats))
+    stored = np.asarray(kept["codes"][side], np.float32)
+    np.testing.assert_array_equal(np.sort(codes, axis=None), np.sort(stored, axis=None))
+    expected = encode_gradient(g, jnp.float32(found.driven_scale), spec.formats, SEED, odd=False).mean
+    np.testing.assert_array_equal(np.sort(levels, axis=None), np.sort(expected, axis=None))
+    if formats.get("gradient_scale") == "carried":
+        assert found.driven_scale == np.float32(0.01)
 
 
 def test_a_recording_comes_back_from_its_file(recorded, tmp_path):

@@ -26,7 +26,7 @@ from imctrain.experiment.recording import MvmRecord, Recording
 from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc import digital, noise
-from imctrain.imc.encode import encode_gradient, encode_integer, scale_of_gradient
+from imctrain.imc.encode import encode_gradient, scale_of_gradient
 from imctrain.imc.hardware import MVMS
 from imctrain.imc.site import Site
 from imctrain.intercept import ImcFunction, on_imc
@@ -176,7 +176,7 @@ def sample_mvm(
     scale, _ = scale_of_gradient(met.gradient, formats, state["gradient_scale"])
     side = site.gradient_side(mvm)
     stored, info = (met.lhs, site.spec.lhs) if side == "lhs" else (met.rhs, site.spec.rhs)
-    encoded = encode_integer(stored, info, formats, state["clips"][0 if side == "lhs" else 1])
+    encoded = site.encode(met.lhs, met.rhs, state)[0 if side == "lhs" else 1]
     seed = noise.seed_of(jax.random.key(SEED))
     none = jnp.zeros(plan.passes, jnp.float32)
 

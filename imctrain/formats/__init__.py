@@ -3,6 +3,9 @@
 from imctrain.formats.integers import inside_clip as inside_clip
 from imctrain.formats.integers import quantise as quantise
 from imctrain.formats.integers import top_code as top_code
+from imctrain.formats.least_error import error_curve as error_curve
+from imctrain.formats.least_error import least_error_clip as least_error_clip
+from imctrain.formats.least_error import least_error_with_noise as least_error_with_noise
 from imctrain.formats.noise_clip import NOISE as NOISE
 from imctrain.formats.noise_clip import lowering as lowering
 from imctrain.formats.radix4 import TOP_EXPONENT as TOP_EXPONENT

@@ -12,9 +12,12 @@ from jax import Array
 
 from imctrain.formats import (
     NOISE,
+    error_curve,
     gradient_scale,
     gradient_top,
     inside_clip,
+    least_error_clip,
+    least_error_with_noise,
     lowering,
     max_clip,
     mean_of_roundings,
@@ -24,6 +27,7 @@ from imctrain.formats import (
     round_stochastic,
     sawb_clip,
     shifted_draw,
+    top_code,
 )
 from imctrain.imc import noise
 from imctrain.imc.hardware import FormatSpec
@@ -64,30 +68,73 @@ def is_encoded(info: OperandInfo, formats: FormatSpec) -> bool:
     return ("weights" if info.kind == "weight" else "activations") in formats.quantise
 
 
+def encode_pair(
+    operands: tuple[Array, Array],
+    infos: tuple[OperandInfo, OperandInfo],
+    formats: FormatSpec,
+    learned_clips: Array,
+    noisy: tuple[MvmPlan, Array] | None = None,
+) -> tuple[Encoded, Encoded]:
+    """int4 or uint4 codes of a driven and a stored operand.
+
+    Args:
+        operands, infos: driven, stored. learned_clips: of both, [2]; used by "pact" once they are above 0.
+        noisy: the plan of the MVM whose noise counts, and R of its passes, [P]; None where no noise counts.
+    """
+    if noisy is None or not formats.noise_aware:
+        clips: tuple[Array | None, Array | None] = (None, None)
+        lowered: tuple[Array | float, Array | float] = (1.0, 1.0)
+    elif formats.weight_clip == "least_error":
+        curves = [error_curve(x, signed=info.signed) for x, info in zip(operands, infos, strict=True)]
+        tops = top_code(infos[0].signed), top_code(infos[1].signed)
+        clips, lowered = least_error_with_noise(curves[0], curves[1], tops, _noise_an_element(*noisy)), (1.0, 1.0)
+    else:
+        clips, lowered = (None, None), clip_lowering(noisy[0], *infos, noisy[1])
+    driven, stored = (
+        encode_integer(operands[i], infos[i], formats, learned_clips[i], lowered[i], clips[i]) for i in (0, 1)
+    )
+    return driven, stored
+
+
 def encode_integer(
-    x: Array, info: OperandInfo, formats: FormatSpec, learned_clip: Array, lowered: Array | float = 1.0
+    x: Array,
+    info: OperandInfo,
+    formats: FormatSpec,
+    learned_clip: Array,
+    lowered: Array | float = 1.0,
+    known: Array | None = None,
 ) -> Encoded:
     """int4 or uint4 codes of a weight or an activation.
 
     Args:
         learned_clip: used by "pact" once it is above 0. lowered: multiplies a clip from statistics (`clip_lowering`).
+        known: the clip from statistics, where it is known already.
 
     An operand that is not quantised (`formats.quantise`) keeps its values: its codes are x / scale, nothing saturates.
     """
-    if info.kind == "weight":
-        chosen = sawb_clip(x) if formats.weight_clip == "sawb" else max_clip(x)
-        statistic = formats.weight_clip_scale * lowered * chosen
-        clip = statistic
-    else:
-        maximum = formats.activation_clip == "max"
-        chosen = max_clip(x) if maximum else rms_clip(x, signed=info.signed)
-        statistic = formats.activation_clip_scale * lowered * chosen
-        learn = formats.activation_clip == "pact"
-        clip = jnp.where(learned_clip > 0, learned_clip, statistic) if learn else statistic
+    weight = info.kind == "weight"
+    policy = formats.weight_clip if weight else formats.activation_clip
+    chosen = _clip_from_statistics(x, info, policy) if known is None else known
+    statistic = (formats.weight_clip_scale if weight else formats.activation_clip_scale) * lowered * chosen
+    clip = jnp.where(learned_clip > 0, learned_clip, statistic) if policy == "pact" else statistic
     codes, scale = quantise(x, clip, signed=info.signed)
     if not is_encoded(info, formats):
         codes = x / scale
     return Encoded(codes, scale, clip, statistic)
+
+
+def _clip_from_statistics(x: Array, info: OperandInfo, policy: str) -> Array:
+    """alpha of a clip policy, scalar; a learned clip starts from that of "rms"."""
+    if policy == "least_error":
+        return least_error_clip(x, signed=info.signed)
+    if policy == "max":
+        return max_clip(x)
+    return sawb_clip(x) if policy == "sawb" else rms_clip(x, signed=info.signed)
+
+
+def _noise_an_element(plan: MvmPlan, ranges: Array) -> Array:
+    """Noise variance of an MVM's integer product over the elements that it contracts, scalar."""
+    return plan.output_noise_power(ranges) / plan.contraction
 
 
 def clip_lowering(plan: MvmPlan, driven: OperandInfo, stored: OperandInfo, ranges: Array) -> tuple[Array, Array]:
@@ -96,7 +143,7 @@ def clip_lowering(plan: MvmPlan, driven: OperandInfo, stored: OperandInfo, range
     Args:
         plan: of the MVM whose noise counts. ranges: R of its passes, [P].
     """
-    nu = plan.output_noise_power(ranges) / plan.contraction
+    nu = _noise_an_element(plan, ranges)
     tables = lowering(driven.signed, stored.signed)
     # The grid is logarithmic, and so is the interpolation; below its first level the clips differ by less than 1 %.
     grid = np.log(NOISE[1:]).astype(np.float32)

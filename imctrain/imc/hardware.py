@@ -72,7 +72,7 @@ class ArraySpec:
     input_bits: int = 5
     drive: Drive = "signed"
     cell: Cell = "and"
-    replicate: bool = False
+    replicate: bool = True
     segment_rows: int | None = None
     chop: bool = False
     macros: int = 16
@@ -117,7 +117,7 @@ class AdcSpec:
     """
 
     bits: int = 8
-    range_policy: RangePolicy = "fixed"
+    range_policy: RangePolicy = "per_site"
     range: float = 1.0
     low_range: float = 0.25
     min_range: float = 2.0**-6
@@ -152,13 +152,15 @@ class FormatSpec:
     Attributes:
         quantise: which kinds of operand are encoded; the others stay float, to tell what each format costs. An array
             takes codes only, so that anything but all three needs products that are digital.
-        weight_clip: "sawb" (statistics of the weights) or "max".
-        activation_clip: "rms" (a multiple of the operand's root mean square, at most its maximum), "max", or "pact"
-            (learned; starts from "rms").
+        weight_clip: "least_error" (the clip whose codes err least on the operand itself, see `formats.least_error`),
+            "sawb" (from the mean square and the mean magnitude: right for bell-shaped weights) or "max".
+        activation_clip: "least_error", "rms" (a multiple of the operand's root mean square, at most its maximum: right
+            for bell-shaped ones and ReLU outputs, cuts sparse and peaked ones), "max", or "pact" (learned; starts from
+            "rms").
         weight_clip_scale, activation_clip_scale: multiply the clips that statistics give (a learned clip starts there).
             Below 1, more elements saturate and the others have larger codes, which noise disturbs less.
         noise_aware: lower both clips where the noise of the forward MVM outweighs what saturates (see
-            `formats.noise_clip`); needs clips from statistics.
+            `formats.noise_clip`); needs clips from statistics, "least_error" for both or "sawb" and "rms".
         pact_learning_rate, pact_decay: step and L2 decay of a learned clip, relative to the clip itself.
         gradient_rounding: "nearest", "two_phase" (even grid for input_grad, odd grid for weight_grad) or
             "stochastic" (independent draws for the two).
@@ -171,8 +173,8 @@ class FormatSpec:
     """
 
     quantise: tuple[Operand, ...] = OPERANDS
-    weight_clip: Literal["sawb", "max"] = "sawb"
-    activation_clip: Literal["rms", "max", "pact"] = "rms"
+    weight_clip: Literal["least_error", "sawb", "max"] = "least_error"
+    activation_clip: Literal["least_error", "rms", "max", "pact"] = "least_error"
     weight_clip_scale: float = 1.0
     activation_clip_scale: float = 1.0
     noise_aware: bool = False
@@ -192,18 +194,19 @@ class FormatSpec:
         _require(
             set(self.quantise) <= set(OPERANDS), "formats.quantise", self.quantise, "any of " + ", ".join(OPERANDS)
         )
-        choice("weight_clip", "sawb", "max")
-        choice("activation_clip", "rms", "max", "pact")
+        choice("weight_clip", "least_error", "sawb", "max")
+        choice("activation_clip", "least_error", "rms", "max", "pact")
         choice("gradient_rounding", "nearest", "two_phase", "stochastic")
         choice("gradient_scale", "step", "carried")
         for name in ("weight_clip_scale", "activation_clip_scale"):
             _require_within(limits.CLIP_SCALE, f"formats.{name}", getattr(self, name))
-        statistics = (self.weight_clip, self.activation_clip) == ("sawb", "rms")
+        clips = (self.weight_clip, self.activation_clip)
+        statistics = clips in (("least_error", "least_error"), ("sawb", "rms"))
         _require(
             statistics or not self.noise_aware,
             "formats.noise_aware",
             f"true with weight_clip = '{self.weight_clip}' and activation_clip = '{self.activation_clip}'",
-            "true with 'sawb' and 'rms'",
+            "true with 'least_error' for both, or 'sawb' and 'rms'",
         )
         for name in ("pact_learning_rate", "pact_decay"):
             _require_within(limits.PACT_RATE, f"formats.{name}", getattr(self, name))

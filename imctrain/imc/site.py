@@ -30,11 +30,12 @@ from imctrain.imc.contraction import DotContraction as DotContraction
 from imctrain.imc.contraction import DotSpec as DotSpec
 from imctrain.imc.contraction import Engine, Side, Sizes
 from imctrain.imc.encode import (
+    Encoded,
     Levels,
-    clip_lowering,
     clip_signs,
     encode_gradient,
     encode_integer,
+    encode_pair,
     is_encoded,
     next_clips,
     passes_gradient,
@@ -260,11 +261,7 @@ class Site:
             return self._run_one_way(lhs, rhs, state, seed), {}
         operands = (lhs, rhs)
         infos = (spec.lhs, spec.rhs)
-        lowered = self._clip_lowering(state)
-        encoded = [
-            encode_integer(x, info, formats, state["clips"][i], lowered[i])
-            for i, (x, info) in enumerate(zip(operands, infos, strict=True))
-        ]
+        encoded = self.encode(lhs, rhs, state)
         ran = self._product("forward", encoded[0].codes, encoded[1].codes, state, seed)
         out = ran.reading.product * (encoded[0].scale * encoded[1].scale)
         known = tuple(zip(operands, encoded, infos, strict=True))
@@ -278,13 +275,23 @@ class Site:
         }
         return out, residuals
 
-    def _clip_lowering(self, state: State) -> tuple[Array | float, Array | float]:
-        """What noise-aware formats multiply the clips of lhs and rhs by: 1 where the forward MVM has no array."""
-        if not self.spec.hardware.formats.noise_aware or self._forward.is_digital:
-            return 1.0, 1.0
+    def encode(self, lhs: Array, rhs: Array, state: State) -> tuple[Encoded, Encoded]:
+        """int4 or uint4 codes of lhs and rhs as the forward MVM takes them and the gradient MVMs store them.
+
+        Args:
+            lhs, rhs: float32. state: its learned clips count, and where formats are noise-aware the range in use.
+        """
+        order = (0, 1) if self.spec.driven == "lhs" else (1, 0)
+        operands, infos = (lhs, rhs), (self.spec.lhs, self.spec.rhs)
         reference = ranges.choose_range(state["needed_range"]["forward"], self.spec.hardware.adc)
-        driven, stored = clip_lowering(self._forward, self._driven_info, self._stored_info, reference)
-        return (driven, stored) if self.spec.driven == "lhs" else (stored, driven)
+        encoded = encode_pair(
+            (operands[order[0]], operands[order[1]]),
+            (infos[order[0]], infos[order[1]]),
+            self.spec.hardware.formats,
+            state["clips"][jnp.array(order)],
+            None if self._forward.is_digital else (self._forward, reference),
+        )
+        return encoded[order[0]], encoded[order[1]]
 
     def _run_one_way(self, lhs: Array, rhs: Array, state: State, seed: Array) -> Array:
         spec, formats = self.spec, self.spec.hardware.formats

@@ -2,8 +2,10 @@
 
 Every operand is taken for Gaussian, and its elements for independent of each other:
 
-    weight        of mean 0, at SAWB's clip of a Gaussian (2.47 rms), or at its largest magnitude, taken for 4 rms
-    activation    the same at 2.6 rms; one that is never negative is the Gaussian rectified, at 3.6 rms
+    weight        of mean 0, at the clip of least error or of SAWB (2.5 rms both), or at its largest magnitude, taken
+                  for 4 rms
+    activation    the same at 2.5 (least error) or 2.6 rms; one that is never negative is the Gaussian rectified, at
+                  4.1 or 3.6 rms
     gradient      of mean 0; its largest magnitude, which sets its scale, is 20 rms (heavy tails), or `gradient_clip`
 
 The 20 is what trained networks without a gradient clip show (docs/reproduction.md: clipping at 6 rms raises the SNR of
@@ -24,8 +26,8 @@ from imctrain.imc.hardware import FormatSpec
 
 WEIGHT_CLIP = 2.47
 """12.68 - 12.80 sqrt(2 / pi): SAWB's clip of a Gaussian, in rms."""
-SIGNED_CLIP, UNSIGNED_CLIP = 2.6, 3.6
-"""Clips of activations, in rms."""
+CLIPS = {("least_error", True): 2.5, ("least_error", False): 4.1, ("rms", True): 2.6, ("rms", False): 3.6}
+"""Of a Gaussian (signed) and of a rectified one, in rms; learned clips start from those of "rms"."""
 LARGEST = 4.0
 """The largest of some ten thousand Gaussian samples, in standard deviations."""
 GRADIENT_CREST = 20.0
@@ -57,12 +59,12 @@ def typical_codes(info: OperandInfo, formats: FormatSpec, lowered: float = 1.0) 
         crest = min(formats.gradient_clip or GRADIENT_CREST, GRADIENT_CREST)
         return gradient_levels(crest, formats.gradient_rounding == "stochastic")
     if info.kind == "weight":
-        clip = LARGEST if formats.weight_clip == "max" else WEIGHT_CLIP
+        clip = {"max": LARGEST, "sawb": WEIGHT_CLIP}.get(formats.weight_clip, CLIPS["least_error", True])
         return integer_codes(True, lowered * formats.weight_clip_scale * clip)
-    clip = SIGNED_CLIP if info.signed else UNSIGNED_CLIP
-    if formats.activation_clip == "max":
-        # A rectified Gaussian has half the power of the Gaussian, and the same largest value.
-        clip = LARGEST * (1.0 if info.signed else math.sqrt(2.0))
+    policy = "rms" if formats.activation_clip == "pact" else formats.activation_clip
+    # A rectified Gaussian has half the power of the Gaussian, and the same largest value.
+    largest = LARGEST * (1.0 if info.signed else math.sqrt(2.0))
+    clip = CLIPS.get((policy, info.signed), largest)
     return integer_codes(info.signed, lowered * formats.activation_clip_scale * clip)
 
 
