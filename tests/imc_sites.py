@@ -18,10 +18,10 @@ def dot_site(m, k, n, hardware, lhs=ACTIVATION, rhs=WEIGHT, index=0):
     return make_site(SiteSpec("dot", index, MATMUL, (m, k), (k, n), jnp.float32, lhs, rhs, hardware))
 
 
-def conv_site(x, w, hardware, strides, padding, image_dilation, kernel_dilation, groups, lhs=ACTIVATION):
+def conv_site(x, w, hardware, strides, padding, image_dilation, kernel_dilation, groups, lhs=ACTIVATION, rhs=WEIGHT):
     numbers = ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))  # NHWC, HWIO, NHWC
     op = ConvSpec(strides, padding, image_dilation, kernel_dilation, numbers, groups)
-    return make_site(SiteSpec("conv", 0, op, x.shape, w.shape, jnp.float32, lhs, WEIGHT, hardware))
+    return make_site(SiteSpec("conv", 0, op, x.shape, w.shape, jnp.float32, lhs, rhs, hardware))
 
 
 def integer_operands(rng, *shapes, low=-7, high=7):

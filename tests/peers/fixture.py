@@ -16,7 +16,7 @@ def operand(rng, shape, low, high):
 
 
 def commit_of(package_file):
-    """The commit that a checkout of the peer is at, or what the environment says where it is an unpacked archive."""
+    """The commit that a checkout of the peer is at; "unknown" where it is an unpacked archive."""
     folder = Path(package_file).parent
     shown = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True)
     return shown.stdout.strip() if shown.returncode == 0 else "unknown"
