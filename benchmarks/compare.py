@@ -29,7 +29,7 @@ def worker(model: str) -> None:
     import optax
 
     from imctrain.bench.dense import INPUTS, OUTPUTS, DenseNetwork
-    from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
+    from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
     from imctrain.training.network import Network
     from imctrain.training.step import make_steps
 

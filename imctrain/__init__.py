@@ -6,16 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imctrain.imc.hardware import Hardware as Hardware
     from imctrain.intercept import ImcFunction as ImcFunction
     from imctrain.intercept import Rule as Rule
     from imctrain.intercept import on_imc as on_imc
+    from imctrain.settings import Hardware as Hardware
 
 __version__ = "0.1.0"
 
 # Resolved on first use: importing the package must not import jax, or `imctrain --help` would be slow.
 _HOMES = {
-    "Hardware": "imctrain.imc.hardware",
+    "Hardware": "imctrain.settings",
     "ImcFunction": "imctrain.intercept",
     "Rule": "imctrain.intercept",
     "on_imc": "imctrain.intercept",

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from imctrain.imc.contraction import ConvSpec, DotSpec
-from imctrain.imc.hardware import AdcSpec, FormatSpec, Hardware
 from imctrain.imc.site import OperandInfo, SiteSpec, make_site
+from imctrain.settings import AdcSpec, FormatSpec, Hardware
 
 ACTIVATION, UNSIGNED, WEIGHT = OperandInfo("activation"), OperandInfo("activation", nonneg=True), OperandInfo("weight")
 MATMUL = DotSpec((((1,), (0,)), ((), ())))

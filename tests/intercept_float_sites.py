@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from imctrain.imc.hardware import Hardware
 from imctrain.imc.site import DotSpec, SiteSpec
 from imctrain.intercept import ImcFunction, digital_matmuls, on_imc
+from imctrain.settings import Hardware
 
 KEY = jax.random.key(7)
 

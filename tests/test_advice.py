@@ -13,14 +13,13 @@ from imc_sites import UNSIGNED, dot_site
 from run_tools import TINY, call, write
 
 import imctrain
-from imctrain.config import Config, load_config
 from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
 from imctrain.imc import advice
 from imctrain.imc.advice import FORWARD_DB, advise, find_problems, remedy_text, signal_remedies
-from imctrain.imc.hardware import AdcSpec, ArraySpec, Hardware, NoiseSpec
 from imctrain.imc.predict import predict
 from imctrain.imc.site import make_site
 from imctrain.intercept import on_imc
+from imctrain.settings import AdcSpec, ArraySpec, Config, Hardware, NoiseSpec, load_config
 from imctrain.sweep.spec import expand, read_sweep
 from imctrain.training.network import Network
 
@@ -115,8 +114,8 @@ def test_the_remedy_that_is_named_leaves_no_such_problem(hardware, kinds):
         assert remedies
         for key, value in remedies:
             table, name = key.split(".")
-            spec = dataclasses.replace(getattr(changed, table), **{name: value})
-            changed = dataclasses.replace(changed, **{table: spec})
+            spec = getattr(changed, table).replace(**{name: value})
+            changed = changed.replace(**{table: spec})
         left = find_problems({"dot": make_site(dataclasses.replace(site.spec, hardware=changed))})
         assert (problem.kind, problem.mvm) not in {(other.kind, other.mvm) for other in left}
 

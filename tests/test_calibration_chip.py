@@ -12,10 +12,10 @@ from imctrain.calibration.calibrate import Request, calibrate_file
 from imctrain.calibration.conversions import Conversions
 from imctrain.calibration.schema import Array, Column, Dependence, Estimate, Inl, Noise, SignedEstimate, Spread
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
-from imctrain.config import ImcConfig
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
 from imctrain.imc.floorplan import macro_errors
+from imctrain.settings import ImcConfig
 
 
 def exactly(value):
@@ -77,7 +77,7 @@ def test_columns_are_those_of_the_simulators_floor_plan():
     listed = tuple(Column(column=k, gain=0.9 + 0.01 * k, offset_lsb=-0.5 + 0.2 * k) for k in range(3))
     c = known(columns=32, spread=Spread(gain_std=0.02, offset_std_lsb=0.9)).model_copy(update={"columns": listed})
     hardware = build_hardware(ImcConfig(chip_seed=5), c)
-    assert (hardware.noise.gain_mean, hardware.noise.offset_mean_lsb) == pytest.approx((0.91, -0.3))
+    assert (hardware.chip.gain_mean, hardware.chip.offset_mean_lsb) == pytest.approx((0.91, -0.3))
     gain, offset, _ = VirtualChip(c, 5).columns_of(0)
     expected = macro_errors(0, hardware)
     np.testing.assert_allclose(gain, expected[0])

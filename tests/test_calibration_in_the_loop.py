@@ -19,8 +19,8 @@ from scipy.special import ndtr
 
 from imctrain.calibration import Calibration, load_calibration, save_calibration
 from imctrain.calibration.schema import Array, Column, Estimate, Inl, Noise, Spread
-from imctrain.config import ImcConfig
 from imctrain.experiment.hardware import build_hardware
+from imctrain.settings import ImcConfig
 
 ROWS, LEVELS, COLUMNS = 1152, 16, 256
 CONTRACTION, OUTPUTS = 144, 32

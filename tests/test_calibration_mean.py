@@ -12,10 +12,9 @@ from imctrain.calibration import Calibration, load_calibration, parse_calibratio
 from imctrain.calibration.means import column_mean, die_mean
 from imctrain.calibration.summary import figures
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip
-from imctrain.config import ImcConfig
 from imctrain.experiment.hardware import build_hardware
 from imctrain.imc.floorplan import column_errors, macro_errors
-from imctrain.imc.hardware import ArraySpec, Hardware, NoiseSpec
+from imctrain.settings import ArraySpec, ChipSpec, Hardware, ImcConfig, NoiseSpec
 
 GAIN, OFFSET = 0.92, -0.5
 
@@ -122,19 +121,19 @@ def test_a_chip_that_is_measured_in_part_is_found_again(tmp_path):
 
 
 def test_a_mean_alone_is_a_mismatch():
-    for noise in (NoiseSpec(gain_mean=0.9), NoiseSpec(offset_mean_lsb=1.0)):
-        assert noise.has_mismatch
-        assert column_errors(3, "forward", 1, 8, Hardware(noise=noise)) is not None
-    assert not NoiseSpec(gain_mean=0.9, mismatch=False).has_mismatch
-    assert not NoiseSpec().has_mismatch
+    for chip in (ChipSpec(gain_mean=0.9), ChipSpec(offset_mean_lsb=1.0)):
+        assert chip.has_mismatch
+        assert column_errors(3, "forward", 1, 8, Hardware(chip=chip)) is not None
+    assert not Hardware(chip=ChipSpec(gain_mean=0.9), noise=NoiseSpec(mismatch=False)).has_mismatch
+    assert not ChipSpec().has_mismatch
 
 
 @pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_a_product_comes_out_with_the_mean_gain(path):
     rng = np.random.default_rng(4)
     x, w = integer_operands(rng, (480, 144), (144, 24))
-    noise = NoiseSpec(sigma_array_lsb=0.6, gain_mean=0.9)
-    hw = hardware(array=ArraySpec(replicate=True), noise=noise, path=path)
+    chip = ChipSpec(sigma_array_lsb=0.6, gain_mean=0.9)
+    hw = hardware(array=ArraySpec(replicate=True), chip=chip, path=path)
     out = run(dot_site(480, 144, 24, hw, index=5), x, w, np.zeros((480, 24), np.float32))[0]
     ideal = x @ w
     # Noise of half the signal in each of 11,520 outputs leaves the slope uncertain by 0.005.

@@ -121,7 +121,7 @@ def test_ctrl_c_outside_training_is_told(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imctrain.config.load_config", interrupt)
+    monkeypatch.setattr("imctrain.settings.load_config", interrupt)
     assert call(monkeypatch, "run", "-c", "a.toml") == 130
     assert capsys.readouterr().err == "imctrain: interrupted\n"
 
@@ -130,7 +130,7 @@ def test_traceback_shows_where(monkeypatch, capsys):
     def fail(*_):
         raise RuntimeError("inside")
 
-    monkeypatch.setattr("imctrain.config.load_config", fail)
+    monkeypatch.setattr("imctrain.settings.load_config", fail)
     assert call(monkeypatch, "--traceback", "run", "-c", "a.toml") == 1
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 

@@ -1,29 +1,81 @@
 """`Hardware()` is the one to recommend: it has the defaults of a config, and small layers train on it."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
 
 import imctrain
-from imctrain.config import ImcConfig
+from imctrain.calibration import load_calibration
 from imctrain.data import load
-from imctrain.imc.hardware import Hardware
+from imctrain.errors import UserError
+from imctrain.experiment.hardware import build_hardware
+from imctrain.settings import (
+    AdcSpec,
+    Hardware,
+    ImcConfig,
+    dump_toml,
+    load_config,
+    load_kept_config,
+    validate_config,
+)
+from imctrain.settings.hardware import NOMINAL, SiteSettings
+from imctrain.settings.presets import PRESETS
 
 
-def test_python_and_toml_have_the_same_defaults():
-    """Where a config has no value of its own (None) the calibration gives it."""
-    config = ImcConfig()
-    for section in ("array", "adc", "noise", "formats", "mapping", "statistical"):
-        given, spec = getattr(config, section), getattr(Hardware(), section)
-        for field in dataclasses.fields(spec):
-            value = getattr(given, field.name, None)
-            if value is not None:
-                assert value == getattr(spec, field.name), f"{section}.{field.name}"
-    for name in ("path", "mvms", "chip_seed", "memory_mib"):
-        assert getattr(config, name) == getattr(Hardware(), name)
+def test_a_setting_of_a_site_is_declared_once():
+    """TOML and Python share the sections; only the path is of both, since a site has no path = "float"."""
+    shared = set(ImcConfig.model_fields) & set(Hardware.model_fields)
+    assert shared == {*SiteSettings.model_fields, "path"}
+    for cls in (ImcConfig, Hardware):
+        assert set(cls.__annotations__) & set(SiteSettings.model_fields) == set()
+    assert ImcConfig().path == Hardware().path
+
+
+def test_hardware_leaves_nothing_to_a_calibration():
+    hardware = Hardware()
+    for section, figures in NOMINAL.items():
+        for name, value in figures.items():
+            assert getattr(getattr(ImcConfig(), section), name) is None
+            assert getattr(getattr(hardware, section), name) == value
+    assert Hardware(adc=AdcSpec(range=0.5)).adc.bits == 8
+
+
+def test_hardware_of_a_calibration_is_that_of_a_config():
+    config = ImcConfig(calibration="vlsi21-28nm-assumed", adc=AdcSpec(bits=6), path="auto")
+    expected = build_hardware(config, load_calibration("vlsi21-28nm-assumed"))
+    found = Hardware.from_calibration("vlsi21-28nm-assumed", adc=AdcSpec(bits=6), path="auto")
+    assert found == expected
+    with pytest.raises(UserError, match=r"adc\.bits = 60 is not possible: allowed is 2 to 24"):
+        Hardware.from_calibration(adc={"bits": 60})
+    with pytest.raises(UserError, match="calibration .vlsi22. not found"):
+        Hardware.from_calibration("vlsi22")
+
+
+@pytest.mark.parametrize("preset", ["plain", "robust"])
+def test_a_preset_stands_for_keys_and_keys_beside_it_win(preset):
+    toml = validate_config({"imc": {"preset": preset, "adc": {"headroom": 3.0, "range": 0.5}}}, "c").imc
+    assert (toml.adc.headroom, toml.adc.range) == (3.0, 0.5)
+    for section, values in PRESETS[preset].items():
+        for name, value in values.items():
+            if (section, name) != ("adc", "range"):
+                assert getattr(getattr(toml, section), name) == value
+    expected = build_hardware(toml, load_calibration("feasible-assumed"))
+    assert Hardware.from_calibration(preset=preset, adc=AdcSpec(headroom=3.0, range=0.5)) == expected
+
+
+def test_a_resolved_preset_reads_as_what_it_stood_for(tmp_path, monkeypatch):
+    path = tmp_path / "c.toml"
+    path.write_text("imc.preset = 'robust'\nimc.mapping.passes = 4\n")
+    config = load_config(path)
+    text = dump_toml(config)
+    assert 'preset = "robust"' in text
+    assert "chop = true" in text
+    path.write_text(text)
+    monkeypatch.setitem(PRESETS["robust"]["array"], "chop", False)
+    assert load_kept_config(path) == load_config(path) == config
+    with pytest.raises(UserError, match=r"imc\.preset = 'best' is not possible: it should be 'plain' or 'robust'"):
+        validate_config({"imc": {"preset": "best"}}, "c")
 
 
 @pytest.mark.no_leak_checks("trains a network")

@@ -1,7 +1,5 @@
 """Noise-aware clips: the table is the minimum of a simulated error, and a site uses it only where it has an array."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,7 @@ from imctrain.formats import NOISE, lowering
 from imctrain.formats.integers import quantise
 from imctrain.formats.noise_clip import CLIPS, distortion
 from imctrain.imc.encode import clip_lowering
-from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
+from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -88,7 +86,7 @@ def codes_seen(site, monkeypatch):
 @pytest.mark.parametrize("clips", [("sawb", "rms"), ("least_error", "least_error")])
 def test_a_site_lowers_its_clips_only_on_the_array(clips, monkeypatch):
     usual = FormatSpec(weight_clip=clips[0], activation_clip=clips[1])
-    aware = dataclasses.replace(usual, noise_aware=True)
+    aware = usual.replace(noise_aware=True)
     plain = codes_seen(site_of(usual), monkeypatch)
     assert codes_seen(site_of(aware), monkeypatch) > 5 * plain
     assert codes_seen(site_of(aware, path="digital"), monkeypatch) == plain

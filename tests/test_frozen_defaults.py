@@ -7,10 +7,10 @@ import typing
 
 import pytest
 
-from imctrain.config import Config, dump_toml, frozen_imc, kept_config, known_keys, load_config, load_kept_config
 from imctrain.errors import UserError
 from imctrain.frozen_defaults import FROZEN, apart, filled
 from imctrain.report.results import gather
+from imctrain.settings import Config, dump_toml, frozen_imc, kept_config, known_keys, load_config, load_kept_config
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.trial import Trial, trial_key
 

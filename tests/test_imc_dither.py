@@ -11,7 +11,7 @@ from scipy import stats
 
 from imctrain.imc.adc import Converter, rounded_integer_variance
 from imctrain.imc.dither import bias, bias_bound, least_sigma, slope, variance
-from imctrain.imc.hardware import AdcSpec, ArraySpec, MappingSpec, NoiseSpec, StatisticalSpec
+from imctrain.settings import AdcSpec, ArraySpec, MappingSpec, NoiseSpec, StatisticalSpec
 
 LIMIT = least_sigma(StatisticalSpec().bias_limit)
 
@@ -174,7 +174,7 @@ def test_no_call_takes_the_statistical_path_where_conversions_clip(path):
 def test_a_call_that_clips_nothing_is_statistical_from_the_first_on(mapping):
     rng = np.random.default_rng(0)
     x, w = integer_operands(rng, (64, 64), (64, 16))
-    hw = hardware(noise=NoiseSpec(sigma_adc_lsb=0.6), mapping=MappingSpec(mapping), path="auto")
+    hw = hardware(noise=NoiseSpec(sigma_adc_lsb=0.6), mapping=MappingSpec(gradient=mapping), path="auto")
     site = dot_site(64, 64, 16, hw, lhs=ACTIVATION)
     *_, telemetry = run(site, x, w, levels(rng, (64, 16)))
     _, report = site.update(site.init_state(), telemetry)

@@ -1,14 +1,12 @@
 """The exact path against integers and against the slow reference, noise off: equal, not close."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
-from imctrain.imc.hardware import AdcSpec, ArraySpec, ColumnError, MappingSpec, NoiseSpec
 from imctrain.imc.mapping import balanced, grouped
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec
 
 rng = np.random.default_rng(0)
 
@@ -24,7 +22,7 @@ def test_matmul_is_the_integer_product(gradient, cell, rows, unsigned, full_driv
         x.flat[0] = 15
     g = levels(rng, (5, 6))
     array = ArraySpec(rows=rows, cell=cell)
-    hw = hardware(array=array, adc=WIDE, mapping=MappingSpec(gradient, full_drive=full_drive))
+    hw = hardware(array=array, adc=WIDE, mapping=MappingSpec(gradient=gradient, full_drive=full_drive))
     site = dot_site(5, 33, 6, hw, lhs=UNSIGNED) if unsigned else dot_site(5, 33, 6, hw)
     y, dx, dw, _ = run(site, x, w, g)
     assert np.array_equal(integers(y), x.astype(float) @ w)
@@ -53,7 +51,9 @@ def test_convolution_is_the_integer_convolution(case, rows, cell, gradient, full
     x, w = integer_operands(rng, image, kernel, low=0 if full_drive else -7)
     if full_drive:
         x.flat[0], w[..., ::2] = 15, -w[..., ::2]
-    hw = hardware(array=ArraySpec(rows=rows, cell=cell), adc=WIDE, mapping=MappingSpec(gradient, full_drive=full_drive))
+    hw = hardware(
+        array=ArraySpec(rows=rows, cell=cell), adc=WIDE, mapping=MappingSpec(gradient=gradient, full_drive=full_drive)
+    )
     patches, kernels, out = conv_matrices(x, w, strides, padding, a, r, groups)
     g = levels(rng, (image[0], *out, kernel[-1]))
     kind = UNSIGNED if full_drive else ACTIVATION
@@ -99,7 +99,9 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
         x.flat[0] = 15
     spec, converter = ArraySpec(**array), AdcSpec(**adc)
     levels_in = spec.levels
-    hw = hardware(array=spec, adc=converter, mapping=MappingSpec("balanced", full_drive=full_drive, planes=planes))
+    hw = hardware(
+        array=spec, adc=converter, mapping=MappingSpec(gradient="balanced", full_drive=full_drive, planes=planes)
+    )
     site = dot_site(m, k, n, hw, lhs=UNSIGNED) if unsigned else dot_site(m, k, n, hw)
     g = levels(rng, (m, n))
     y, dx, dw, cotangent = run(site, x, w, g)
@@ -134,7 +136,7 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
 def test_convolution_conversions_match_the_reference():
     """Tiles of a convolution are whole channels: the reference cuts its patch rows the same way."""
     x, w = integer_operands(rng, (2, 6, 6, 5), (3, 3, 5, 4))
-    hw = hardware(array=ArraySpec(rows=20), adc=AdcSpec(range=0.5), mapping=MappingSpec("grouped"))
+    hw = hardware(array=ArraySpec(rows=20), adc=AdcSpec(range=0.5), mapping=MappingSpec(gradient="grouped"))
     patches, kernels, out = conv_matrices(x, w, (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 1)
     g = levels(rng, (2, *out, 4))
     y, _, dw, _ = run(conv_site(x, w, hw, (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 1), x, w, g)
@@ -153,9 +155,9 @@ def test_fixed_pattern_and_inl_match_the_reference():
     x, w = integer_operands(rng, (m, k), (k, n))
     columns = tuple(ColumnError(c, 1.0 + 0.02 * rng.standard_normal(), rng.standard_normal()) for c in range(4 * n))
     knots, values = (-1.0, -0.2, 0.1, 1.0), (0.5, -0.4, 0.6, -0.3)
-    noise = NoiseSpec(columns=columns, inl_v=knots, inl_lsb=values)
+    chip = ChipSpec(columns=columns, inl_v=knots, inl_lsb=values)
     array = ArraySpec(rows=32, columns=12, macros=1)
-    hw = hardware(array=array, adc=AdcSpec(bits=12), noise=noise)
+    hw = hardware(array=array, adc=AdcSpec(bits=12), chip=chip)
     y, *_ = run(dot_site(m, k, n, hw), x, w, levels(rng, (m, n)))
     lsb = 2 / 2**8
     gain = np.array([c.gain for c in columns]).reshape(1, 4, n)
@@ -176,6 +178,6 @@ def test_chunking_changes_nothing_without_noise(memory):
     g = levels(rng, (600, 40))
     base = hardware(array=ArraySpec(rows=64), adc=AdcSpec(range=0.5), memory_mib=256)
     reference = run(dot_site(600, 300, 40, base), x, w, g)
-    got = run(dot_site(600, 300, 40, dataclasses.replace(base, memory_mib=memory)), x, w, g)
+    got = run(dot_site(600, 300, 40, base.replace(memory_mib=memory)), x, w, g)
     for a, b in zip(got[:3], reference[:3], strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())

@@ -10,7 +10,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.ledger_table import passes_label
 from imctrain.imc import noise
 from imctrain.imc.encode import encode_gradient
-from imctrain.imc.hardware import ArraySpec, FormatSpec, MappingSpec, NoiseSpec
+from imctrain.settings import ArraySpec, FormatSpec, MappingSpec, NoiseSpec
 
 DRAWS = 400
 

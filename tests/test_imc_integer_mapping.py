@@ -10,10 +10,10 @@ import pytest
 from imctrain.errors import UserError
 from imctrain.imc import balanced as search
 from imctrain.imc.balanced import even_codes, fewest_passes, search_integers
-from imctrain.imc.hardware import ArraySpec, Hardware, MappingSpec
 from imctrain.imc.integer_mapping import integer_mapping
 from imctrain.imc.mapping import Mapping, gradient_mapping
 from imctrain.imc.plan import plan_mvm
+from imctrain.settings import ArraySpec, Hardware, MappingSpec
 
 DRIVES = ("signed", "unsigned")
 UINT4, INT4 = np.arange(16.0, dtype=np.float32), np.arange(-7.0, 8.0, dtype=np.float32)

@@ -9,10 +9,10 @@ import pytest
 
 from imctrain.errors import UserError
 from imctrain.imc.balanced import norm_bound, search_balanced
-from imctrain.imc.hardware import ArraySpec, MappingSpec
 from imctrain.imc.integer_mapping import integer_mapping
 from imctrain.imc.mapping import balanced, bit_serial, grouped
 from imctrain.imc.planes import PlaneCoding, parts
+from imctrain.settings import ArraySpec, MappingSpec
 
 
 @pytest.mark.parametrize("mapping", [bit_serial(16), grouped(16), grouped(8), grouped(1), balanced(16), balanced(32)])

@@ -12,14 +12,13 @@ from imc_sites import dot_site, hardware, run
 from scipy import stats
 
 from imctrain.calibration import load_calibration
-from imctrain.config import ImcConfig
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
 from imctrain.imc import dither
 from imctrain.imc.adc import Converter
 from imctrain.imc.floorplan import macro_corrections, macro_errors, offset_converter
-from imctrain.imc.hardware import AdcSpec, ArraySpec, NoiseSpec
 from imctrain.imc.offset_readings import WIDE, lasting_error, mean_error, reading_moments
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ImcConfig
 
 COLUMNS, COUNT = 2000, 64
 
@@ -89,8 +88,8 @@ def test_what_readings_leave_is_the_series_and_a_twelfth_without_noise():
 @pytest.mark.parametrize("sigma", [0.25, 0.6])
 def test_the_formula_is_what_the_converter_does(sigma):
     """S + (sigma^2 + 1/12 - S) / n over random offsets, from conversions of the simulator's own converter."""
-    adc, noise = AdcSpec(), NoiseSpec(sigma_adc_lsb=sigma)
-    conv = offset_converter(hardware(adc=adc, noise=noise))
+    adc, chip = AdcSpec(), ChipSpec(sigma_adc_lsb=sigma)
+    conv = offset_converter(hardware(adc=adc, chip=chip))
     offsets = np.random.default_rng(2).uniform(-3, 3, COLUMNS)
     error = conversions(conv, offsets, 1.0, COUNT) - offsets
     # A mean square of 2000 errors is known to 3 to 4 %.
@@ -98,32 +97,32 @@ def test_the_formula_is_what_the_converter_does(sigma):
 
 
 CASES = {
-    "as calibrated": (AdcSpec(), NoiseSpec(sigma_array_lsb=0.2, sigma_adc_lsb=0.15)),
-    "smaller range": (AdcSpec(offset_range=0.25), NoiseSpec(sigma_array_lsb=0.2, sigma_adc_lsb=0.15)),
-    "fewer bits": (AdcSpec(bits=6), NoiseSpec(sigma_array_lsb=0.8, sigma_adc_lsb=0.15)),
-    "more bits": (AdcSpec(bits=10), NoiseSpec(sigma_array_lsb=0.2, sigma_adc_lsb=0.15)),
-    "full scale on the last code": (AdcSpec(bits=4, full_scale_on_last_code=True), NoiseSpec(sigma_array_lsb=6.0)),
-    "unipolar": (AdcSpec(polarity="unipolar"), NoiseSpec(sigma_array_lsb=0.3)),
-    "clipping": (AdcSpec(offset_range=2.0**-7), NoiseSpec(sigma_array_lsb=0.2)),
-    "unipolar reference": (AdcSpec(), NoiseSpec(sigma_array_lsb=0.5, reference_polarity="unipolar")),
-    "INL": (AdcSpec(), NoiseSpec(sigma_array_lsb=0.3, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(0.0, 3.3, 0.0), gain_std=0.1)),
+    "as calibrated": (AdcSpec(), ChipSpec(sigma_array_lsb=0.2, sigma_adc_lsb=0.15)),
+    "smaller range": (AdcSpec(offset_range=0.25), ChipSpec(sigma_array_lsb=0.2, sigma_adc_lsb=0.15)),
+    "fewer bits": (AdcSpec(bits=6), ChipSpec(sigma_array_lsb=0.8, sigma_adc_lsb=0.15)),
+    "more bits": (AdcSpec(bits=10), ChipSpec(sigma_array_lsb=0.2, sigma_adc_lsb=0.15)),
+    "full scale on the last code": (AdcSpec(bits=4, full_scale_on_last_code=True), ChipSpec(sigma_array_lsb=6.0)),
+    "unipolar": (AdcSpec(polarity="unipolar"), ChipSpec(sigma_array_lsb=0.3)),
+    "clipping": (AdcSpec(offset_range=2.0**-7), ChipSpec(sigma_array_lsb=0.2)),
+    "unipolar reference": (AdcSpec(), ChipSpec(sigma_array_lsb=0.5, reference_polarity="unipolar")),
+    "INL": (AdcSpec(), ChipSpec(sigma_array_lsb=0.3, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(0.0, 3.3, 0.0), gain_std=0.1)),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_corrections_are_distributed_as_readings_of_the_converter_in_use(case):
     """Mean and spread of what is left of the offsets, the model's against conversions of the same columns."""
-    adc, noise = CASES[case]
-    adc = dataclasses.replace(adc, offset_conversions=COUNT)
-    noise = dataclasses.replace(noise, offset_std_lsb=1.0, offset_mean_lsb=-0.4)
-    hw = hardware(adc=adc, noise=noise, array=ArraySpec(columns=COLUMNS))
+    adc, chip = CASES[case]
+    adc = adc.replace(offset_conversions=COUNT)
+    chip = chip.replace(offset_std_lsb=1.0, offset_mean_lsb=-0.4)
+    hw = hardware(adc=adc, chip=chip, array=ArraySpec(columns=COLUMNS))
     gain, offset = macro_errors(1, hw)
-    inl = np.interp(0.0, noise.inl_v, noise.inl_lsb) if noise.inl_v else 0.0
-    volts = (offset + gain * inl) * noise.reference_lsb
+    inl = np.interp(0.0, chip.inl_v, chip.inl_lsb) if chip.inl_v else 0.0
+    volts = (offset + gain * inl) * chip.reference_lsb
     conv = dataclasses.replace(offset_converter(hw), inl=((), ()))
     assert conv.unipolar == (case == "unipolar")
     lsb = adc.offset_range * conv.lsb_at_full_range
-    left = volts - macro_corrections(1, hw) * noise.reference_lsb
+    left = volts - macro_corrections(1, hw) * chip.reference_lsb
     expected = volts - conversions(conv, volts / lsb, adc.offset_range, COUNT) * lsb
     # The two differ by independent draws; columns are the same, so that what stays for ever is in both.
     assert np.sqrt(np.mean(left**2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.06)
@@ -140,29 +139,29 @@ def test_offsets_beyond_the_range_of_their_readings_stay():
     """R = 1/64 holds 2 LSB either way: that is what it takes of an offset of 5 LSB, one code less above zero."""
     adc = AdcSpec(offset_conversions=COUNT, offset_range=1 / 64)
     for offset, taken in ((5.0, 127 / 64), (-5.0, -2.0)):
-        hw = hardware(adc=adc, noise=NoiseSpec(sigma_array_lsb=0.1, offset_mean_lsb=offset))
+        hw = hardware(adc=adc, chip=ChipSpec(sigma_array_lsb=0.1, offset_mean_lsb=offset))
         np.testing.assert_allclose(macro_corrections(2, hw), taken)
 
 
 def test_a_unipolar_converter_does_not_see_negative_offsets():
     adc = AdcSpec(offset_conversions=10**6, polarity="unipolar")
-    hw = hardware(adc=adc, noise=NoiseSpec(sigma_array_lsb=0.1, offset_mean_lsb=-3.0))
+    hw = hardware(adc=adc, chip=ChipSpec(sigma_array_lsb=0.1, offset_mean_lsb=-3.0))
     np.testing.assert_allclose(macro_corrections(0, hw), 0.0, atol=1e-6)
     # At an offset of zero, clipping leaves the upper half of the noise.
-    hw = hardware(adc=adc, noise=NoiseSpec(sigma_array_lsb=1.0, offset_std_lsb=1e-9))
+    hw = hardware(adc=adc, chip=ChipSpec(sigma_array_lsb=1.0, offset_std_lsb=1e-9))
     sigma_codes = 2.0  # a unipolar LSB is half a bipolar one
     mean = by_code(0.0, sigma_codes, 0, 255)[0]
     np.testing.assert_allclose(macro_corrections(0, hw), mean / 2, atol=0.01)
     # With `auto` they are read by the bipolar converter, and found.
-    auto = dataclasses.replace(adc, polarity="auto")
-    hw = hardware(adc=auto, noise=NoiseSpec(sigma_array_lsb=0.6, offset_mean_lsb=-3.0))
+    auto = adc.replace(polarity="auto")
+    hw = hardware(adc=auto, chip=ChipSpec(sigma_array_lsb=0.6, offset_mean_lsb=-3.0))
     np.testing.assert_allclose(macro_corrections(0, hw), -3.0, atol=0.01)
 
 
 def test_every_column_keeps_its_draw():
-    noise = NoiseSpec(sigma_array_lsb=0.6, offset_std_lsb=1.0)
-    hw = hardware(adc=AdcSpec(offset_conversions=4), noise=noise)
-    again = hardware(adc=AdcSpec(offset_conversions=4), noise=noise, memory_mib=3)
+    chip = ChipSpec(sigma_array_lsb=0.6, offset_std_lsb=1.0)
+    hw = hardware(adc=AdcSpec(offset_conversions=4), chip=chip)
+    again = hardware(adc=AdcSpec(offset_conversions=4), chip=chip, memory_mib=3)
     np.testing.assert_array_equal(macro_corrections(3, hw), macro_corrections(3, again))
     assert not np.array_equal(macro_corrections(3, hw), macro_corrections(3, hw.replace(chip_seed=1)))
 
@@ -190,13 +189,13 @@ def test_what_no_reading_can_be_is_refused(changes):
 @pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_the_inl_at_zero_is_taken_out_where_it_is_all_the_mismatch(path):
     """An INL of 3 LSB at every voltage is an offset of all columns: of each plane's sum 3 LSB times its weight."""
-    inl = NoiseSpec(sigma_array_lsb=0.6, inl_v=(-1.0, 1.0), inl_lsb=(3.0, 3.0))
+    inl = ChipSpec(sigma_array_lsb=0.6, inl_v=(-1.0, 1.0), inl_lsb=(3.0, 3.0))
     x, w = np.zeros((512, 144), np.float32), np.ones((144, 4), np.float32)
     x[0, 0] = w[0, 0] = 7
     means = []
     for count in (0, 10**6):
         adc = AdcSpec(offset_conversions=count, polarity="bipolar")
-        site = dot_site(512, 144, 4, hardware(noise=inl, adc=adc, path=path))
+        site = dot_site(512, 144, 4, hardware(chip=inl, adc=adc, path=path))
         out = run(site, x, w, np.zeros((512, 4), np.float32))[0]
         means.append(out[1:].mean())
     full_scale = 1152 * 16 / 128

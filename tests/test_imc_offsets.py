@@ -11,9 +11,9 @@ from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_ope
 from imctrain.errors import UserError
 from imctrain.imc.floorplan import macro_corrections, macro_errors
 from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec
 
-OFFSETS = NoiseSpec(sigma_array_lsb=0.55, offset_std_lsb=2.0)
+OFFSETS = ChipSpec(sigma_array_lsb=0.55, offset_std_lsb=2.0)
 DRAWS = 200
 
 
@@ -53,8 +53,8 @@ def error_of_mean(hw, kind="dot"):
 @pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_chopping_turns_offsets_into_noise_without_bias(kind, path):
     array = ArraySpec(replicate=True)
-    plain = error_of_mean(hardware(array=array, noise=OFFSETS, path=path), kind)
-    chopped = error_of_mean(hardware(array=ArraySpec(replicate=True, chop=True), noise=OFFSETS, path=path), kind)
+    plain = error_of_mean(hardware(array=array, chip=OFFSETS, path=path), kind)
+    chopped = error_of_mean(hardware(array=ArraySpec(replicate=True, chop=True), chip=OFFSETS, path=path), kind)
     for mvm in range(3):
         # Without chopping the mean error is the offset, many times what the spread explains.
         assert plain[mvm][0] > 8 * plain[mvm][1]
@@ -68,9 +68,9 @@ def test_unsigned_inputs_are_driven_as_they_are():
     (x,) = integer_operands(rng, (6, 144), low=0, high=15)
     (w,) = integer_operands(rng, (144, 5))
     g = levels(rng, (6, 5))
-    noise = NoiseSpec(offset_std_lsb=2.0)
+    chip = ChipSpec(offset_std_lsb=2.0)
     plain, chopped = (
-        run(dot_site(6, 144, 5, hardware(array=ArraySpec(chop=chop), noise=noise), lhs=UNSIGNED), x, w, g)
+        run(dot_site(6, 144, 5, hardware(array=ArraySpec(chop=chop), chip=chip), lhs=UNSIGNED), x, w, g)
         for chop in (False, True)
     )
     np.testing.assert_array_equal(plain[0], chopped[0])
@@ -92,23 +92,23 @@ def test_chopping_keeps_integers_exact():
 
 def test_calibrated_offsets_leave_what_the_mean_of_the_conversions_leaves():
     for count in (4, 64):
-        hw = hardware(adc=AdcSpec(offset_conversions=count), noise=NoiseSpec(sigma_array_lsb=0.6, offset_std_lsb=2.0))
+        hw = hardware(adc=AdcSpec(offset_conversions=count), chip=ChipSpec(sigma_array_lsb=0.6, offset_std_lsb=2.0))
         left = np.concatenate([macro_errors(m, hw)[1] - macro_corrections(m, hw) for m in range(16)])
         expected = np.sqrt((0.36 + 1 / 12) / count)
         # 4,096 columns: the standard deviation is known to 1.1 %.
         assert abs(left.std() / expected - 1) < 0.05
         assert macro_errors(0, hw)[1].std() > 5 * expected
-    inl = NoiseSpec(sigma_array_lsb=0.6, offset_std_lsb=0.5, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(0.0, 3.0, 0.0))
-    hw = hardware(adc=AdcSpec(offset_conversions=10**6), noise=inl)
+    inl = ChipSpec(sigma_array_lsb=0.6, offset_std_lsb=0.5, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(0.0, 3.0, 0.0))
+    hw = hardware(adc=AdcSpec(offset_conversions=10**6), chip=inl)
     np.testing.assert_allclose(macro_corrections(1, hw) - macro_errors(1, hw)[1], 3.0, atol=0.01)
 
 
 @pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_offset_calibration_takes_the_offsets_out(path):
     array = ArraySpec(replicate=True)
-    plain = error_of_mean(hardware(array=array, noise=OFFSETS, path=path))
+    plain = error_of_mean(hardware(array=array, chip=OFFSETS, path=path))
     adc = AdcSpec(offset_conversions=10**6)
-    calibrated = error_of_mean(hardware(array=array, adc=adc, noise=OFFSETS, path=path))
+    calibrated = error_of_mean(hardware(array=array, adc=adc, chip=OFFSETS, path=path))
     for before, after in zip(plain, calibrated, strict=True):
         assert after[0] < 1.6 * after[1]
         assert before[0] > 8 * after[0]
@@ -118,8 +118,8 @@ def test_mvms_that_are_not_on_the_array_are_digital():
     rng = np.random.default_rng(6)
     x, w = integer_operands(rng, (6, 144), (144, 5))
     g = levels(rng, (6, 5))
-    noise = NoiseSpec(sigma_array_lsb=2.0)
-    site = dot_site(6, 144, 5, hardware(noise=noise, mvms=("weight_grad",)))
+    chip = ChipSpec(sigma_array_lsb=2.0)
+    site = dot_site(6, 144, 5, hardware(chip=chip, mvms=("weight_grad",)))
     assert site.paths == {"forward": "digital", "input_grad": "digital", "weight_grad": "exact"}
     out, dx, dw, cotangent = run(site, x, w, g)
     np.testing.assert_array_equal(integers(out), x @ w)
@@ -160,7 +160,7 @@ def test_a_gradient_clip_saturates_and_raises_the_snr_of_the_rest():
     snr = {}
     for clip in (None, 2.0):
         formats = FormatSpec(gradient_clip=clip)
-        hw = hardware(array=ArraySpec(replicate=True), noise=NoiseSpec(sigma_array_lsb=1.0), formats=formats)
+        hw = hardware(array=ArraySpec(replicate=True), chip=ChipSpec(sigma_array_lsb=1.0), formats=formats)
         site = dot_site(64, 144, 40, hw)
         _, dx, _, cotangent = run(site, x, w, g)
         _, report = site.update(site.init_state(), cotangent)

@@ -1,7 +1,5 @@
 """DACs that do not hold an operand's codes, and DACs without negative codes: integers, conversions, noise, SNR."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,7 @@ from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware,
 
 import imctrain
 from imctrain.imc.encode import clip_lowering
-from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 rng = np.random.default_rng(0)
 
@@ -29,7 +27,12 @@ def a_site(m, k, n, hw, unsigned, **kwargs):
     return dot_site(m, k, n, hw, lhs=UNSIGNED if unsigned else ACTIVATION, **kwargs)
 
 
-GRADIENT = {1: MappingSpec("bit_serial"), 2: MappingSpec("grouped"), 4: MappingSpec(passes=4), 8: MappingSpec()}
+GRADIENT = {
+    1: MappingSpec(gradient="bit_serial"),
+    2: MappingSpec(gradient="grouped"),
+    4: MappingSpec(passes=4),
+    8: MappingSpec(),
+}
 """Mappings that a DAC of so many levels has."""
 
 CASES = [
@@ -62,8 +65,8 @@ def test_integers_and_conversions(bits, drive, activation, unsigned, full, cell)
     g = levels(rng, (m, n))
     array = ArraySpec(rows=rows, input_bits=bits, drive=drive, cell=cell)
     # Coefficients are whole numbers: 4**k / 3 would not be exact.
-    gradient = GRADIENT.get(array.levels, MappingSpec("grouped" if bits < 3 else "balanced"))
-    spec = dataclasses.replace(gradient, activation=activation, full_drive=full)
+    gradient = GRADIENT.get(array.levels, MappingSpec(gradient="grouped" if bits < 3 else "balanced"))
+    spec = gradient.replace(activation=activation, full_drive=full)
     inside = x >= 0 if unsigned else np.ones_like(x)
 
     y, dx, dw, _ = run(a_site(m, k, n, hardware(array=array, adc=WIDE, mapping=spec), unsigned), x, w, g)
@@ -117,7 +120,7 @@ def test_convolutions(bits, drive, unsigned, full):
     x, w = integer_operands(rng, image, kernel, low=0 if unsigned else -7)
     if unsigned:
         x.flat[0], w[..., ::2] = 15, -w[..., ::2]
-    spec = MappingSpec("grouped", full_drive=full)
+    spec = MappingSpec(gradient="grouped", full_drive=full)
     hw = hardware(array=ArraySpec(rows=20, input_bits=bits, drive=drive), adc=WIDE, mapping=spec)
     how = ((2, 1), ((1, 1), (2, 0)), (1, 1), (1, 1), 2)
     patches, kernels, out = conv_matrices(x, w, *how)
@@ -177,7 +180,7 @@ def test_noise_of_activations(path, bits, drive, activation, squares):
         array=array,
         adc=AdcSpec(polarity="bipolar"),
         noise=NoiseSpec(sigma_array_lsb=sigma),
-        mapping=MappingSpec("bit_serial", activation=activation),
+        mapping=MappingSpec(gradient="bit_serial", activation=activation),
         path=path,
     )
     site = a_site(m, k, n, hw, True)
@@ -194,11 +197,11 @@ def test_differential_gradients(path, bits):
     m, k, n, rows = 20, 12, 8, 128
     x, w = operands(m, k, n, False)
     g = levels(rng, (m, n))
-    spec = MappingSpec("bit_serial") if bits == 2 else MappingSpec()
+    spec = MappingSpec(gradient="bit_serial") if bits == 2 else MappingSpec()
     hw = hardware(
         array=ArraySpec(rows=rows, input_bits=bits, drive="unsigned"),
         adc=AdcSpec(polarity="bipolar"),
-        noise=NoiseSpec(sigma_array_lsb=1.0, offset_std_lsb=2.0),
+        chip=ChipSpec(sigma_array_lsb=1.0, offset_std_lsb=2.0),
         mapping=spec,
         path=path,
     )
@@ -224,7 +227,7 @@ def test_snr_over_input_bits(drive):
             array=ArraySpec(rows=k, input_bits=bits, drive=drive),
             adc=AdcSpec(polarity="bipolar"),
             noise=NoiseSpec(sigma_array_lsb=1.0),
-            mapping=MappingSpec("bit_serial", activation=activation),
+            mapping=MappingSpec(gradient="bit_serial", activation=activation),
         )
         site = a_site(m, k, n, hw, True)
         error = draws(site, jnp.asarray(x), jnp.asarray(w)) - ideal
@@ -288,7 +291,7 @@ def test_probes_see_every_pass():
     seen = []
     for path in ("exact", "statistical"):
         hw = hardware(array=array, adc=adc, noise=NoiseSpec(sigma_array_lsb=1.0), path=path)
-        hw = hw.replace(mapping=MappingSpec("bit_serial"))
+        hw = hw.replace(mapping=MappingSpec(gradient="bit_serial"))
         site = a_site(64, 100, 12, hw, True)
         state = site.init_state()
         *_, telemetry = run(site, x, w, g, state)

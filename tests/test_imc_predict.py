@@ -11,9 +11,9 @@ import pytest
 from imc_sites import ACTIVATION, UNSIGNED, WEIGHT, dot_site, run
 
 from imctrain.imc.encode import encode_gradient, encode_integer, scale_of_gradient
-from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 from imctrain.imc.predict import predict, slope
 from imctrain.imc.typical import GRADIENT_CREST, gradient_levels, typical_codes
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 CLIP = 3.0
 """Below the largest of the samples drawn here, so that it is what sets the gradient's scale."""
@@ -31,8 +31,8 @@ def gaussian(*shape: int) -> jax.Array:
         (WEIGHT, FORMATS),
         (ACTIVATION, FORMATS),
         (UNSIGNED, FORMATS),
-        (WEIGHT, dataclasses.replace(FORMATS, weight_clip_scale=0.5)),
-        (UNSIGNED, dataclasses.replace(FORMATS, activation_clip_scale=0.6)),
+        (WEIGHT, FORMATS.replace(weight_clip_scale=0.5)),
+        (UNSIGNED, FORMATS.replace(activation_clip_scale=0.6)),
     ],
 )
 def test_typical_integer_codes_are_those_of_a_gaussian(info, formats):
@@ -48,7 +48,7 @@ def test_typical_integer_codes_are_those_of_a_gaussian(info, formats):
 
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
 def test_typical_gradient_levels_are_those_of_a_gaussian(rounding):
-    formats = dataclasses.replace(FORMATS, gradient_rounding=rounding, gradient_clip=4.0)
+    formats = FORMATS.replace(gradient_rounding=rounding, gradient_clip=4.0)
     g = gaussian(200_000)
     scale, _ = scale_of_gradient(g, formats, jnp.zeros(()))
     levels = encode_gradient(g, scale, formats, jnp.asarray([1, 2], jnp.uint32), odd=False).mean
@@ -60,7 +60,7 @@ def test_typical_gradient_levels_are_those_of_a_gaussian(rounding):
 
 def test_gradients_that_nothing_clips_are_taken_to_have_heavy_tails():
     gradient = dataclasses.replace(ACTIVATION, kind="gradient")
-    unclipped = typical_codes(gradient, dataclasses.replace(FORMATS, gradient_clip=None))
+    unclipped = typical_codes(gradient, FORMATS.replace(gradient_clip=None))
     # 4^6 is the largest magnitude; stochastic rounding adds its own power.
     assert 1 < unclipped.power / (4.0**6 / GRADIENT_CREST) ** 2 < 1.5
 
@@ -124,11 +124,11 @@ def test_the_predicted_snr_is_what_the_exact_path_measures(k, changes, nonneg):
 
 def test_noise_aware_clips_are_predicted_with_the_noise_that_they_weigh():
     noise, array = NoiseSpec(sigma_array_lsb=2.0), ArraySpec(replicate=True, cell="xnor")
-    formats = dataclasses.replace(FORMATS, noise_aware=True)
+    formats = FORMATS.replace(noise_aware=True)
     hardware = Hardware(noise=noise, array=array, adc=AdcSpec(range_policy="per_site"), formats=formats)
     site = dot_site(96, 288, 64, hardware, lhs=UNSIGNED)
     aware = predict(site)["forward"].snr_db
-    plain = predict(dot_site(96, 288, 64, dataclasses.replace(hardware, formats=FORMATS), lhs=UNSIGNED))
+    plain = predict(dot_site(96, 288, 64, hardware.replace(formats=FORMATS), lhs=UNSIGNED))
     assert aware == pytest.approx(measured(site, True)["snr_db_forward"], abs=1.5)
     assert aware > plain["forward"].snr_db + 5
 
@@ -149,7 +149,7 @@ def test_a_unipolar_converter_clips_what_is_negative():
     hardware = Hardware(adc=adc, noise=NoiseSpec(sigma_adc_lsb=0.5))
     assert predict(dot_site(96, 144, 64, hardware))["forward"].clipped > 0.1
     # Voltages that cannot be negative lose nothing to the noise that is cut off below code 0.
-    automatic = Hardware(adc=dataclasses.replace(adc, polarity="auto"), noise=NoiseSpec(sigma_adc_lsb=0.5))
+    automatic = Hardware(adc=adc.replace(polarity="auto"), noise=NoiseSpec(sigma_adc_lsb=0.5))
     assert predict(dot_site(96, 144, 64, automatic, lhs=UNSIGNED))["forward"].clipped < 1e-9
 
 
@@ -170,9 +170,9 @@ def test_without_dither_the_share_of_the_signal_is_that_of_the_rounding():
 @pytest.mark.parametrize("conversions", [0, 64])
 @pytest.mark.parametrize("k", [144, 1500])
 def test_the_predicted_offset_is_what_products_are_wrong_by(k, conversions):
-    noise = NoiseSpec(offset_std_lsb=0.7, sigma_array_lsb=0.5)
+    chip = ChipSpec(offset_std_lsb=0.7, sigma_array_lsb=0.5)
     adc = AdcSpec(bits=16, range_policy="fixed", offset_conversions=conversions)
-    hardware = Hardware(adc=adc, noise=noise, formats=FORMATS, array=ArraySpec(replicate=True))
+    hardware = Hardware(adc=adc, chip=chip, formats=FORMATS, array=ArraySpec(replicate=True))
     site = dot_site(256, k, 64, hardware)
     x, w, g = gaussian(256, k), gaussian(k, 64), gaussian(256, 64)
     digital = dot_site(256, k, 64, Hardware(path="digital", formats=FORMATS))
@@ -185,7 +185,7 @@ def test_the_predicted_offset_is_what_products_are_wrong_by(k, conversions):
         bias = np.sqrt(np.mean(np.mean(error, axis=axis) ** 2) / np.mean(product**2))
         noise_left = prediction.noise / prediction.product / error.shape[axis]
         assert prediction.force == pytest.approx(np.sqrt(max(bias**2 - noise_left, 0)), rel=0.12), mvm
-    chopped = dataclasses.replace(hardware, array=ArraySpec(replicate=True, chop=True))
+    chopped = hardware.replace(array=ArraySpec(replicate=True, chop=True))
     for prediction in predict(dot_site(256, k, 64, chopped)).values():
         assert prediction.force == 0
         assert prediction.effective_snr_db < prediction.snr_db

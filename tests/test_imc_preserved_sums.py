@@ -6,13 +6,13 @@ import pytest
 from imc_reference import conv_matrices
 from imc_sites import UNSIGNED, conv_site, dot_site, hardware, integer_operands, run
 
-from imctrain.imc.hardware import FormatSpec, NoiseSpec
+from imctrain.settings import FormatSpec, NoiseSpec
 
 CLIPPED = FormatSpec(weight_clip="max", activation_clip="max", gradient_rounding="nearest", gradient_clip=1.0)
 
 
 def formats(preserve):
-    return FormatSpec(**(CLIPPED.__dict__ | {"preserve_sums": preserve}))
+    return CLIPPED.replace(preserve_sums=preserve)
 
 
 def skewed(rng, shape):

@@ -1,7 +1,5 @@
 """State and telemetry of a site: scales, learned clips, reference ranges, floor plan."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +9,9 @@ from imc_sites import ACTIVATION, IDENTITY, MATMUL, UNSIGNED, WEIGHT, dot_site, 
 from imctrain.errors import UserError
 from imctrain.imc.contraction import DotSpec
 from imctrain.imc.floorplan import column_errors, first_macro, macro_errors
-from imctrain.imc.hardware import AdcSpec, ArraySpec, ColumnError, FormatSpec, Hardware, NoiseSpec
 from imctrain.imc.ranges import choose_range
 from imctrain.imc.site import OperandInfo, SiteSpec, make_site
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, FormatSpec, Hardware
 
 rng = np.random.default_rng(3)
 F32 = jnp.float32
@@ -24,7 +22,7 @@ def floats(*shape):
 
 
 def test_two_phase_rounding_quantises_twice():
-    formats = dataclasses.replace(IDENTITY, gradient_rounding="two_phase")
+    formats = IDENTITY.replace(gradient_rounding="two_phase")
     hw = Hardware(path="digital", formats=formats)
     x, w = integer_operands(rng, (4, 5), (5, 3))
     g = np.clip(levels(rng, (4, 3)) * 1.3, -4096, 4096).astype(np.float32)
@@ -149,7 +147,7 @@ def test_two_level_ranges_use_two_levels():
 
 
 def test_floor_plan_is_decided_once():
-    hw = Hardware(array=ArraySpec(columns=8, macros=4), noise=NoiseSpec(gain_std=0.1, offset_std_lsb=1.0), chip_seed=7)
+    hw = Hardware(array=ArraySpec(columns=8, macros=4), chip=ChipSpec(gain_std=0.1, offset_std_lsb=1.0), chip_seed=7)
     gain, offset, correction = column_errors(2, "input_grad", 3, 20, hw)
     assert not correction.any()
     again = column_errors(2, "input_grad", 3, 20, hw)
@@ -159,13 +157,13 @@ def test_floor_plan_is_decided_once():
     # 20 columns take three macros of 8; tile 0 begins at macro 3*2+1 = 7, wrapping around four macros.
     expected = np.concatenate([macro_errors((first_macro(2, "input_grad") + b) % 4, hw)[0] for b in range(3)])[:20]
     np.testing.assert_array_equal(gain[0], expected.astype(np.float32))
-    other = column_errors(2, "input_grad", 3, 20, dataclasses.replace(hw, chip_seed=8))
+    other = column_errors(2, "input_grad", 3, 20, hw.replace(chip_seed=8))
     assert not np.array_equal(gain, other[0])
 
 
 def test_measured_columns_are_used_where_they_are():
     measured = (ColumnError(0, 1.5, 2.0), ColumnError(3, 0.5, -1.0))
-    hw = Hardware(array=ArraySpec(columns=6), noise=NoiseSpec(columns=measured, gain_std=0.01))
+    hw = Hardware(array=ArraySpec(columns=6), chip=ChipSpec(columns=measured, gain_std=0.01))
     gain, offset = macro_errors(0, hw)
     assert gain[0] == 1.5
     assert gain[3] == 0.5

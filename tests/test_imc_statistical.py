@@ -5,8 +5,6 @@ independent keys: their means agree within 5 standard errors plus the dither bou
 within 5 sigma, and a Kolmogorov-Smirnov test of the errors, smeared by one LSB, does not reject at 1e-4.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +14,8 @@ from scipy import stats
 
 from imctrain.errors import UserError
 from imctrain.imc.dither import bias_bound, least_sigma
-from imctrain.imc.hardware import AdcSpec, ArraySpec, MappingSpec, NoiseSpec
 from imctrain.imc.path import validity
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, MappingSpec, NoiseSpec
 
 DRAWS = 1500
 
@@ -80,7 +78,7 @@ def test_matmul_distribution(array_lsb, adc_lsb, k, rows, mapping, reference, un
     hw = hardware(
         array=ArraySpec(rows=rows),
         adc=AdcSpec(range=reference, polarity="bipolar"),
-        mapping=MappingSpec(mapping),
+        mapping=MappingSpec(gradient=mapping),
         noise=NoiseSpec(sigma_array_lsb=array_lsb, sigma_adc_lsb=adc_lsb),
     )
     operands = (jnp.asarray(x, jnp.float32), jnp.asarray(w))
@@ -105,9 +103,9 @@ def test_convolution_distribution_with_mismatch_and_inl(centred):
     if centred:
         x.flat[0], w[..., ::2] = 15, -w[..., ::2]
     knots = (-1.0, 0.0, 1.0)
-    noise = NoiseSpec(sigma_array_lsb=1.0, gain_std=0.05, offset_std_lsb=1.0, inl_v=knots, inl_lsb=(-0.6, 0.2, 1.0))
+    chip = ChipSpec(sigma_array_lsb=1.0, gain_std=0.05, offset_std_lsb=1.0, inl_v=knots, inl_lsb=(-0.6, 0.2, 1.0))
     array = ArraySpec(rows=27, columns=16, cell="xnor" if centred else "and")
-    hw = hardware(array=array, noise=noise, mapping=MappingSpec(full_drive=centred))
+    hw = hardware(array=array, chip=chip, mapping=MappingSpec(full_drive=centred))
     g = jnp.asarray(levels(rng, (2, 3, 3, 4)))
 
     def make(hw):
@@ -156,23 +154,30 @@ def test_bound_holds_for_real_rounding():
         assert 0.9 * bias_bound(sigma) * 0.5 < bias <= bias_bound(sigma) + 1e-9
 
 
+FIXED = AdcSpec(range_policy="fixed")
+
+
 @pytest.mark.parametrize(
-    ("noise", "adc", "answer"),
+    ("chip", "adc", "answer"),
     [
-        (NoiseSpec(sigma_array_lsb=0.53), AdcSpec(), "always"),
-        (NoiseSpec(sigma_array_lsb=0.51), AdcSpec(), "never"),
-        (NoiseSpec(), AdcSpec(), "never"),
-        (NoiseSpec(sigma_array_lsb=0.2), AdcSpec(range_policy="per_site"), "depends"),
-        (NoiseSpec(sigma_adc_lsb=0.2), AdcSpec(range_policy="per_site"), "never"),
-        (NoiseSpec(sigma_array_lsb=1, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(1.0, -1.0, 1.0)), AdcSpec(), "never"),
+        (ChipSpec(sigma_array_lsb=0.53), FIXED, "always"),
+        (ChipSpec(sigma_array_lsb=0.51), FIXED, "never"),
+        (ChipSpec(), FIXED, "never"),
+        (ChipSpec(sigma_array_lsb=0.2), AdcSpec(range_policy="per_site"), "depends"),
+        (ChipSpec(sigma_adc_lsb=0.2), AdcSpec(range_policy="per_site"), "never"),
+        (ChipSpec(sigma_array_lsb=1, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(1.0, -1.0, 1.0)), FIXED, "never"),
         # Readings are rounded to integers: what counts is the noise in units of an integer (144 to an LSB).
-        (NoiseSpec(sigma_array_lsb=1), AdcSpec(bits=16), "always"),
-        (NoiseSpec(sigma_array_lsb=0.5 / 144), AdcSpec(bits=16), "never"),
-        (NoiseSpec(sigma_array_lsb=0.5 / 144), AdcSpec(bits=18, round_to_integers=False), "always"),
+        (ChipSpec(sigma_array_lsb=1), AdcSpec(range_policy="fixed", bits=16), "always"),
+        (ChipSpec(sigma_array_lsb=0.5 / 144), AdcSpec(range_policy="fixed", bits=16), "never"),
+        (
+            ChipSpec(sigma_array_lsb=0.5 / 144),
+            AdcSpec(range_policy="fixed", bits=18, round_to_integers=False),
+            "always",
+        ),
     ],
 )
-def test_validity(noise, adc, answer):
-    site = dot_site(4, 8, 3, hardware(noise=noise, adc=adc))
+def test_validity(chip, adc, answer):
+    site = dot_site(4, 8, 3, hardware(chip=chip, adc=adc))
     found, why = validity(site.mvms[1])
     assert found == answer
     assert bool(why) == (answer != "always")
@@ -213,7 +218,7 @@ def test_probe_measures_what_the_exact_path_measures():
     hw = hardware(noise=NoiseSpec(sigma_array_lsb=0.55), array=ArraySpec(rows=128))
     reports = []
     for path in ("exact", "statistical"):
-        site = dot_site(64, 100, 12, dataclasses.replace(hw, path=path))
+        site = dot_site(64, 100, 12, hw.replace(path=path))
         *_, telemetry = run(site, x, w, g)
         reports.append(telemetry["telemetry"]["mvms"])
     for mvm in ("forward", "input_grad", "weight_grad"):
@@ -228,11 +233,11 @@ def test_probe_of_a_convolution(groups):
     rng = np.random.default_rng(3)
     x, w = integer_operands(rng, (8, 10, 10, 32), (3, 3, 32 // groups, 160))
     g = levels(rng, (8, 5, 5, 160)) * (rng.random((8, 5, 5, 160)) < 0.5)
-    noise = NoiseSpec(sigma_array_lsb=0.55, gain_std=0.05, offset_std_lsb=3.0)
-    hw = hardware(noise=noise, array=ArraySpec(rows=144))
+    chip = ChipSpec(sigma_array_lsb=0.55, gain_std=0.05, offset_std_lsb=3.0)
+    hw = hardware(chip=chip, array=ArraySpec(rows=144))
     reports = []
     for path in ("exact", "statistical"):
-        hardware_here = dataclasses.replace(hw, path=path)
+        hardware_here = hw.replace(path=path)
         site = conv_site(x, w, hardware_here, (2, 2), ((1, 1), (1, 1)), (1, 1), (1, 1), groups)
         *_, telemetry = run(site, x, w, g)
         reports.append(telemetry["telemetry"]["mvms"])

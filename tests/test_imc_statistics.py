@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from imc_sites import conv_site, dot_site, hardware, integer_operands, levels
 
-from imctrain.imc.hardware import AdcSpec, ArraySpec, ColumnError, MappingSpec, NoiseSpec
+from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec, NoiseSpec
 
 rng = np.random.default_rng(5)
 DRAWS = 3000
@@ -62,7 +62,7 @@ def test_gradient_noise(gradient):
     x, w = integer_operands(rng, (20, 12), (12, 8))
     g = levels(rng, (20, 8))
     noise = NoiseSpec(sigma_array_lsb=0.8)
-    site = dot_site(20, 12, 8, hardware(array=ArraySpec(rows=32), noise=noise, mapping=MappingSpec(gradient)))
+    site = dot_site(20, 12, 8, hardware(array=ArraySpec(rows=32), noise=noise, mapping=MappingSpec(gradient=gradient)))
     dx, dw = draw(site, jnp.asarray(x), jnp.asarray(w), jnp.asarray(g))
     norm = sum(c * c for c in site.mvms[1].mapping.coefficients)
     variance = norm * 85 * (32 * 16 * 2 / 2**8) ** 2 * (0.8**2 + 1 / 12)
@@ -131,9 +131,9 @@ def test_fixed_pattern_is_fixed_and_has_its_mean():
     """Offsets reach Y as sum_{t,j} beta_j N L offset; two keys see the same pattern."""
     x, w = integer_operands(rng, (3, 20), (20, 2))
     columns = tuple(ColumnError(c, offset_lsb=0.3 * (c + 1)) for c in range(8))
-    noise = NoiseSpec(sigma_array_lsb=0.7, columns=columns)
+    chip = ChipSpec(sigma_array_lsb=0.7, columns=columns)
     array = ArraySpec(rows=32, columns=8, macros=1)
-    samples = draw(dot_site(3, 20, 2, hardware(array=array, noise=noise)), jnp.asarray(x), jnp.asarray(w))
+    samples = draw(dot_site(3, 20, 2, hardware(array=array, chip=chip)), jnp.asarray(x), jnp.asarray(w))
     unit = 32 * 16 * 2 / 2**8
     offsets = np.array([0.3 * (c + 1) for c in range(8)]).reshape(4, 2)
     shift = unit * np.array([1, 2, 4, -8]) @ offsets

@@ -7,7 +7,7 @@ import pytest
 from imc_sites import UNSIGNED, dot_site, hardware, run
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import OPERANDS, FormatSpec
+from imctrain.settings import OPERANDS, FormatSpec
 
 CHOICES = [c for n in range(4) for c in itertools.combinations(OPERANDS, n)]
 

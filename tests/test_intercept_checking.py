@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from imctrain.errors import HardwareWarning, UserError
-from imctrain.imc.hardware import AdcSpec, ArraySpec, Hardware, NoiseSpec
 from imctrain.imc.health import PATIENCE
 from imctrain.intercept import on_imc
+from imctrain.settings import AdcSpec, ArraySpec, Hardware, NoiseSpec
 
 W, X = jnp.ones((64, 8)) / 8, jnp.ones((16, 64))
 NOISE = NoiseSpec(sigma_adc_lsb=0.6)

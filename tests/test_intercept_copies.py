@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import Rule, on_imc
+from imctrain.settings import Hardware
 
 KEY = jax.random.key(0)
 W, X = jnp.ones((4, 4)) / 4, jnp.ones((3, 4))

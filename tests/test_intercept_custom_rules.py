@@ -147,8 +147,8 @@ def test_rules_without_matmuls_are_left_alone():
 
 
 def test_a_float_rule_leaves_the_custom_rule_as_it_was():
-    from imctrain.imc.hardware import Hardware
     from imctrain.intercept import Rule, on_imc
+    from imctrain.settings import Hardware
 
     imc = on_imc(cubed, Hardware(), rules=[Rule("*", path="float")])
     jaxpr = jax.make_jaxpr(lambda w, x: imc(w, x, key=KEY))(W, X)

@@ -9,10 +9,10 @@ import pytest
 from jax import lax
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import Rule, on_imc
 from imctrain.intercept._jax_internals import sub_jaxprs
 from imctrain.intercept.primitives import HIDDEN_MATMULS, LINEAR_ALGEBRA
+from imctrain.settings import Hardware
 
 W, X = jnp.eye(4) * 2, jnp.ones((3, 4))
 KEY = jax.random.key(0)

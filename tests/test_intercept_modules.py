@@ -18,8 +18,8 @@ from flax import nnx
 
 import imctrain
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import Rule, on_imc
+from imctrain.settings import Hardware
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (8, 4))

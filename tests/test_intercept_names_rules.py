@@ -8,9 +8,9 @@ import pytest
 from jax import lax
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import AdcSpec, Hardware
 from imctrain.intercept import Rule, on_imc
 from imctrain.intercept.rules import known_keys, override
+from imctrain.settings import AdcSpec, Hardware
 
 W, X, IMAGE, KERNEL = jnp.ones((4, 4)), jnp.ones((3, 4)), jnp.ones((1, 5, 5, 4)), jnp.ones((3, 3, 4, 4))
 
@@ -153,6 +153,6 @@ def test_override_takes_every_known_key():
         for part in key.split("."):
             value = getattr(value, part)
         assert override(Hardware(), {key: value}) == Hardware()
-    curved = override(Hardware(), {"noise.inl_v": [-1, 1], "noise.inl_lsb": [0.5, 0]})
-    assert curved.noise.inl_lsb == (0.5, 0.0)
-    assert hash(curved) != hash(Hardware())
+    listed = override(Hardware(), {"mvms": ["forward"], "adc.bits": 4})
+    assert (listed.mvms, listed.adc.bits) == (("forward",), 4)
+    assert hash(listed) != hash(Hardware())

@@ -14,8 +14,8 @@ from intercept_float_sites import KEY, assert_same
 
 import imctrain
 from imctrain import models
-from imctrain.imc.hardware import AdcSpec, Hardware
 from imctrain.intercept import Rule, count_matmuls, digital_matmuls
+from imctrain.settings import AdcSpec, Hardware
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
 

@@ -11,9 +11,9 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import on_imc
 from imctrain.intercept.provenance import data_fact, propagate, weight_fact
+from imctrain.settings import Hardware
 
 SHAPE = (3, 4)
 

@@ -14,8 +14,8 @@ from intercept_float_sites import KEY, transformed
 from jax import lax
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import Rule, count_matmuls, digital_matmuls, on_imc
+from imctrain.settings import Hardware
 
 W, X = jnp.ones((4, 4)) / 4, jnp.ones((3, 4))
 

@@ -17,13 +17,13 @@ BELOW = {
     "limits": set(),
     "files": {"errors"},
     "formats": set(),
-    "config": {"limits", "errors", "frozen_defaults"},
     "calibration": {"files", "limits", "errors"},
-    "imc": {"formats", "limits", "errors"},
-    "intercept": {"imc", "errors"},
+    "settings": {"calibration", "frozen_defaults", "limits", "errors"},
+    "imc": {"settings", "formats", "limits", "errors"},
+    "intercept": {"imc", "settings", "errors"},
     "data": {"errors"},
     "models": {"limits", "errors"},
-    "training": {"models", "data", "intercept", "imc", "config", "files", "errors"},
+    "training": {"models", "data", "intercept", "imc", "settings", "files", "errors"},
     "report": {"frozen_defaults", "files", "errors"},
 }
 for upper in ("experiment", "bench", "sweep", "cli"):
@@ -58,7 +58,7 @@ def test_imports_go_down_only(path):
             assert parts[1] in BELOW[own] | {own}, f"{path}:{line}: {own} imports {module}, which is not below it"
 
 
-@pytest.mark.parametrize("own", ["config", "frozen_defaults", "errors", "limits", "files", "calibration"])
+@pytest.mark.parametrize("own", ["settings", "frozen_defaults", "errors", "limits", "files", "calibration"])
 def test_layers_that_every_command_loads_import_no_jax(own):
     for path in (path for path in MODULES if layer(path) == own):
         found = {module.split(".")[0] for _, module in imported(ast.parse(path.read_text()))}

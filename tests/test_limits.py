@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import typing
 
 import pytest
 
 from imctrain.calibration import load_calibration
-from imctrain.config import Config, ImcConfig, known_keys, validate_config
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
-from imctrain.imc.hardware import (
-    AdcSpec,
-    ArraySpec,
-    ColumnError,
-    FormatSpec,
-    Hardware,
-    MappingSpec,
-    NoiseSpec,
-    StatisticalSpec,
-)
 from imctrain.intercept.rules import known_keys as hardware_keys
 from imctrain.intercept.rules import override
 from imctrain.limits import Bounds
 from imctrain.models import build
+from imctrain.settings import (
+    AdcSpec,
+    ArraySpec,
+    ChipSpec,
+    ColumnError,
+    Config,
+    FormatSpec,
+    Hardware,
+    ImcConfig,
+    MappingSpec,
+    NoiseSpec,
+    StatisticalSpec,
+    known_keys,
+    validate_config,
+)
 
-SPECS = (AdcSpec, ArraySpec, FormatSpec, Hardware, MappingSpec, NoiseSpec, StatisticalSpec)
-NOT_OF_A_SITE = {"imc.calibration"}
+SPECS = (AdcSpec, ArraySpec, ChipSpec, FormatSpec, MappingSpec, NoiseSpec, StatisticalSpec)
+NOT_OF_A_SITE = {"imc.calibration", "imc.preset"}
 """What all sites share."""
 SECTIONS = ("imc.array.", "imc.adc.", "imc.noise.", "imc.formats.", "imc.mapping.", "imc.statistical.")
 
@@ -86,7 +88,7 @@ def test_what_is_far_outside_is_one_line(key):
             validate_config(nested(key, value), "config x.toml")
         message = str(error.value)
         assert message.startswith(f"config x.toml: {key} = ")
-        assert "is not possible: it should be" in message
+        assert "is not possible: allowed is" in message or "is not possible: it should be" in message
         assert "\n" not in message
 
 
@@ -133,41 +135,53 @@ def test_every_hardware_key_of_a_config_may_be_in_a_rule():
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_no_specification_holds_what_is_not_finite(spec):
-    hints = typing.get_type_hints(spec)
-    floats = [item.name for item in dataclasses.fields(spec) if hints[item.name] in (float, float | None)]
+    floats = [name for name, found in spec.model_json_schema()["properties"].items() if "number" in str(found) and "array" not in str(found)]
     for name in floats:
         for value in (math.nan, math.inf, -math.inf):
-            with pytest.raises(UserError, match=rf"{name} = .* is not possible: allowed is"):
+            with pytest.raises(UserError, match=rf"{name} = .* is not possible: (allowed is|it should be a finite)"):
                 spec(**{name: value})
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"columns": (ColumnError(0, gain=-1.0),)}, "noise.columns: gain of column 0 = -1.0 is not possible"),
+        ({"columns": (ColumnError(0, gain=-1.0),)}, "chip.columns: gain of column 0 = -1.0 is not possible"),
         ({"columns": (ColumnError(0, gain=1e300),)}, "gain of column 0 = 1e+300 is not possible: allowed is 0 to 4"),
-        ({"columns": (ColumnError(7, offset_lsb=math.nan),)}, "offset_lsb of column 7 = nan is not possible"),
-        ({"columns": (ColumnError(-1),)}, "noise.columns: column = -1 is not possible"),
-        ({"gain_mean": 0.0}, "noise.gain_mean = 0.0 is not possible: allowed is above 0 and at most 4"),
-        ({"gain_std": 999999}, "noise.gain_std = 999999 is not possible: allowed is 0 to 1"),
-        ({"offset_mean_lsb": -300.0}, "noise.offset_mean_lsb = -300.0 is not possible: allowed is -256 to 256"),
+        ({"columns": (ColumnError(7, offset_lsb=math.nan),)}, "chip.columns.0.offset_lsb = nan is not possible"),
+        ({"columns": (ColumnError(-1),)}, "chip.columns: column = -1 is not possible"),
+        ({"gain_mean": 0.0}, "chip.gain_mean = 0.0 is not possible: allowed is above 0 and at most 4"),
+        ({"gain_std": 999999}, "chip.gain_std = 999999 is not possible: allowed is 0 to 1"),
+        ({"offset_mean_lsb": -300.0}, "chip.offset_mean_lsb = -300.0 is not possible: allowed is -256 to 256"),
         (
             {"inl_v": (0.0, 1.0), "inl_lsb": (0.0, 1e6)},
-            "noise.inl_lsb = 1000000.0 is not possible: allowed is -64 to 64",
+            "chip.inl_lsb = 1000000.0 is not possible: allowed is -64 to 64",
         ),
-        ({"inl_v": (-2.0, 1.0), "inl_lsb": (0.0, 0.0)}, "noise.inl_v = -2.0 is not possible: allowed is -1 to 1"),
-        ({"sigma_array_lsb": 300.0}, "noise.sigma_array_lsb = 300.0 is not possible: allowed is 0 to 256"),
-        (
-            {"sigma_array_lsb": 1.0, "scale": 1e3},
-            "noise of at most 256 LSB, all codes of the calibrated converter; this",
-        ),
-        ({"reference_bits": 99}, "noise.reference_bits = 99 is not possible: allowed is 2 to 24"),
-        ({"reference_polarity": "both"}, "noise.reference_polarity = 'both' is not possible"),
+        ({"inl_v": (-2.0, 1.0), "inl_lsb": (0.0, 0.0)}, "chip.inl_v = -2.0 is not possible: allowed is -1 to 1"),
+        ({"sigma_array_lsb": 300.0}, "chip.sigma_array_lsb = 300.0 is not possible: allowed is 0 to 256"),
+        ({"reference_bits": 99}, "chip.reference_bits = 99 is not possible: allowed is 2 to 24"),
+        ({"reference_polarity": "both"}, "chip.reference_polarity = 'both' is not possible"),
     ],
 )
-def test_noise_built_in_python_has_the_bounds_of_a_file(changes, says):
+def test_a_chip_built_in_python_has_the_bounds_of_a_file(changes, says):
     with pytest.raises(UserError) as error:
-        NoiseSpec(**changes)
+        ChipSpec(**changes)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {"scale": 1e3},
+            "noise.scale = 1000.0 is not possible: allowed is noise of at most 256 LSB, all codes of the cal",
+        ),
+        ({"sigma_lsb": 300.0}, "noise.sigma_lsb = 300.0 is not possible: allowed is 0 to 256"),
+        ({"sigma_adc_lsb": 300.0}, "noise.sigma_adc_lsb = 300.0 is not possible: allowed is 0 to 256"),
+    ],
+)
+def test_noise_is_within_the_codes_of_the_calibrated_converter(settings, says):
+    with pytest.raises(UserError) as error:
+        Hardware(chip=ChipSpec(sigma_array_lsb=1.0), noise=NoiseSpec(**settings))
     assert says in str(error.value)
 
 

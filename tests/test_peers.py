@@ -16,7 +16,7 @@ import pytest
 from imc_reference import conv_matrices
 from imc_sites import ACTIVATION, UNSIGNED, WEIGHT, conv_site, dot_site, hardware
 
-from imctrain.imc.hardware import AdcSpec, ArraySpec, MappingSpec
+from imctrain.settings import AdcSpec, ArraySpec, MappingSpec
 
 FOLDER = Path(__file__).with_name("peers")
 FIXTURES = {name: json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in ("asim", "crosssim")}

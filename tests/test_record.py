@@ -14,7 +14,6 @@ import pytest
 from imc_sites import IDENTITY, UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels
 from run_tools import TINY, call, write
 
-from imctrain.config import frozen_imc, load_config
 from imctrain.data import load
 from imctrain.errors import UserError
 from imctrain.experiment import record, sampling
@@ -24,9 +23,9 @@ from imctrain.experiment.sampling import MOST, Sampler
 from imctrain.experiment.setup import set_up
 from imctrain.imc import digital, exact
 from imctrain.imc.encode import encode_gradient
-from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 from imctrain.intercept import on_imc
 from imctrain.models.layers import BATCH_NORM_EPSILON
+from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec, frozen_imc, load_config
 from imctrain.training.loop import make_batches
 from imctrain.training.position import Position
 

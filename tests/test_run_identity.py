@@ -9,11 +9,11 @@ import pytest
 from run_tools import TINY, write
 
 from imctrain.calibration import load_calibration
-from imctrain.config import load_config
 from imctrain.data import load
 from imctrain.errors import UserError
 from imctrain.experiment.continuing import check_keys
 from imctrain.experiment.identity import differences, environment_differences, identity
+from imctrain.settings import load_config
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ import pytest
 from run_tools import assert_same_bits, call, metrics, spawn, write
 
 import imctrain
-from imctrain.config import load_config
 from imctrain.errors import UserError
+from imctrain.settings import load_config
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec, parse_axis, read_sweep, toml_literal
 from imctrain.sweep.trial import same_training, trial_key

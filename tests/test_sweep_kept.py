@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imctrain
-from imctrain.config import load_kept_config
+from imctrain.settings import load_kept_config
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, read_sweep
 from imctrain.sweep.trial import same_training, trial_key

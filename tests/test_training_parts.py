@@ -19,10 +19,9 @@ import pytest
 from imc_sites import ACTIVATION, MATMUL, WEIGHT
 from rich.console import Console
 
-from imctrain.config import TrainingConfig
 from imctrain.errors import UserError
-from imctrain.imc.hardware import AdcSpec, ArraySpec, Hardware
 from imctrain.imc.site import SiteSpec, make_site
+from imctrain.settings import AdcSpec, ArraySpec, Hardware, TrainingConfig
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Health, find, health
 from imctrain.training.metrics import MetricsLog, read_metrics, truncate_metrics

@@ -3,9 +3,9 @@
 import pytest
 from rich.console import Console
 
-from imctrain.config import validate_config
 from imctrain.errors import UserError
 from imctrain.experiment.run import Place, start
+from imctrain.settings import validate_config
 
 NOISY = {
     "data": {"name": "digits", "batch_size": 64, "train_limit": 640, "test_limit": 100, "eval_batch_size": 100},

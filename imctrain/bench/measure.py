@@ -18,7 +18,7 @@ import optax
 
 from imctrain.bench.dense import INPUTS, OUTPUTS, DenseNetwork
 from imctrain.errors import UserError
-from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
+from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
 from imctrain.training.network import Network
 from imctrain.training.step import make_steps
 

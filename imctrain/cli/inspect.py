@@ -33,7 +33,7 @@ def inspect(
 
     Example: `imctrain inspect --config experiments/quickstart.toml`
     """
-    from imctrain.config import load_config
+    from imctrain.settings import load_config
 
     loaded = load_config(config, overrides or [])
     print("compiling one step ...", file=sys.stderr)

@@ -88,7 +88,7 @@ def run(
     accept = [key.strip() for key in (accept_changes or "").split(",") if key.strip()]
     console = Console(highlight=False)
     if config is not None:
-        from imctrain.config import load_config
+        from imctrain.settings import load_config
 
         loaded = load_config(config, [*(overrides or []), *([] if seed is None else [f"seed={seed}"])])
     console.print("loading jax ...", markup=False, soft_wrap=True)

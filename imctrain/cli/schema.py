@@ -26,7 +26,7 @@ def schema(
 
     model: type[BaseModel]
     if what is What.config:
-        from imctrain.config import Config
+        from imctrain.settings import Config
 
         model = Config
     else:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from imctrain.config import Config
 from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.setup import Setup
 from imctrain.imc.advice import Problem, advise, all_remedies, find_problems, remedy_text
+from imctrain.settings import Config
 from imctrain.training.loop import limit
 from imctrain.training.metrics import read_metrics
 from imctrain.training.verdict import verdict

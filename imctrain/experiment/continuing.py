@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imctrain.config import Config, known_keys, load_kept_config
 from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.identity import (
@@ -21,6 +20,7 @@ from imctrain.experiment.identity import (
     environment_differences,
     within,
 )
+from imctrain.settings import Config, known_keys, load_kept_config
 from imctrain.training.checkpoint import Stored, newest
 
 CHANGED = "changed"

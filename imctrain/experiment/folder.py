@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from imctrain.config import Config, dump_toml
 from imctrain.errors import UserError
 from imctrain.files import write_json, write_text
+from imctrain.settings import Config, dump_toml
 
 PACKAGES = ("imctrain", "numpy", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
 RESULT_VERSION = "1.0"

@@ -14,9 +14,9 @@ from importlib import metadata
 from typing import Any
 
 from imctrain.calibration import Calibration
-from imctrain.config import Config
 from imctrain.data import Dataset
 from imctrain.frozen_defaults import FROZEN
+from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
 FREE = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib")

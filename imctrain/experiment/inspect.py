@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from imctrain.config import Config
 from imctrain.data import Dataset, Source, Split, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import hardware_problems, hardware_warnings
 from imctrain.experiment.ledger_table import ledger_records
 from imctrain.experiment.setup import Setup, set_up
+from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
 SHAPES = {"cifar10": ((32, 32, 3), 10), "fashion_mnist": ((28, 28, 1), 10)}

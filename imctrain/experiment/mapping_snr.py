@@ -30,7 +30,6 @@ import numpy as np
 from jax import Array
 
 from imctrain.calibration import Calibration, load_calibration
-from imctrain.config import ImcConfig, kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
 from imctrain.experiment.recording import MvmRecord, Recording
@@ -39,10 +38,10 @@ from imctrain.formats import quantise, top_code
 from imctrain.imc import exact, noise, ranges
 from imctrain.imc.encode import encode_gradient
 from imctrain.imc.exact import Reading
-from imctrain.imc.hardware import FormatSpec, Hardware
 from imctrain.imc.plan import MvmPlan, plan_mvm
 from imctrain.imc.tiling import RowTiles
 from imctrain.report.mapping_snr import FILE, draw_mapping_snr
+from imctrain.settings import Hardware, ImcConfig, kept_config
 
 MAPPINGS = ("bit_serial", "grouped", "balanced")
 POLICIES = ("fixed", "per_site")
@@ -125,12 +124,12 @@ def array_of(imc: ImcConfig, calibration: Calibration, mapping: str, policy: str
     """The run's hardware with a mapping, a range policy and a noise; without mismatch, replicated, exact."""
     update = {
         "path": "exact",
-        "array": imc.array.model_copy(update={"replicate": True, "chop": False}),
-        "adc": imc.adc.model_copy(update={"range_policy": policy}),
-        "noise": imc.noise.model_copy(update={"sigma_lsb": sigma, "scale": 1.0, "mismatch": False}),
-        "mapping": imc.mapping.model_copy(update={"gradient": mapping}),
+        "array": imc.array.replace(replicate=True, chop=False),
+        "adc": imc.adc.replace(range_policy=policy),
+        "noise": imc.noise.replace(sigma_lsb=sigma, scale=1.0, mismatch=False),
+        "mapping": imc.mapping.replace(gradient=mapping),
     }
-    return build_hardware(imc.model_copy(update=update), calibration)
+    return build_hardware(imc.replace(**update), calibration)
 
 
 def plan_of(record: MvmRecord, hardware: Hardware) -> MvmPlan:
@@ -200,7 +199,7 @@ def _measure_mvm(
 
 def encode(record: MvmRecord, imc: ImcConfig) -> tuple[Array, Array]:
     """Radix-4 levels and integer codes of a record's operands, as its run would encode them, float32."""
-    formats = FormatSpec(**imc.formats.model_dump())
+    formats = imc.formats
     seed = noise.derive(noise.seed_of(jax.random.key(record.step)), _ROUNDING)
     odd = record.mvm == "weight_grad" and formats.gradient_rounding != "nearest"
     one = jnp.ones((), jnp.float32)
@@ -249,8 +248,8 @@ def _static(plan: MvmPlan) -> MvmPlan:
     """The plan with what `_run` takes as an argument set to one: equal for every noise and range policy."""
     hardware = plan.hardware
     hardware = hardware.replace(
-        noise=replace(hardware.noise, sigma_array_lsb=1.0, sigma_adc_lsb=1.0),
-        adc=replace(hardware.adc, range_policy="fixed"),
+        noise=hardware.noise.replace(sigma_array_lsb=1.0, sigma_adc_lsb=1.0),
+        adc=hardware.adc.replace(range_policy="fixed"),
     )
     return replace(plan, hardware=hardware, converter=replace(plan.converter, sigma_array=1.0, sigma_adc=1.0))
 

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Batches, load
 from imctrain.errors import UserError
 from imctrain.experiment.continuing import require_same
@@ -27,9 +26,9 @@ from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc import digital, noise
 from imctrain.imc.encode import encode_gradient, scale_of_gradient
-from imctrain.imc.hardware import MVMS
 from imctrain.imc.site import Site
 from imctrain.intercept import ImcFunction, on_imc
+from imctrain.settings import MVMS, Config, config_hash, load_kept_config
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.loop import make_batches
 from imctrain.training.position import Position

@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-from imctrain.config import Config, config_hash, load_kept_config
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import (
@@ -23,12 +22,12 @@ from imctrain.experiment.advice import (
 )
 from imctrain.experiment.continuing import CHANGED, about_run, finished_with
 from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_start
-from imctrain.experiment.hardware import total_sigma_lsb
 from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.files import write_json, write_text
 from imctrain.imc.advice import Problem
+from imctrain.settings import Config, config_hash, load_kept_config
 from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Position
@@ -219,7 +218,7 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, 
             "calibration": setup.calibration.name if exact else None,
             "calibration_provenance": setup.calibration.provenance if exact else None,
             "calibration_sha256": calibration_hash(setup.calibration) if exact else None,
-            "sigma_lsb": total_sigma_lsb(setup.hardware) if exact else None,
+            "sigma_lsb": setup.hardware.total_lsb if exact else None,
             "mvms_on_array": list(config.imc.mvms) if exact else [],
             "sites": {entry.name: entry.path for entry in setup.ledger},
             "statistical_share": position.statistical or None,

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from imctrain.calibration import Calibration
-from imctrain.config import Config
 from imctrain.data import Dataset
 from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import Ledger, Rule
+from imctrain.settings import Config, Hardware
 from imctrain.training.loop import make_batches
 from imctrain.training.network import Network
 from imctrain.training.optimizer import make_optimizer

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.hardware import AdcSpec, NoiseSpec
+from imctrain.settings import Hardware
 
 
 @dataclass(frozen=True)
@@ -170,18 +170,19 @@ def rounded_integer_variance(sigma: Array) -> Array:
     return jnp.where(sigma < 0.8, 2.0 * sum(tails), jnp.square(sigma) + 1.0 / 12.0)
 
 
-def converter(adc: AdcSpec, noise: NoiseSpec, *, non_negative: bool) -> Converter:
+def converter(hardware: Hardware, *, non_negative: bool) -> Converter:
     """The converter of one MVM; `non_negative` says that neither its codes nor its cells can be negative."""
+    adc, chip = hardware.adc, hardware.chip
     unipolar = adc.polarity == "unipolar" or (adc.polarity == "auto" and non_negative)
     inl: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-    if noise.has_inl:
-        inl = (noise.inl_v, tuple(x * noise.reference_lsb for x in noise.inl_lsb))
+    if hardware.has_inl:
+        inl = (chip.inl_v, tuple(x * chip.reference_lsb for x in chip.inl_lsb))
     return Converter(
         bits=adc.bits,
         unipolar=unipolar,
         steps=2**adc.bits - (1 if adc.full_scale_on_last_code else 0),
-        sigma_array=noise.sigma_array,
-        sigma_adc=noise.sigma_adc,
+        sigma_array=hardware.sigma_array,
+        sigma_adc=hardware.sigma_adc,
         inl=inl,
         integers=adc.round_to_integers,
     )

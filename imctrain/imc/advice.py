@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware
 from imctrain.imc.predict import Prediction, predict
 from imctrain.imc.site import Site, make_site
+from imctrain.settings import Hardware
 
 CLIPPED_LIMIT = 0.05
 FORWARD_DB, GRADIENT_DB = -3.0, -12.0
@@ -233,7 +233,7 @@ def _remedies(site: Site, mvm: str, goal: _Goal) -> tuple[Setting, ...]:
 
 def _with(hardware: Hardware, key: str, value: Any) -> Hardware:
     table, name = key.split(".")
-    return hardware.replace(**{table: dataclasses.replace(getattr(hardware, table), **{name: value})})
+    return hardware.replace(**{table: getattr(hardware, table).replace(**{name: value})})
 
 
 def _literal(value: Any, *, toml: bool) -> str:

@@ -30,8 +30,8 @@ from imctrain.formats import (
     top_code,
 )
 from imctrain.imc import noise
-from imctrain.imc.hardware import FormatSpec
 from imctrain.imc.plan import MvmPlan
+from imctrain.settings import FormatSpec
 
 
 @dataclass(frozen=True)

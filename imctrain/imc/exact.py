@@ -54,7 +54,7 @@ def _convert(
     passes = [1] * dots.ndim
     passes[pass_axis] = plan.passes
     reference = ranges.reshape(passes)
-    eps = noise.gaussian(seed, dots.shape) if plan.hardware.noise.has_noise else None
+    eps = noise.gaussian(seed, dots.shape) if plan.hardware.has_noise else None
     gain, offset, correction = errors if errors is not None else (None, None, None)
     raw = conv.round_code(dots, full_scale, reference, eps, gain, offset)
     code = conv.clip(raw)

@@ -18,8 +18,8 @@ import math
 import numpy as np
 
 from imctrain.imc.adc import Converter, converter
-from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.offset_readings import reading_moments
+from imctrain.settings import MVMS, Hardware
 
 CORRECTION = 1
 """Sets the draws of corrections apart from those of the errors themselves."""
@@ -28,14 +28,14 @@ CORRECTION = 1
 @functools.cache
 def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray]:
     """gain and offset (LSB at R = 1 of the calibrated converter) of every column of one macro, float64 [columns]."""
-    noise, columns = hardware.noise, hardware.array.columns
+    chip, columns = hardware.chip, hardware.array.columns
     rng = np.random.default_rng([hardware.chip_seed, macro])
-    if not noise.mismatch:
+    if not hardware.noise.mismatch:
         return np.ones(columns), np.zeros(columns)
-    gain = noise.gain_mean + noise.gain_std * rng.standard_normal(columns)
-    offset = noise.offset_mean_lsb + noise.offset_std_lsb * rng.standard_normal(columns)
+    gain = chip.gain_mean + chip.gain_std * rng.standard_normal(columns)
+    offset = chip.offset_mean_lsb + chip.offset_std_lsb * rng.standard_normal(columns)
     if macro == 0:
-        for error in noise.columns:
+        for error in chip.columns:
             if error.column < columns:
                 gain[error.column] = error.gain
                 offset[error.column] = error.offset_lsb
@@ -51,19 +51,19 @@ def macro_corrections(macro: int, hardware: Hardware) -> np.ndarray:
     a column's offset, and the INL there times its gain, as far as such readings tell them (`offset_readings`). Each
     column keeps its draw, which is Gaussian with the exact mean and variance of the readings' mean.
     """
-    noise, count = hardware.noise, hardware.adc.offset_conversions
+    reference_lsb, count = hardware.chip.reference_lsb, hardware.adc.offset_conversions
     if count == 0:
         return np.zeros(hardware.array.columns)
     conv = offset_converter(hardware)
     lsb = hardware.adc.offset_range * conv.lsb_at_full_range
     gain, offset = macro_errors(macro, hardware)
     inl = float(np.interp(0.0, *conv.inl)) if conv.inl[0] else 0.0
-    voltage = offset * noise.reference_lsb + gain * inl
+    voltage = offset * reference_lsb + gain * inl
     sigma = math.hypot(conv.sigma_array / lsb, conv.sigma_adc)
     moments = reading_moments(voltage / lsb, sigma, conv.lowest, conv.highest)
     rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION])
     readings = moments.mean + np.sqrt(moments.variance / count) * rng.standard_normal(hardware.array.columns)
-    return readings * (lsb / noise.reference_lsb)
+    return readings * (lsb / reference_lsb)
 
 
 def offset_converter(hardware: Hardware) -> Converter:
@@ -71,7 +71,7 @@ def offset_converter(hardware: Hardware) -> Converter:
 
     Offsets have either sign, and a unipolar converter clips at zero (this project's decision).
     """
-    return converter(hardware.adc, hardware.noise, non_negative=False)
+    return converter(hardware, non_negative=False)
 
 
 def first_macro(site_index: int, mvm: str) -> int:
@@ -86,9 +86,8 @@ def column_errors(
 
     None without mismatch.
     """
-    noise = hardware.noise
     # Without gains and offsets, readings still learn the INL at zero; of ideal columns there is nothing to learn.
-    if not (noise.has_mismatch or (noise.has_inl and hardware.adc.offset_conversions)):
+    if not (hardware.has_mismatch or (hardware.has_inl and hardware.adc.offset_conversions)):
         return None
     array = hardware.array
     blocks = -(-width // array.columns)
@@ -100,7 +99,7 @@ def column_errors(
         corrections.append(np.concatenate([macro_corrections(macro, hardware) for macro in macros])[:width])
         gains.append(np.concatenate([gain for gain, _ in parts])[:width])
         offsets.append(np.concatenate([offset for _, offset in parts])[:width])
-    lsb = hardware.noise.reference_lsb
+    lsb = hardware.chip.reference_lsb
 
     def fraction(values: list[np.ndarray]) -> np.ndarray:
         return (np.stack(values) * lsb).astype(np.float32)

@@ -32,8 +32,8 @@ import functools
 
 from imctrain.formats import top_code
 from imctrain.imc.balanced import even_codes, search_integers
-from imctrain.imc.hardware import ArraySpec, MappingSpec
 from imctrain.imc.mapping import Mapping
+from imctrain.settings import ArraySpec, MappingSpec
 
 
 @functools.cache

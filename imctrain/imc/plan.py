@@ -14,11 +14,11 @@ from imctrain.formats import TOP_LEVEL, top_code
 from imctrain.imc import ranges as range_policies
 from imctrain.imc.adc import Converter, converter
 from imctrain.imc.floorplan import column_errors
-from imctrain.imc.hardware import Hardware
 from imctrain.imc.integer_mapping import integer_mapping
 from imctrain.imc.mapping import Mapping, gradient_mapping
 from imctrain.imc.planes import PlaneCoding
 from imctrain.imc.tiling import RowTiles, copies, cut, effective_rows
+from imctrain.settings import Hardware
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,6 @@ def plan_mvm(
         mapping=mapping,
         coding=coding,
         tiles=cut(contraction // unit, hardware.array, unit),
-        converter=converter(hardware.adc, hardware.noise, non_negative=non_negative),
+        converter=converter(hardware, non_negative=non_negative),
         hardware=hardware,
     )

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.hardware import FEWEST_PLANES, Cell
+from imctrain.settings import FEWEST_PLANES, Cell
 
 
 @functools.cache

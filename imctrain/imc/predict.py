@@ -31,10 +31,10 @@ import numpy as np
 from imctrain.formats import NOISE, lowering
 from imctrain.imc import ranges
 from imctrain.imc.encode import OperandInfo
-from imctrain.imc.hardware import MVMS
 from imctrain.imc.plan import MvmPlan
 from imctrain.imc.site import Site
 from imctrain.imc.typical import Codes, typical_codes
+from imctrain.settings import MVMS
 
 SETTLING = 32
 """Steps that a range is given to settle; each at least halves it."""
@@ -242,7 +242,7 @@ def _tail(z: np.ndarray) -> np.ndarray:
 def _reach(plan: MvmPlan, x: np.ndarray, w: np.ndarray, gain: float, offsets: np.ndarray) -> float:
     """See `Prediction.reach_lsb`: all codes at their largest, all of one sign, at the smallest range of the policy."""
     conv = plan.converter
-    if plan.hardware.noise.has_noise or conv.inl[0]:
+    if plan.hardware.has_noise or conv.inl[0]:
         return math.inf
     silent = jnp.full(plan.passes, ranges.SILENT, jnp.float32)
     lsb = np.asarray(ranges.choose_range(silent, plan.hardware.adc), np.float64) * conv.lsb_at_full_range

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.hardware import AdcSpec
+from imctrain.settings import AdcSpec
 
 CLIP_LIMIT = 1e-3
 SILENT = 1e-6

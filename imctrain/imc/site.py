@@ -44,10 +44,10 @@ from imctrain.imc.encode import (
 from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
 from imctrain.imc.first_order import differentiated_once
-from imctrain.imc.hardware import MVMS, Hardware
 from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
 from imctrain.imc.repeated import mean_reading
+from imctrain.settings import MVMS, Hardware
 
 State = dict[str, Any]
 ENGINES: Tree[str, ModuleType] = {"exact": exact, "statistical": statistical, "digital": digital, "probe": probe}

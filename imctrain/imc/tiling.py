@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imctrain.imc.hardware import ArraySpec
+from imctrain.settings import ArraySpec
 
 
 @dataclass(frozen=True)

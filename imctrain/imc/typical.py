@@ -22,7 +22,7 @@ import numpy as np
 
 from imctrain.formats import TOP_EXPONENT, TOP_LEVEL, top_code
 from imctrain.imc.encode import OperandInfo
-from imctrain.imc.hardware import FormatSpec
+from imctrain.settings import FormatSpec
 
 WEIGHT_CLIP = 2.47
 """12.68 - 12.80 sqrt(2 / pi): SAWB's clip of a Gaussian, in rms."""

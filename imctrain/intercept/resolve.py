@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware
 from imctrain.imc.site import SiteSpec, make_site
 from imctrain.intercept.naming import unique_names
 from imctrain.intercept.plan import Found
 from imctrain.intercept.rules import FLOAT, Rule, check_all_match, hardware_of
+from imctrain.settings import Hardware
 
 
 def resolve(found: Sequence[Found], hardware: Hardware, rules: Sequence[Rule]) -> None:

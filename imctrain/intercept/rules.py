@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from imctrain.errors import UserError
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept.naming import nearest
+from imctrain.settings import ChipSpec, Hardware
 
-_NOISE_PARTS = ("noise.sigma_array_lsb", "noise.sigma_adc_lsb")
+_NOISE_PARTS = {"noise.sigma_array_lsb", "noise.sigma_adc_lsb"}
 
 FLOAT = "float"
 """Path of a site that keeps its original primitive: a plain floating-point product that differentiates as usual."""
@@ -89,56 +87,37 @@ def check_all_match(rules: Sequence[Rule], names: Sequence[str]) -> None:
 
 
 def override(hardware: Hardware, changes: Mapping[str, Any]) -> Hardware:
-    """`hardware` with the fields named by dotted keys replaced, all at once.
+    """`hardware` with the settings named by dotted keys replaced, all at once.
 
     Lists become tuples, as a configuration file has no others. `noise.sigma_lsb` is the total noise and keeps its
     split; one of the two parts replaces that part of what the total was before. Raises UserError for an unknown key
     (naming the nearest known ones), a value of a wrong type, or one out of range.
     """
-    if "noise.sigma_lsb" not in changes and not changes.keys().isdisjoint(_NOISE_PARTS):
-        hardware = hardware.replace(noise=hardware.noise.with_own_parts())
-    return _replace(hardware, {tuple(key.split(".")): value for key, value in changes.items()}, "")
-
-
-def known_keys(spec: Any = None) -> list[str]:
-    """Every dotted key that an override may have."""
-    spec = Hardware() if spec is None else spec
-    keys = []
-    for item in dataclasses.fields(spec):
-        nested = getattr(spec, item.name)
-        if dataclasses.is_dataclass(nested):
-            keys += [f"{item.name}.{key}" for key in known_keys(nested)]
-        else:
-            keys.append(item.name)
-    return keys
-
-
-def _replace(spec: Any, changes: Mapping[tuple[str, ...], Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(type(spec))
-    nested: dict[str, dict[tuple[str, ...], Any]] = {}
+    if (
+        hardware.noise.sigma_lsb is not None
+        and "noise.sigma_lsb" not in changes
+        and not _NOISE_PARTS.isdisjoint(changes)
+    ):
+        array, adc = hardware.parts_lsb
+        noise = hardware.noise.replace(sigma_lsb=None, sigma_array_lsb=array, sigma_adc_lsb=adc)
+        hardware = hardware.replace(noise=noise)
+    known = set(known_keys())
+    nested: dict[str, dict[str, Any]] = {}
     fields: dict[str, Any] = {}
-    for (first, *rest), value in changes.items():
-        key = ".".join((prefix + first, *rest))
-        if first not in hints or bool(rest) != dataclasses.is_dataclass(hints[first]):
-            raise UserError(f"{key!r} is no hardware key; nearest: {', '.join(nearest(key, known_keys()))}")
-        if rest:
-            nested.setdefault(first, {})[tuple(rest)] = value
-        else:
-            fields[first] = _checked(key, value, hints[first])
-    for first, inner in nested.items():
-        fields[first] = _replace(getattr(spec, first), inner, f"{prefix}{first}.")
-    return dataclasses.replace(spec, **fields)
+    for key, value in changes.items():
+        if key not in known:
+            raise UserError(f"{key!r} is no hardware key; nearest: {', '.join(nearest(key, sorted(known)))}")
+        section, _, name = key.rpartition(".")
+        target = nested.setdefault(section, {}) if section else fields
+        target[name] = _tuples(value)
+    for section, inner in nested.items():
+        fields[section] = getattr(hardware, section).replace(**inner)
+    return hardware.replace(**fields)
 
 
-def _checked(key: str, value: object, hint: Any) -> Any:
-    # pydantic reads the annotation, so that a type is stated once; strict, so that "8" is no 8 and True is no 1.
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(_tuples(value))
-    except ValidationError as error:
-        expected = error.errors()[0]["msg"].removeprefix("Input should be ")
-        raise UserError(f"{key} = {value!r} is not possible: it should be {expected}") from None
+def known_keys() -> list[str]:
+    """Every dotted key that an override may have: the settings of a site, not the figures of the chip."""
+    return [key for key in Hardware.dotted_keys() if not key.startswith(ChipSpec.PREFIX) and key != "chip"]
 
 
 def _tuples(value: object) -> object:

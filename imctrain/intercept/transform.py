@@ -12,7 +12,6 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.imc.advice import advise, find_problems
-from imctrain.imc.hardware import Hardware
 from imctrain.imc.health import PATIENCE
 from imctrain.imc.site import Site, make_site
 from imctrain.intercept._jax_internals import without_dead_code
@@ -26,6 +25,7 @@ from imctrain.intercept.plan import Block, Planner
 from imctrain.intercept.provenance import data_fact, weight_fact
 from imctrain.intercept.resolve import resolve
 from imctrain.intercept.rules import Rule, check_overrides
+from imctrain.settings import Hardware
 
 CACHED_PROGRAMS = 32
 """Traced programs that one function keeps: one for each combination of argument shapes and static arguments."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.calibration import load_calibration
-from imctrain.config import Config, load_config
 from imctrain.errors import UserError
 from imctrain.experiment.identity import calibration_hash, config_differences, within
+from imctrain.settings import Config, load_config
 from imctrain.sweep.folder import MARKS, SweepFolder
 from imctrain.sweep.spec import SweepSpec, toml_literal
 from imctrain.sweep.trial import KEY_DIGITS, Trial, trial_key

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.calibration import load_calibration
-from imctrain.config import Config, kept_config, load_kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.files import write_json, write_text
 from imctrain.frozen_defaults import VERSION, apart
+from imctrain.settings import Config, kept_config, load_kept_config
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
 TAIL_BYTES = 65536

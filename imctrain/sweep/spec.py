@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imctrain.config import Config, frozen_imc, load_config
 from imctrain.errors import UserError
+from imctrain.settings import Config, frozen_imc, load_config
 from imctrain.sweep.trial import Trial
 
 SIGMA = "imc.noise.sigma_lsb"

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from imctrain.config import Config
 from imctrain.frozen_defaults import apart
+from imctrain.settings import Config
 
 KEY_DIGITS = 12
 NOT_IN_KEY: dict[str, Any] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}

@@ -14,9 +14,9 @@ import threading
 import time
 from pathlib import Path
 
-from imctrain.config import load_kept_config
 from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
+from imctrain.settings import load_kept_config
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.trial import same_training
 

@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from imctrain.config import Config
 from imctrain.data import Augment, Batches, Dataset, Split
 from imctrain.errors import UserError
 from imctrain.intercept import Ledger
+from imctrain.settings import Config
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Diverged as Diverged
 from imctrain.training.divergence import find, leaf_names

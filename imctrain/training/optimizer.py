@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imctrain.config import TrainingConfig
+from imctrain.settings import TrainingConfig
 
 
 def learning_rate(config: TrainingConfig, steps_per_epoch: int) -> optax.Schedule:

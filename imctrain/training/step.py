@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from imctrain.imc.hardware import Hardware
 from imctrain.intercept import ImcFunction, Rule, on_imc
+from imctrain.settings import Hardware
 from imctrain.training.divergence import health
 from imctrain.training.network import Network
 

@@ -1,0 +1,36 @@
+"""The settings tree: one declaration of every key of a config, of a site's hardware and of rules. Imports no jax."""
+
+from imctrain.settings.adc import AdcSpec as AdcSpec
+from imctrain.settings.array import ArraySpec as ArraySpec
+from imctrain.settings.array import Cell as Cell
+from imctrain.settings.array import Drive as Drive
+from imctrain.settings.chip import ChipSpec as ChipSpec
+from imctrain.settings.chip import ColumnError as ColumnError
+from imctrain.settings.experiment import CheckpointConfig as CheckpointConfig
+from imctrain.settings.experiment import Config as Config
+from imctrain.settings.experiment import DataConfig as DataConfig
+from imctrain.settings.experiment import ModelConfig as ModelConfig
+from imctrain.settings.experiment import TrainingConfig as TrainingConfig
+from imctrain.settings.formats import OPERANDS as OPERANDS
+from imctrain.settings.formats import FormatSpec as FormatSpec
+from imctrain.settings.hardware import MVMS as MVMS
+from imctrain.settings.hardware import Hardware as Hardware
+from imctrain.settings.hardware import Mvm as Mvm
+from imctrain.settings.imc import ImcConfig as ImcConfig
+from imctrain.settings.imc import RuleConfig as RuleConfig
+from imctrain.settings.loading import config_hash as config_hash
+from imctrain.settings.loading import dump_toml as dump_toml
+from imctrain.settings.loading import frozen_imc as frozen_imc
+from imctrain.settings.loading import kept_config as kept_config
+from imctrain.settings.loading import known_keys as known_keys
+from imctrain.settings.loading import load_config as load_config
+from imctrain.settings.loading import load_kept_config as load_kept_config
+from imctrain.settings.loading import validate_config as validate_config
+from imctrain.settings.mapping import FEWEST_PLANES as FEWEST_PLANES
+from imctrain.settings.mapping import MOST_PLANES as MOST_PLANES
+from imctrain.settings.mapping import MOST_SAMPLES as MOST_SAMPLES
+from imctrain.settings.mapping import RADIX4_EXPONENTS as RADIX4_EXPONENTS
+from imctrain.settings.mapping import ActivationMapping as ActivationMapping
+from imctrain.settings.mapping import MappingSpec as MappingSpec
+from imctrain.settings.noise import NoiseSpec as NoiseSpec
+from imctrain.settings.statistical import StatisticalSpec as StatisticalSpec

@@ -1,0 +1,88 @@
+"""What a calibration says of a chip: noise, columns and their spread, INL. No settings: measured or assumed figures."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from imctrain import limits
+from imctrain.settings.base import NotPossible, Section, within
+
+
+class ColumnError(NamedTuple):
+    """Fixed pattern of one measured column: gain (1 = nominal) and offset in LSB at R = 1."""
+
+    column: int
+    gain: float = 1.0
+    offset_lsb: float = 0.0
+
+
+class ChipSpec(Section):
+    """Figures of a chip. One LSB is the calibrated converter's step at R = 1, of which noise is quoted before
+    rounding."""
+
+    PREFIX: ClassVar[str] = "chip."
+
+    sigma_array_lsb: float = 0.0
+    """Noise voltage that is there before the converter's range. It is a voltage: it does not shrink with R."""
+    sigma_adc_lsb: float = 0.0
+    """Noise of the converter itself, in its own LSB: it shrinks with R."""
+    reference_bits: Annotated[int, Field(ge=2, le=24)] = 8
+    """Bits of the converter that the figures were calibrated on."""
+    reference_polarity: Literal["bipolar", "unipolar"] = "bipolar"
+    """Polarity of that converter."""
+    columns: tuple[ColumnError, ...] = ()
+    """Measured columns; those that were not measured are drawn."""
+    gain_mean: Annotated[float, within(limits.MEAN_GAIN)] = 1.0
+    """Mean gain of the columns that are drawn."""
+    gain_std: Annotated[float, within(limits.GAIN_STD)] = 0.0
+    """Standard deviation of their gain."""
+    offset_mean_lsb: float = 0.0
+    """Mean offset of the columns that are drawn."""
+    offset_std_lsb: float = 0.0
+    """Standard deviation of their offset."""
+    inl_v: tuple[float, ...] = ()
+    """Integral non-linearity: knots in v, a fraction of full scale, in rising order; empty for none."""
+    inl_lsb: tuple[float, ...] = ()
+    """Its values at the knots; linear between them and constant outside."""
+
+    @model_validator(mode="after")
+    def _figures_are_physical(self) -> ChipSpec:
+        bits = self.reference_bits
+        for name in ("sigma_array_lsb", "sigma_adc_lsb"):
+            _hold(limits.noise_lsb(bits), name, getattr(self, name))
+        _hold(limits.offset_lsb(bits), "offset_mean_lsb", self.offset_mean_lsb)
+        _hold(limits.offset_std_lsb(bits), "offset_std_lsb", self.offset_std_lsb)
+        for error in self.columns:
+            _hold(limits.COLUMN, "columns: column", error.column)
+            _hold(limits.GAIN, f"columns: gain of column {error.column}", error.gain)
+            _hold(limits.offset_lsb(bits), f"columns: offset_lsb of column {error.column}", error.offset_lsb)
+        if len(self.inl_v) != len(self.inl_lsb):
+            raise NotPossible("inl_lsb", self.inl_lsb, "as many values as inl_v")
+        for v, value in zip(self.inl_v, self.inl_lsb, strict=True):
+            _hold(limits.inl_v(self.reference_polarity), "inl_v", v)
+            _hold(limits.inl_lsb(bits), "inl_lsb", value)
+        if not all(a < b for a, b in zip(self.inl_v, self.inl_v[1:], strict=False)):
+            raise NotPossible("inl_v", self.inl_v, "knots in rising order")
+        return self
+
+    @property
+    def reference_lsb(self) -> float:
+        """One calibrated LSB at R = 1 as a fraction of full scale."""
+        return (2.0 if self.reference_polarity == "bipolar" else 1.0) / 2.0**self.reference_bits
+
+    @property
+    def has_mismatch(self) -> bool:
+        """Whether the gain or the offset of any column is not nominal."""
+        measured = any(c.gain != 1.0 or c.offset_lsb != 0.0 for c in self.columns)
+        return measured or (self.gain_mean, self.offset_mean_lsb, self.gain_std, self.offset_std_lsb) != (1, 0, 0, 0)
+
+    @property
+    def has_inl(self) -> bool:
+        return any(value != 0.0 for value in self.inl_lsb)
+
+
+def _hold(bounds: limits.Bounds, key: str, found: float) -> None:
+    if not bounds.hold(found):
+        raise NotPossible(key, found, str(bounds))

@@ -1,0 +1,135 @@
+"""An experiment's TOML: data, model, training, the array, checkpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from imctrain import limits
+from imctrain.settings.base import Section, within
+from imctrain.settings.imc import ImcConfig
+
+# Every number has bounds on both sides: what lies far outside is no number any more where it is used (float32, sizes).
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
+BatchSize = Annotated[int, Field(ge=1, le=2**16)]
+LearningRate = Annotated[float, Field(ge=1e-9, le=1e3)]
+
+
+class AugmentConfig(Section):
+    """[data.augment]"""
+
+    flip: bool = False
+    """Mirror half of the training images."""
+    crop: Annotated[int, Field(ge=0, le=64)] = 0
+    """Random shift by up to this many pixels."""
+    border: Literal["black", "reflect"] = "black"
+    """What shifted images are filled up with."""
+    cutout: Annotated[int, Field(ge=0, le=64)] = 0
+    """Side of a square left out, pixels."""
+
+
+class DataConfig(Section):
+    """[data]"""
+
+    name: str = "digits"
+    """digits, cifar10, fashion_mnist, or any prepared TFDS data set."""
+    batch_size: BatchSize = 128
+    """Images per training step."""
+    eval_batch_size: BatchSize = 500
+    """Images per evaluation step."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of training images."""
+    train_limit: PositiveInt | None = None
+    """Use the first N training images only."""
+    test_limit: PositiveInt | None = None
+    """Use the first N test images only."""
+    data_dir: str | None = None
+    """Folder of prepared data sets."""
+
+
+class ModelConfig(Section):
+    """[model]"""
+
+    name: str = "mlp"
+    """mlp, cnn5, resnet6, resnet8, vgg9, resnet20, resnet18 or vit."""
+    width: Annotated[int, within(limits.MODEL_WIDTH)] | None = None
+    """Base width; the model's own by default."""
+
+
+class TrainingConfig(Section):
+    """[training]"""
+
+    epochs: Annotated[int, Field(ge=1, le=10**6)] = 10
+    """Passes over the training images."""
+    steps: PositiveInt | None = None
+    """End after this many steps where that is before the last epoch's end."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """How weights follow gradients."""
+    learning_rate: LearningRate = 0.1
+    """Peak learning rate."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd."""
+    nesterov: bool = True
+    """Of sgd: momentum looks ahead."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 5e-4
+    """On weights of two or more dimensions."""
+    schedule: Literal["cosine", "constant", "linear"] = "cosine"
+    """How the learning rate falls."""
+    warmup_epochs: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    """Epochs of linear rise to the peak learning rate."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread over all classes."""
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    """Largest global norm of the gradient."""
+    log_every: PositiveInt = 20
+    """Steps between two lines of metrics."""
+    eval_every: PositiveInt = 1
+    """Epochs between two evaluations; the last epoch always is."""
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> TrainingConfig:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs = {self.warmup_epochs} is more than epochs = {self.epochs}: lower it")
+        return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole training."""
+        whole = self.epochs * steps_per_epoch
+        return whole if self.steps is None else min(self.steps, whole)
+
+
+class CheckpointConfig(Section):
+    """[checkpoint]"""
+
+    every_epochs: PositiveInt = 1
+    """Epochs between two checkpoints."""
+    every_steps: PositiveInt | None = None
+    """Also within an epoch."""
+    every_seconds: Annotated[float, Field(ge=1e-9, le=1e9)] | None = 600.0
+    """Also within an epoch that takes longer."""
+    keep: PositiveInt = 2
+    """Newest checkpoints kept; the best is kept beside them."""
+
+
+class Config(Section):
+    """An experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    """Names the run's folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Draws weights, order and noise."""
+    baseline: bool = False
+    """Also train the same network in float, for comparison."""
+    tensorboard: bool = True
+    """Write TensorBoard events where tensorboardX is installed."""
+    data: DataConfig = DataConfig()
+    """Data."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    training: TrainingConfig = TrainingConfig()
+    """The training loop."""
+    imc: ImcConfig = ImcConfig()
+    """The simulated array."""
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """When training is saved."""

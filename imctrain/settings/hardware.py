@@ -1,0 +1,163 @@
+"""What a site is simulated on: a chip, its array and converters, and the formats. Frozen and hashable.
+
+Nothing here holds a JAX array, so a `Hardware` can be a static argument, a dictionary key and part of a config hash.
+Voltages are fractions of full scale; one LSB is the converter step at reference range R = 1 of the *calibrated*
+converter (`ChipSpec.reference_bits`, `reference_polarity`), the unit in which noise is quoted.
+
+Notation (used in all of `imctrain.imc`):
+    N   rows of the array                     L   top input level, see `ArraySpec.levels`
+    B   bits of the converter                 R   reference range, a fraction of full scale
+    P   passes of an input operand            J   planes of a stored operand
+    T   row tiles of a contraction            q   one LSB in units of the integer dot product
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from imctrain import limits
+from imctrain.settings.adc import AdcSpec
+from imctrain.settings.array import ArraySpec
+from imctrain.settings.base import NotPossible, Section, within
+from imctrain.settings.chip import ChipSpec
+from imctrain.settings.formats import OPERANDS, FormatSpec
+from imctrain.settings.mapping import MappingSpec
+from imctrain.settings.noise import NoiseSpec
+from imctrain.settings.statistical import StatisticalSpec
+
+Path = Literal["exact", "statistical", "auto", "digital"]
+Mvm = Literal["forward", "input_grad", "weight_grad"]
+MVMS: tuple[Mvm, ...] = ("forward", "input_grad", "weight_grad")
+"""The three matrix-vector multiplies of a training step, in the order used by every per-MVM array."""
+NOMINAL: Mapping[str, Mapping[str, Any]] = {
+    "array": {"rows": 1152, "columns": 256, "input_bits": 5, "cell": "and"},
+    "adc": {"bits": 8},
+}
+"""What stands in for a calibration's figures where there is no calibration: the `vlsi21` geometry."""
+
+
+class SiteSettings(Section):
+    """Settings of every site, which a rule may change for some."""
+
+    mvms: tuple[Mvm, ...] = MVMS
+    """MVMs on the array; the others keep the number formats and are computed digitally (for ablations)."""
+    chip_seed: Annotated[int, within(limits.CHIP_SEED)] = 0
+    """Draws the columns that were not measured."""
+    memory_mib: Annotated[int, within(limits.MEMORY_MIB)] = 2
+    """Bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB stay in a CPU's
+    cache, which is also fastest there; a GPU wants hundreds."""
+    array: ArraySpec = ArraySpec()
+    """The array, and how operands are placed on it."""
+    adc: AdcSpec = AdcSpec()
+    """The converter."""
+    noise: NoiseSpec = NoiseSpec()
+    """Noise and mismatch."""
+    formats: FormatSpec = FormatSpec()
+    """Number formats."""
+    mapping: MappingSpec = MappingSpec()
+    """Passes and planes."""
+    statistical: StatisticalSpec = StatisticalSpec()
+    """Where the statistical path may stand in."""
+
+
+class Hardware(SiteSettings):
+    """Everything a site needs to know: settings, whose every None is filled, and the chip's figures."""
+
+    path: Path = "exact"
+    """exact simulates every conversion; statistical draws each output from the distribution that its conversions
+    have; auto takes the statistical path where it is valid and the exact one elsewhere, for each MVM and step;
+    digital keeps the number formats and computes the integer products digitally (no array: never reported as
+    analog)."""
+    chip: ChipSpec = ChipSpec()
+    """The chip's figures; a nominal one without noise by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        """Settings that are the calibration's, where none filled them in before."""
+        if not isinstance(data, dict):
+            return data
+        filled = {}
+        for name, figures in NOMINAL.items():
+            section = data.get(name, cls.model_fields[name].default)
+            if isinstance(section, Section):
+                missing = {key: value for key, value in figures.items() if getattr(section, key) is None}
+                filled[name] = section.replace(**missing) if missing else section
+        return data | filled
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Hardware:
+        digital = self.path == "digital" or not self.mvms
+        if not digital and set(self.formats.quantise) != set(OPERANDS):
+            allowed = "all three on an array; any of them with path = 'digital'"
+            raise NotPossible("formats.quantise", self.formats.quantise, allowed)
+        bounds = limits.noise_lsb(self.chip.reference_bits)
+        for name in ("sigma_lsb", "sigma_array_lsb", "sigma_adc_lsb"):
+            found = getattr(self.noise, name)
+            if found is not None and not bounds.hold(found):
+                raise NotPossible(f"noise.{name}", found, str(bounds))
+        if not bounds.hold(self.total_lsb):
+            most = f"noise of at most {bounds.high:g} LSB, all codes of the calibrated converter"
+            raise NotPossible("noise.scale", self.noise.scale, f"{most}; this makes {self.total_lsb:g}")
+        return self
+
+    @classmethod
+    def from_calibration(cls, calibration: str | FilePath = "feasible-assumed", **settings: Any) -> Hardware:
+        """The hardware of a calibration.
+
+        Args:
+            calibration: name of a shipped one, or a JSON file.
+            settings: sections and settings of `Hardware`, such as adc=AdcSpec(bits=6) or path="auto"; and
+                preset="plain" or "robust", which they override.
+
+        Raises UserError for a calibration that cannot be read, and a setting that is not possible.
+        """
+        from imctrain.settings.from_calibration import hardware_from
+
+        return hardware_from(calibration, settings)
+
+    @property
+    def parts_lsb(self) -> tuple[float, float]:
+        """Noise (before the range, of the converter) in LSB at R = 1, `noise.sigma_lsb` included, `scale` not."""
+        noise, chip = self.noise, self.chip
+        array = chip.sigma_array_lsb if noise.sigma_array_lsb is None else noise.sigma_array_lsb
+        adc = chip.sigma_adc_lsb if noise.sigma_adc_lsb is None else noise.sigma_adc_lsb
+        if noise.sigma_lsb is None:
+            return array, adc
+        total = math.hypot(array, adc)
+        # Without noise to split, all of it is put before the range: it then does not shrink with a smaller R.
+        share = (array / total, adc / total) if total > 0 else (1.0, 0.0)
+        return noise.sigma_lsb * share[0], noise.sigma_lsb * share[1]
+
+    @property
+    def total_lsb(self) -> float:
+        """Total noise before rounding in LSB at R = 1 of the calibrated converter, `noise.scale` included."""
+        return self.noise.scale * math.hypot(*self.parts_lsb)
+
+    @property
+    def sigma_array(self) -> float:
+        """Array noise as a fraction of full scale, `noise.scale` included."""
+        return self.noise.scale * self.parts_lsb[0] * self.chip.reference_lsb
+
+    @property
+    def sigma_adc(self) -> float:
+        """Converter noise in LSB of whatever converter is used, `noise.scale` included."""
+        return self.noise.scale * self.parts_lsb[1]
+
+    @property
+    def has_noise(self) -> bool:
+        return self.sigma_array > 0 or self.sigma_adc > 0
+
+    @property
+    def has_mismatch(self) -> bool:
+        """Whether the gain or the offset of any column is not nominal."""
+        return self.noise.mismatch and self.chip.has_mismatch
+
+    @property
+    def has_inl(self) -> bool:
+        return self.noise.mismatch and self.chip.has_inl

@@ -1,0 +1,61 @@
+"""[imc]: the simulated array of an experiment, and its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from imctrain.settings.base import Section
+from imctrain.settings.hardware import SiteSettings
+from imctrain.settings.presets import PRESETS, Preset, with_preset
+
+ImcPath = Literal["float", "digital", "exact", "statistical", "auto"]
+
+
+class RuleConfig(Section):
+    """[[imc.rules]]: what is different at the sites whose names match."""
+
+    match: Annotated[str, Field(min_length=1)]
+    """Shell pattern for site names, such as 'stem' or 'stage1/*'."""
+    path: ImcPath | None = None
+    """float leaves the sites digital, outside the simulation; any other path moves them there."""
+    overrides: dict[str, Any] = Field(default={})
+    """Keys of [imc] with other values, such as adc.bits = 10."""
+
+    @field_validator("overrides")
+    @classmethod
+    def _dotted(cls, value: dict[str, Any]) -> dict[str, Any]:
+        # TOML reads `overrides.adc.bits = 10` as nested tables; keys are dotted.
+        return dict(_leaves(value))
+
+
+class ImcConfig(SiteSettings):
+    """[imc]"""
+
+    preset: Preset | None = None
+    """A whole pipeline under one name, plain or robust; keys beside it override it."""
+    path: ImcPath = "exact"
+    """float: standard training; digital: 4-bit formats, no array; exact: every conversion simulated; statistical:
+    outputs drawn from the distribution of their conversions; auto: statistical where it is valid."""
+    calibration: str = "feasible-assumed"
+    """A shipped calibration's name, or a JSON file."""
+    rules: tuple[RuleConfig, ...] = ()
+    """What is different at some sites."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_the_keys(cls, data: Any) -> Any:
+        """What a preset stands for, under the keys beside it."""
+        known = isinstance(data, dict) and data.get("preset") in PRESETS
+        return with_preset(data["preset"], data) if known else data
+
+
+def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of nested tables."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
