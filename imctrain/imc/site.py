@@ -229,8 +229,9 @@ class Site:
         def forward(lhs: Any, rhs: Any, state: Any, seed: Any) -> tuple[Array, Any]:
             if self.one_way:
                 raise UserError(
-                    f"site {self.spec.name}: a product of a custom backward rule cannot be differentiated again "
-                    "on the array: leave it to a rule with path = 'float'"
+                    f"site {self.spec.name}: a product with a gradient, in a derivative that the function takes itself "
+                    "or in a custom backward rule, cannot be differentiated again on the array: leave it to a rule "
+                    "with path = 'float'"
                 )
             needs = (lhs.perturbed, rhs.perturbed)
             values = jax.tree.map(lambda leaf: leaf.value, (lhs, rhs, state, seed), is_leaf=_is_primal)

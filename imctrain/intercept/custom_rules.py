@@ -23,7 +23,6 @@ from imctrain.intercept._jax_internals import (
     bind,
     is_live,
     without_dead_code,
-    without_transpose_marks,
 )
 
 CUSTOM_RULES = frozenset({"custom_jvp_call", "custom_vjp_call"})
@@ -90,8 +89,7 @@ def trace_rule(eqn: JaxprEqn, name: str) -> DerivativeRule | None:
         second = jax.make_jaxpr(backward)(shapes[1], [_shape(eqn.outvars[i]) for i in outputs])
     except jax.errors.UnexpectedTracerError:
         raise UserError(closure_message(eqn, name)) from None
-    backward_jaxpr = without_transpose_marks(without_dead_code(second))
-    return DerivativeRule(without_dead_code(first), backward_jaxpr, inputs, outputs)
+    return DerivativeRule(without_dead_code(first), without_dead_code(second), inputs, outputs)
 
 
 def closure_message(eqn: JaxprEqn, name: str) -> str:
