@@ -44,6 +44,7 @@ from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
 from imctrain.imc.first_order import differentiated_once
 from imctrain.imc.hardware import MVMS, Hardware
+from imctrain.imc.own_settings import promotes_ranks
 from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
 from imctrain.imc.repeated import mean_reading
@@ -255,6 +256,7 @@ class Site:
         apply.defvjp(forward, backward, symbolic_zeros=True)
         return apply
 
+    @promotes_ranks
     def _run_forward(self, lhs: Array, rhs: Array, state: State, seed: Array) -> tuple[Array, dict[str, Any]]:
         spec, formats = self.spec, self.spec.hardware.formats
         if self.one_way:
@@ -297,6 +299,7 @@ class Site:
         ran = self._product("forward", *pair, state, seed)
         return ran.reading.product * (levels.scale * encoded.scale)
 
+    @promotes_ranks
     def _run_backward(
         self, g: Array, kept: dict[str, Any], state: State, seed: Array
     ) -> tuple[Array | None, Array | None, State]:
@@ -404,6 +407,7 @@ class Site:
             "statistical": ran.statistical,
         }
 
+    @promotes_ranks
     def update(self, state: State, grad: State) -> tuple[State, dict[str, Array]]:
         """The next step's state, and what happened in this one.
 
@@ -467,6 +471,7 @@ def _unless_dropped(residual: Array | None) -> Array | None:
 
 
 @functools.cache
+@promotes_ranks
 def make_site(spec: SiteSpec) -> Site:
     """The site of a spec (one object for equal specs). Raises UserError, naming the site, if it has no mapping."""
     return Site(spec)

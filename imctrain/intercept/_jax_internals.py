@@ -40,6 +40,20 @@ def aval(atom: Atom) -> Any:
     return atom.aval
 
 
+def explicit_axes(value: Any) -> tuple[str, ...]:
+    """The mesh axes of type Explicit that an abstract value is sharded over."""
+    sharding = getattr(value, "sharding", None)
+    mesh, spec = getattr(sharding, "mesh", None), getattr(sharding, "spec", ())
+    kinds = dict(zip(getattr(mesh, "axis_names", ()), getattr(mesh, "axis_types", ()), strict=True))
+    named = [name for entry in spec if entry is not None for name in (entry if isinstance(entry, tuple) else (entry,))]
+    return tuple(name for name in named if kinds.get(name) == jax.sharding.AxisType.Explicit)
+
+
+def varying_axes(value: Any) -> tuple[str, ...]:
+    """The axes of the `jax.shard_map` around that a value is known to differ over (none with check_vma = False)."""
+    return tuple(sorted(getattr(getattr(_core.typeof(value), "mat", None), "varying", ())))
+
+
 def bind(eqn: JaxprEqn, args: Sequence[Any]) -> list[Any]:
     """Apply an equation's primitive as it is, custom derivative and batching rules included; a list of outputs."""
     out = eqn.primitive.bind(*args, **eqn.primitive.get_bind_params(eqn.params))
@@ -62,7 +76,7 @@ def scopes(eqn: JaxprEqn) -> tuple[str, ...]:
 @contextlib.contextmanager
 def cotangents_marked() -> Iterator[None]:
     """While this holds, what a pullback is given carries a mark (see `is_cotangent`), whoever gives it."""
-    with _marking(True):
+    with _marking(True):  # type: ignore[call-arg]
         yield
 
 

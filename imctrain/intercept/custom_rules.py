@@ -21,6 +21,7 @@ from imctrain.intercept._jax_internals import (
     JaxprEqn,
     aval,
     bind,
+    explicit_axes,
     is_live,
     without_dead_code,
 )
@@ -106,7 +107,8 @@ def _inexact(atoms: Sequence[Any]) -> tuple[int, ...]:
 
 def _shape(atom: Any) -> jax.ShapeDtypeStruct:
     value = aval(atom)
-    return jax.ShapeDtypeStruct(value.shape, value.dtype, weak_type=value.weak_type)
+    sharding = value.sharding if explicit_axes(value) else None
+    return jax.ShapeDtypeStruct(value.shape, value.dtype, weak_type=value.weak_type, sharding=sharding)
 
 
 def _no_cotangent(value: Any) -> np.ndarray:
