@@ -76,7 +76,7 @@ def scopes(eqn: JaxprEqn) -> tuple[str, ...]:
 @contextlib.contextmanager
 def cotangents_marked() -> Iterator[None]:
     """While this holds, what a pullback is given carries a mark (see `is_cotangent`), whoever gives it."""
-    with _marking(True):  # type: ignore[call-arg]
+    with _marking(True):
         yield
 
 
@@ -88,7 +88,7 @@ def is_cotangent(eqn: JaxprEqn) -> bool:
 _COTANGENT = "imc_cotangent"
 # Traces of inner functions are kept by JAX: this setting is part of what it keeps them under.
 _marking = jax.make_user_context(False)
-_pull_back = _api._vjp3_bwd
+_pull_back: Any = _api._vjp3_bwd
 
 
 def _marked(cotangent: Any) -> Any:
