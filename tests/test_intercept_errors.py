@@ -41,6 +41,12 @@ def pallas(w, x):
     return pl.pallas_call(kernel, out_shape=jax.ShapeDtypeStruct((3, 4), jnp.float32), interpret=True)(w, x)
 
 
+def sparse(kind):
+    from jax.experimental import sparse as formats
+
+    return lambda w, x: (getattr(formats, kind).fromdense(w, nse=4) @ x.T).T
+
+
 def complex_product(w, x):
     return jnp.real(x.astype(jnp.complex64) @ w.astype(jnp.complex64))
 
@@ -56,6 +62,10 @@ CASES = {
     "pallas_call": pallas,
     "custom_vmap_call": custom_mapped,
     "complex": complex_product,
+    "bcoo_dot_general": sparse("BCOO"),
+    "bcsr_dot_general": sparse("BCSR"),
+    "coo_matmat": sparse("COO"),
+    "csr_matmat": sparse("CSR"),
 }
 
 
@@ -163,3 +173,65 @@ def test_every_listed_solver_is_one_whose_derivative_multiplies():
 
     assert {"cholesky", "dot_general"} <= names(jaxpr.jaxpr)
     assert np.isfinite(np.asarray(jax.grad(lambda a: jnp.linalg.cholesky(a).sum())(W))).all()
+
+
+def loss(w, x):
+    return jnp.sum(jnp.tanh(x @ w) ** 2)
+
+
+DERIVATIVES = {
+    "gradient of a gradient": lambda f: jax.grad(lambda w: jnp.sum(jax.grad(f)(w) ** 2))(W),
+    "jvp": lambda f: jax.jvp(f, (W,), (W,)),
+    "jacfwd": lambda f: jax.jacfwd(f)(W),
+    "product with the hessian": lambda f: jax.jvp(jax.grad(f), (W,), (W,)),
+    "hessian": lambda f: jax.hessian(f)(W),
+    "linearize": lambda f: jax.linearize(f, W)[1](W),
+}
+
+
+@pytest.mark.no_leak_checks("JAX looks for leaks before it passes an error on, and fails itself")
+@pytest.mark.parametrize("path", ["exact", "digital"])
+@pytest.mark.parametrize("which", DERIVATIVES)
+def test_any_derivative_but_the_first_in_reverse_mode_is_refused(which, path):
+    imc = on_imc(loss, Hardware(path=path))
+    with pytest.raises(UserError, match=r"site dot: the array computes first derivatives in reverse mode only"):
+        DERIVATIVES[which](lambda w: imc(w, X, key=KEY))
+
+
+@pytest.mark.parametrize("which", DERIVATIVES)
+def test_a_float_site_has_every_derivative(which):
+    imc = on_imc(loss, Hardware(), [Rule("dot", path="float")])
+    got = DERIVATIVES[which](lambda w: imc(w, X, key=KEY))
+    expected = DERIVATIVES[which](lambda w: loss(w, X))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, expected)
+
+
+CONV = ("NHWC", "HWIO", "NHWC")
+RANKS = {
+    "dot": (lambda w, x: jnp.sum(jnp.tanh(x @ w) ** 2), (4, 4), (3, 4)),
+    "conv": (
+        lambda w, x: jnp.sum(lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=CONV) ** 2),
+        (3, 3, 2, 4),
+        (2, 5, 5, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("path", ["exact", "digital"])
+@pytest.mark.parametrize("what", RANKS)
+def test_ranks_that_may_not_be_promoted_are_promoted_in_our_own_code_only(what, path):
+    fn, *shapes = RANKS[what]
+    w, x = (jax.random.normal(KEY, shape) for shape in shapes)
+
+    def trained():
+        imc = on_imc(fn, Hardware(path=path))
+        state = imc.init(w, x)
+        step = jax.jit(jax.value_and_grad(lambda w, s: imc(w, x, key=KEY, state=s), argnums=(0, 1)))
+        value, (gradient, telemetry) = step(w, state)
+        return value, gradient, imc.update(state, telemetry)
+
+    expected = trained()
+    with jax.numpy_rank_promotion("raise"):
+        jax.tree.map(np.testing.assert_array_equal, trained(), expected)
+        with pytest.raises(ValueError, match="rank_promotion"):
+            on_imc(lambda w, x: x @ w + w[0, ..., 0], Hardware()).ledger(jnp.ones((4, 4, 4)), X)

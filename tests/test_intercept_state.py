@@ -161,6 +161,19 @@ def test_counting_tells_array_formats_and_outside_apart():
     assert digital_matmuls(step, W)[:2] == ["head", "head#2"]
 
 
+def test_counting_takes_static_leaves_as_on_imc_does():
+    def fn(params, x, *, name, times=1, scale=None):
+        assert isinstance(name, str)
+        return {"out": params["act"](x @ params["w"]) * times, "name": name, "scale": scale}
+
+    params = {"w": W, "act": jnp.tanh, "unused": None}
+    assert digital_matmuls(fn, params, X, name="net", times=2) == ["dot"]
+    imc = transformed(fn)
+    assert digital_matmuls(lambda p, x, **k: imc(p, x, key=KEY, **k), params, X, name="net") == []
+    shapes = {"w": jax.ShapeDtypeStruct(W.shape, W.dtype), "act": jnp.tanh}
+    assert digital_matmuls(fn, shapes, X, name="net") == ["dot"]
+
+
 def test_importing_the_package_is_light():
     code = "import sys, imctrain; assert 'jax' not in sys.modules; imctrain.on_imc, imctrain.Rule, imctrain.Hardware"
     subprocess.run([sys.executable, "-c", code], check=True)

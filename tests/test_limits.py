@@ -135,7 +135,11 @@ def test_every_hardware_key_of_a_config_may_be_in_a_rule():
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_no_specification_holds_what_is_not_finite(spec):
-    floats = [name for name, found in spec.model_json_schema()["properties"].items() if "number" in str(found) and "array" not in str(found)]
+    floats = [
+        name
+        for name, found in spec.model_json_schema()["properties"].items()
+        if "number" in str(found) and "array" not in str(found)
+    ]
     for name in floats:
         for value in (math.nan, math.inf, -math.inf):
             with pytest.raises(UserError, match=rf"{name} = .* is not possible: (allowed is|it should be a finite)"):

@@ -44,6 +44,7 @@ from imctrain.imc.encode import (
 from imctrain.imc.encode import OperandInfo as OperandInfo
 from imctrain.imc.exact import Reading
 from imctrain.imc.first_order import differentiated_once
+from imctrain.imc.own_settings import promotes_ranks
 from imctrain.imc.path import dithered, validity
 from imctrain.imc.plan import MvmPlan, plan_mvm
 from imctrain.imc.repeated import mean_reading
@@ -230,8 +231,9 @@ class Site:
         def forward(lhs: Any, rhs: Any, state: Any, seed: Any) -> tuple[Array, Any]:
             if self.one_way:
                 raise UserError(
-                    f"site {self.spec.name}: a product of a custom backward rule cannot be differentiated again "
-                    "on the array: leave it to a rule with path = 'float'"
+                    f"site {self.spec.name}: a product with a gradient, in a derivative that the function takes itself "
+                    "or in a custom backward rule, cannot be differentiated again on the array: leave it to a rule "
+                    "with path = 'float'"
                 )
             needs = (lhs.perturbed, rhs.perturbed)
             values = jax.tree.map(lambda leaf: leaf.value, (lhs, rhs, state, seed), is_leaf=_is_primal)
@@ -255,6 +257,7 @@ class Site:
         apply.defvjp(forward, backward, symbolic_zeros=True)
         return apply
 
+    @promotes_ranks
     def _run_forward(self, lhs: Array, rhs: Array, state: State, seed: Array) -> tuple[Array, dict[str, Any]]:
         spec, formats = self.spec, self.spec.hardware.formats
         if self.one_way:
@@ -303,6 +306,7 @@ class Site:
         ran = self._product("forward", *pair, state, seed)
         return ran.reading.product * (levels.scale * encoded.scale)
 
+    @promotes_ranks
     def _run_backward(
         self, g: Array, kept: dict[str, Any], state: State, seed: Array
     ) -> tuple[Array | None, Array | None, State]:
@@ -410,6 +414,7 @@ class Site:
             "statistical": ran.statistical,
         }
 
+    @promotes_ranks
     def update(self, state: State, grad: State) -> tuple[State, dict[str, Array]]:
         """The next step's state, and what happened in this one.
 
@@ -473,6 +478,7 @@ def _unless_dropped(residual: Array | None) -> Array | None:
 
 
 @functools.cache
+@promotes_ranks
 def make_site(spec: SiteSpec) -> Site:
     """The site of a spec (one object for equal specs). Raises UserError, naming the site, if it has no mapping."""
     return Site(spec)

@@ -10,11 +10,15 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src import api as _api
 from jax._src import config as _config
 from jax._src import core as _core
 from jax._src import source_info_util as _source_info
 from jax._src.interpreters import partial_eval as _partial_eval
 from jax._src.sharding_impls import UnspecifiedValue as _UnspecifiedValue
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr as ClosedJaxpr
 from jax.extend.core import Jaxpr as Jaxpr
 from jax.extend.core import JaxprEqn as JaxprEqn
@@ -36,6 +40,20 @@ def aval(atom: Atom) -> Any:
     return atom.aval
 
 
+def explicit_axes(value: Any) -> tuple[str, ...]:
+    """The mesh axes of type Explicit that an abstract value is sharded over."""
+    sharding = getattr(value, "sharding", None)
+    mesh, spec = getattr(sharding, "mesh", None), getattr(sharding, "spec", ())
+    kinds = dict(zip(getattr(mesh, "axis_names", ()), getattr(mesh, "axis_types", ()), strict=True))
+    named = [name for entry in spec if entry is not None for name in (entry if isinstance(entry, tuple) else (entry,))]
+    return tuple(name for name in named if kinds.get(name) == jax.sharding.AxisType.Explicit)
+
+
+def varying_axes(value: Any) -> tuple[str, ...]:
+    """The axes of the `jax.shard_map` around that a value is known to differ over (none with check_vma = False)."""
+    return tuple(sorted(getattr(getattr(_core.typeof(value), "mat", None), "varying", ())))
+
+
 def bind(eqn: JaxprEqn, args: Sequence[Any]) -> list[Any]:
     """Apply an equation's primitive as it is, custom derivative and batching rules included; a list of outputs."""
     out = eqn.primitive.bind(*args, **eqn.primitive.get_bind_params(eqn.params))
@@ -55,23 +73,40 @@ def scopes(eqn: JaxprEqn) -> tuple[str, ...]:
     return tuple(part.name for part in eqn.source_info.name_stack.stack if isinstance(part, _source_info.Scope))
 
 
-def without_transpose_marks(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
-    """A backward pass as if it had been written by hand (see `is_transposed`), inner jaxprs untouched."""
-
-    def unmarked(eqn: JaxprEqn) -> JaxprEqn:
-        kept = tuple(part for part in eqn.source_info.name_stack.stack if not _is_transpose(part))
-        return eqn.replace(source_info=eqn.source_info.replace(name_stack=_source_info.NameStack(kept)))
-
-    return ClosedJaxpr(jaxpr.jaxpr.replace(eqns=[unmarked(eqn) for eqn in jaxpr.jaxpr.eqns]), jaxpr.consts)
+@contextlib.contextmanager
+def cotangents_marked() -> Iterator[None]:
+    """While this holds, what a pullback is given carries a mark (see `is_cotangent`), whoever gives it."""
+    with _marking(True):
+        yield
 
 
-def is_transposed(eqn: JaxprEqn) -> bool:
-    """Whether reverse-mode differentiation wrote this equation (a gradient taken inside the traced function)."""
-    return any(_is_transpose(part) for part in eqn.source_info.name_stack.stack)
+def is_cotangent(eqn: JaxprEqn) -> bool:
+    """Whether an equation marks the cotangent that a pullback starts from (of a derivative in the traced function)."""
+    return eqn.primitive.name == "name" and eqn.params["name"] == _COTANGENT
 
 
-def _is_transpose(part: Any) -> bool:
-    return isinstance(part, _source_info.Transform) and part.name == "transpose"
+_COTANGENT = "imc_cotangent"
+# Traces of inner functions are kept by JAX: this setting is part of what it keeps them under.
+_marking = jax.make_user_context(False)
+_pull_back: Any = _api._vjp3_bwd
+
+
+def _marked(cotangent: Any) -> Any:
+    if not isinstance(cotangent, jax.Array | np.ndarray | np.generic | float):
+        return cotangent
+    return (
+        checkpoint_name(cotangent, _COTANGENT) if jnp.issubdtype(jnp.result_type(cotangent), jnp.inexact) else cotangent
+    )
+
+
+def _pull_back_marked(*fixed_and_cotangents: Any) -> Any:
+    *fixed, cotangents = fixed_and_cotangents
+    return _pull_back(*fixed, jax.tree.map(_marked, cotangents) if _marking.value else cotangents)
+
+
+# No equation says which operand of a backward pass came in as a cotangent, and which as a residual: both may be data.
+# So the one function of JAX that all pullbacks call is replaced by one that does the same outside of a trace of ours.
+_api._vjp3_bwd = _pull_back_marked
 
 
 def sub_jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from imctrain.errors import UserError
-from imctrain.intercept._jax_internals import ClosedJaxpr, abstract, constants, trace_settings
+from imctrain.intercept._jax_internals import ClosedJaxpr, abstract, constants, cotangents_marked, trace_settings
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Arguments:
             traced[:] = [Results(tree, tuple(origins), aside)]
             return [leaf for leaf, (kind, _) in zip([*state, *out], origins, strict=True) if kind == "output"]
 
-        with _changes_in_reach():
+        with _changes_in_reach(), cotangents_marked():
             jaxpr = jax.make_jaxpr(flat)(*self.dynamic)
         if any(isinstance(constant, jax.Ref) for constant in constants(jaxpr)):
             raise UserError("the function closes over a mutable array (jax.Ref): give it the array as an argument")

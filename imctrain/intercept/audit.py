@@ -10,6 +10,7 @@ import jax
 
 from imctrain.imc.site import SCOPES
 from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, scopes, sub_jaxprs
+from imctrain.intercept.arguments import is_array
 from imctrain.intercept.known_primitives import ARRAY_OPERATIONS
 from imctrain.intercept.naming import scope_path, unique_names
 from imctrain.intercept.operations import SHORT_NAMES
@@ -48,9 +49,20 @@ def digital_matmuls(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[s
     names follow the scopes, as site names do, and products of one scope are numbered.
 
     Args:
-        args, kwargs: arrays or `jax.ShapeDtypeStruct`s.
+        args, kwargs: pytrees of arrays or `jax.ShapeDtypeStruct`s; leaves that are no arrays (numbers, strings,
+            functions ...) are static, as those of a function of `on_imc` are.
     """
-    jaxpr = jax.make_jaxpr(fn)(*args, **kwargs)
+    leaves, tree = jax.tree.flatten((args, kwargs))
+    places = [place for place, leaf in enumerate(leaves) if is_array(leaf)]
+
+    def of_arrays(*arrays: Any) -> Any:
+        full = list(leaves)
+        for place, array in zip(places, arrays, strict=True):
+            full[place] = array
+        given, named = jax.tree.unflatten(tree, full)
+        return [leaf for leaf in jax.tree.leaves(fn(*given, **named)) if is_array(leaf)]
+
+    jaxpr = jax.make_jaxpr(of_arrays)(*(leaves[place] for place in places))
     outside = [(scope, kind) for where, scope, kind in _matmuls(jaxpr.jaxpr, ()) if where == "outside"]
     return unique_names(outside)
 

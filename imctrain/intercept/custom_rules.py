@@ -21,9 +21,9 @@ from imctrain.intercept._jax_internals import (
     JaxprEqn,
     aval,
     bind,
+    explicit_axes,
     is_live,
     without_dead_code,
-    without_transpose_marks,
 )
 
 CUSTOM_RULES = frozenset({"custom_jvp_call", "custom_vjp_call"})
@@ -90,8 +90,7 @@ def trace_rule(eqn: JaxprEqn, name: str) -> DerivativeRule | None:
         second = jax.make_jaxpr(backward)(shapes[1], [_shape(eqn.outvars[i]) for i in outputs])
     except jax.errors.UnexpectedTracerError:
         raise UserError(closure_message(eqn, name)) from None
-    backward_jaxpr = without_transpose_marks(without_dead_code(second))
-    return DerivativeRule(without_dead_code(first), backward_jaxpr, inputs, outputs)
+    return DerivativeRule(without_dead_code(first), without_dead_code(second), inputs, outputs)
 
 
 def closure_message(eqn: JaxprEqn, name: str) -> str:
@@ -108,7 +107,8 @@ def _inexact(atoms: Sequence[Any]) -> tuple[int, ...]:
 
 def _shape(atom: Any) -> jax.ShapeDtypeStruct:
     value = aval(atom)
-    return jax.ShapeDtypeStruct(value.shape, value.dtype, weak_type=value.weak_type)
+    sharding = value.sharding if explicit_axes(value) else None
+    return jax.ShapeDtypeStruct(value.shape, value.dtype, weak_type=value.weak_type, sharding=sharding)
 
 
 def _no_cotangent(value: Any) -> np.ndarray:

@@ -32,9 +32,9 @@ LINEAR_ALGEBRA = _names("""
 
 FOREIGN = _names("""
     buffer_callback io_callback pure_callback call_exported ffi_call mosaic_gpu_p tpu_custom_call
-    elementwise_inline_asm_p inline_mgpu_p call_hi_primitive call_hi_primitive_linearized custom_lin
+    elementwise_inline_asm_p inline_mgpu_p call_hi_primitive call_hi_primitive_linearized custom_lin noinline vprim
 """)
-"""Host callbacks, compiled kernels, assembly, exported programs: what they compute cannot be seen."""
+"""Host callbacks, compiled kernels, assembly, exported programs, equinox's Python functions: cannot be seen into."""
 
 NESTED = _names("""
     call closed_call composite cond custom_jvp_call custom_jvp_call_jaxpr custom_partitioning custom_vjp_call

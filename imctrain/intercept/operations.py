@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from imctrain.imc.site import ConvSpec, DotSpec, OperandInfo
-from imctrain.intercept._jax_internals import JaxprEqn, aval
+from imctrain.intercept._jax_internals import JaxprEqn, aval, explicit_axes
 
 SHORT_NAMES = {"dot_general": "dot", "conv_general_dilated": "conv"}
 """What the two array operations are called in site names; other primitives go by their own name."""
@@ -51,6 +51,11 @@ def operation_of(
     reason = ""
     if any(jnp.issubdtype(a.dtype, jnp.complexfloating) for a in (left, right)):
         reason = "complex numbers have no array format"
+    elif axes := [*explicit_axes(left), *explicit_axes(right)]:
+        reason = (
+            f"an operand is sharded over mesh axis {axes[0]!r}, which is Explicit and has no array mapping: make the "
+            "mesh with axis_types = AxisType.Auto, or reshard the operand to PartitionSpec()"
+        )
     elif eqn.params.get("out_sharding") is not None:
         reason = "a matmul with an explicit out_sharding has no array mapping"
     return Operation(

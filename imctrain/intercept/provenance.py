@@ -27,7 +27,7 @@ from imctrain.intercept._jax_internals import (
     Var,
     aval,
     closed,
-    is_transposed,
+    is_cotangent,
 )
 from imctrain.intercept.known_primitives import REFERENCES
 from imctrain.intercept.nonneg import is_nonneg_value, nonneg_outputs
@@ -131,7 +131,6 @@ def transfer(eqn: JaxprEqn, facts: Sequence[Fact]) -> list[Fact]:
 
 def enter(eqn: JaxprEqn, facts: Sequence[Fact]) -> list[tuple[ClosedJaxpr, list[Fact]]]:
     """The jaxprs inside a call, loop or branch, each with the facts of its inputs (of loops: at any iteration)."""
-    facts = _seeds(eqn, facts)
     params = eqn.params
     match eqn.primitive.name:
         case "cond":
@@ -216,18 +215,9 @@ def _renamed(fact: Fact) -> Fact:
     return replace(fact, ident=-1, if_true=frozenset(), if_false=frozenset())
 
 
-def _seeds(eqn: JaxprEqn, facts: Sequence[Fact]) -> list[Fact]:
-    """In a gradient taken inside the function, the constant that its backward pass starts from is a gradient."""
-    if not is_transposed(eqn):
-        return list(facts)
-    seeds = [isinstance(v, Literal) and _is_inexact(aval(v)) for v in eqn.invars]
-    return [replace(fact, gradient=fact.gradient or seed) for fact, seed in zip(facts, seeds, strict=True)]
-
-
 def _first_order(eqn: JaxprEqn, facts: Sequence[Fact]) -> list[Fact]:
     name = eqn.primitive.name
-    facts = _seeds(eqn, facts)
-    data, gradient = any(f.data for f in facts), any(f.gradient for f in facts)
+    data, gradient = any(f.data for f in facts), is_cotangent(eqn) or any(f.gradient for f in facts)
     trained = any(f.trained for f in facts) and name != "stop_gradient"
     if name in REFERENCES:
         # What was written to a mutable array is not followed: it could be anything, as a closed-over tracer.

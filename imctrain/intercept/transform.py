@@ -14,7 +14,7 @@ from imctrain.errors import UserError
 from imctrain.imc.advice import advise, find_problems
 from imctrain.imc.health import PATIENCE
 from imctrain.imc.site import Site, make_site
-from imctrain.intercept._jax_internals import without_dead_code
+from imctrain.intercept._jax_internals import varying_axes, without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
 from imctrain.intercept.checking import ReportCheck
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
@@ -118,6 +118,7 @@ class ImcFunction:
     def __call__(self, *args: Any, key: Array, state: States | None = None, **kwargs: Any) -> Any:
         """The function's result. Raises UserError for a state of other sites than the function's."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            _check_same_everywhere((key, given.dynamic))
             program = self._program(given)
             state = _init_states(program) if state is None else state
             _check_names(state, program.sites)
@@ -257,6 +258,16 @@ class ImcFunction:
 
 def _init_states(program: _Program) -> States:
     return {name: site.init_state() for name, site in program.sites.items()}
+
+
+def _check_same_everywhere(values: Any) -> None:
+    """State and telemetry are of all devices: JAX could not prove that they are, where it looks for it."""
+    for leaf in jax.tree.leaves(values):
+        if axes := varying_axes(leaf) if isinstance(leaf, jax.core.Tracer) else ():
+            raise UserError(
+                f"on_imc is called in a jax.shard_map that tracks what varies over mesh axis {axes[0]!r}: give that "
+                "shard_map check_vma=False, and each device a key of its own"
+            )
 
 
 def _check_names(state: Mapping[str, Any], sites: Mapping[str, Any]) -> None:
