@@ -29,7 +29,11 @@ def worker(model: str) -> None:
     import optax
 
     from imctrain.bench.dense import INPUTS, OUTPUTS, DenseNetwork
-    from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
+
+    try:
+        from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
+    except ImportError:  # a revision from before there was one settings tree
+        from imctrain.imc.hardware import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec  # type: ignore
     from imctrain.training.network import Network
     from imctrain.training.step import make_steps
 
