@@ -1,4 +1,4 @@
-"""The table of all keys of a config, as docs/settings.md has it: `python -m imctrain.settings.table > docs/settings.md`.
+"""The page of all keys of a config: `python -m imctrain.settings.table > docs/settings.md`.
 
 Made from the settings' own declarations, so that no key has a second description.
 """
@@ -16,9 +16,9 @@ from imctrain.settings.presets import PRESETS
 
 HEAD = """# Settings
 
-Every key of an experiment's TOML. In Python the sections of `[imc]` are classes of `imctrain.settings`, with the same keys
-and defaults: `Hardware(adc=AdcSpec(bits=6))`. A rule, `--set` and a sweep take the same keys. This page is made from the
-code: `python -m imctrain.settings.table > docs/settings.md`.
+Every key of an experiment's TOML. In Python the sections of `[imc]` are classes of `imctrain.settings`, with the same
+keys and defaults: `Hardware(adc=AdcSpec(bits=6))`. A rule, `--set` and a sweep take the same keys. This page is made
+from the code: `python -m imctrain.settings.table > docs/settings.md`.
 """
 PRESETS_HEAD = """
 ## Presets
@@ -78,7 +78,9 @@ def allowed(schema: dict[str, Any]) -> str:
     return {"boolean": "true, false", "string": "text", "object": "table", "null": ""}.get(str(kind), str(kind))
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    if value is None:
+        return "any"
     return str(value) if isinstance(value, int) and abs(value) < 10**6 else f"{value:.4g}"
 
 
