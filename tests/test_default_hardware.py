@@ -74,7 +74,7 @@ def test_a_resolved_preset_reads_as_what_it_stood_for(tmp_path, monkeypatch):
     path.write_text(text)
     monkeypatch.setitem(PRESETS["robust"]["array"], "chop", False)
     assert load_kept_config(path) == load_config(path) == config
-    with pytest.raises(UserError, match=r"imc\.preset = 'best' is not possible: it should be 'plain' or 'robust'"):
+    with pytest.raises(UserError, match=r"imc\.preset = 'best' is not possible: allowed is 'plain' or 'robust'"):
         validate_config({"imc": {"preset": "best"}}, "c")
 
 

@@ -49,6 +49,6 @@ def test_each_operand_is_coded_or_float(quantise, activation_clip):
 def test_an_array_takes_codes_only():
     with pytest.raises(UserError, match=r"formats\.quantise = \('weights',\).*all three on an array"):
         hardware(formats=FormatSpec(quantise=("weights",)), path="exact")
-    with pytest.raises(UserError, match=r"any of weights, activations, gradients"):
+    with pytest.raises(UserError, match=r"formats\.quantise\.0 = 'biases' is not possible: allowed is 'weights', 'act"):
         FormatSpec(quantise=("biases",))
     hardware(formats=FormatSpec(quantise=()), path="exact", mvms=())

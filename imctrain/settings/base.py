@@ -111,6 +111,8 @@ def explain(error: Any, section: type[Section], prefix: str = "") -> str:
     found = error["input"]
     if error["type"] in _BOUNDS and (bounds := _bounds_at(keys, section)):
         return f"{dotted} = {found!r} is not possible: allowed is {bounds}"
+    if error["type"] == "literal_error":
+        return f"{dotted} = {found!r} is not possible: allowed is {error['ctx']['expected']}"
     expected = _TYPES.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("String should ")
     return f"{dotted} = {found!r} is not possible: it should be {expected}"
 
