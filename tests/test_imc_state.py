@@ -216,7 +216,7 @@ def test_gradient_mvm_of_a_custom_rule_is_driven_in_radix_4():
     assert site.mvms[0].passes == 3
     out = jax.jit(lambda g, x: site.apply(g, x, site.init_state(), jax.random.key(0)))(g, x)
     np.testing.assert_allclose(np.asarray(out), g @ x, rtol=1e-6)
-    with pytest.raises(UserError, match="site rule: a product of a custom backward rule cannot be differentiated"):
+    with pytest.raises(UserError, match=r"site rule: a product with a gradient, .* cannot be differentiated"):
         jax.grad(lambda g: site.apply(g, x, site.init_state(), jax.random.key(0)).sum())(jnp.asarray(g))
 
 
