@@ -6,7 +6,7 @@ import numpy as np
 
 from imctrain.imc.contraction import ConvSpec, DotSpec
 from imctrain.imc.site import OperandInfo, SiteSpec, make_site
-from imctrain.settings import AdcSpec, FormatSpec, Hardware
+from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware
 
 ACTIVATION, UNSIGNED, WEIGHT = OperandInfo("activation"), OperandInfo("activation", nonneg=True), OperandInfo("weight")
 MATMUL = DotSpec((((1,), (0,)), ((), ())))
@@ -45,8 +45,14 @@ IDENTITY = FormatSpec(weight_clip="max", activation_clip="max", gradient_roundin
 """Formats that leave `integer_operands` and `levels` unchanged."""
 
 
-def hardware(**kwargs):
-    return Hardware(**({"formats": IDENTITY} | kwargs))
+def hardware(array=None, adc=None, **settings):
+    """Hardware whose every code a test can follow: no copies and one range, where the test sets neither; IDENTITY."""
+    array, adc = array or ArraySpec(), adc or AdcSpec()
+    if "replicate" not in array.model_fields_set:
+        array = array.replace(replicate=False)
+    if "range_policy" not in adc.model_fields_set:
+        adc = adc.replace(range_policy="fixed")
+    return Hardware(**({"formats": IDENTITY, "array": array, "adc": adc} | settings))
 
 
 def run(site, lhs, rhs, g, state=None, key=None):

@@ -99,7 +99,7 @@ def test_pact_learns_its_clip_from_the_gradient():
 
 def test_ranges_follow_the_signals_and_stay_powers_of_two():
     adc = AdcSpec(range_policy="per_site")
-    site = dot_site(16, 64, 8, hardware(adc=adc, array=ArraySpec(replicate=False)))
+    site = dot_site(16, 64, 8, hardware(adc=adc))
     x, w = integer_operands(rng, (16, 64), (64, 8))
     g = levels(rng, (16, 8))
     state = site.init_state()
@@ -117,7 +117,7 @@ def test_ranges_follow_the_signals_and_stay_powers_of_two():
 def test_a_range_too_wide_to_see_anything_shrinks():
     """At R = 1 a weak signal gives only codes of zero: that too is a reason to shrink."""
     adc = AdcSpec(range_policy="per_site")
-    site = dot_site(4, 4, 2, hardware(adc=adc, array=ArraySpec(replicate=False)))
+    site = dot_site(4, 4, 2, hardware(adc=adc))
     x, w = integer_operands(rng, (4, 4), (4, 2))
     state = site.init_state()
     *_, telemetry = run(site, x, w, levels(rng, (4, 2)), state)
@@ -128,7 +128,7 @@ def test_a_range_too_wide_to_see_anything_shrinks():
 
 def test_a_range_that_clips_grows_again():
     adc = AdcSpec(range_policy="per_site", min_range=2.0**-10)
-    site = dot_site(16, 64, 8, hardware(adc=adc, array=ArraySpec(replicate=False)))
+    site = dot_site(16, 64, 8, hardware(adc=adc))
     x, w = integer_operands(rng, (16, 64), (64, 8))
     g = levels(rng, (16, 8))
     state = site.init_state()

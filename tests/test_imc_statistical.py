@@ -154,24 +154,21 @@ def test_bound_holds_for_real_rounding():
         assert 0.9 * bias_bound(sigma) * 0.5 < bias <= bias_bound(sigma) + 1e-9
 
 
-FIXED = AdcSpec(range_policy="fixed")
-
-
 @pytest.mark.parametrize(
     ("chip", "adc", "answer"),
     [
-        (ChipSpec(sigma_array_lsb=0.53), FIXED, "always"),
-        (ChipSpec(sigma_array_lsb=0.51), FIXED, "never"),
-        (ChipSpec(), FIXED, "never"),
+        (ChipSpec(sigma_array_lsb=0.53), AdcSpec(), "always"),
+        (ChipSpec(sigma_array_lsb=0.51), AdcSpec(), "never"),
+        (ChipSpec(), AdcSpec(), "never"),
         (ChipSpec(sigma_array_lsb=0.2), AdcSpec(range_policy="per_site"), "depends"),
         (ChipSpec(sigma_adc_lsb=0.2), AdcSpec(range_policy="per_site"), "never"),
-        (ChipSpec(sigma_array_lsb=1, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(1.0, -1.0, 1.0)), FIXED, "never"),
+        (ChipSpec(sigma_array_lsb=1, inl_v=(-1.0, 0.0, 1.0), inl_lsb=(1.0, -1.0, 1.0)), AdcSpec(), "never"),
         # Readings are rounded to integers: what counts is the noise in units of an integer (144 to an LSB).
-        (ChipSpec(sigma_array_lsb=1), AdcSpec(range_policy="fixed", bits=16), "always"),
-        (ChipSpec(sigma_array_lsb=0.5 / 144), AdcSpec(range_policy="fixed", bits=16), "never"),
+        (ChipSpec(sigma_array_lsb=1), AdcSpec(bits=16), "always"),
+        (ChipSpec(sigma_array_lsb=0.5 / 144), AdcSpec(bits=16), "never"),
         (
             ChipSpec(sigma_array_lsb=0.5 / 144),
-            AdcSpec(range_policy="fixed", bits=18, round_to_integers=False),
+            AdcSpec(bits=18, round_to_integers=False),
             "always",
         ),
     ],
