@@ -18,8 +18,10 @@ W, X = jnp.ones((64, 8)) / 8, jnp.ones((16, 64))
 NOISE = NoiseSpec(sigma_adc_lsb=0.6)
 
 
-def function(path="exact", **changes):
-    made = on_imc(lambda w, x: jnp.tanh(x) @ w, Hardware(path=path, noise=NOISE, **changes))
+def function(path="exact", array=None, polarity="auto", range_policy="fixed"):
+    array = array or ArraySpec(replicate=False)
+    adc = AdcSpec(range_policy=range_policy, polarity=polarity)
+    made = on_imc(lambda w, x: jnp.tanh(x) @ w, Hardware(path=path, noise=NOISE, array=array, adc=adc))
     made.init(W, X)
     return made
 
@@ -30,17 +32,17 @@ def report(clipped=0.0, snr=20.0, mvms=("forward", "weight_grad")):
 
 
 def test_a_statistical_site_that_goes_on_clipping_is_refused():
-    f = function("statistical", adc=AdcSpec(polarity="bipolar"))
+    f = function("statistical", polarity="bipolar")
     for _ in range(PATIENCE - 1):
         f.check(report(clipped=0.12))
     with pytest.raises(UserError, match=r"site dot, forward: 12% of conversions clip, so the stat"):
         f.check(report(clipped=0.12))
     with pytest.raises(UserError, match=r"\(statistical\.clip_limit is 0\.2%\): use path = 'auto' or 'exact'"):
-        function("statistical", adc=AdcSpec(polarity="bipolar")).check(report(clipped=0.12), patience=1)
+        function("statistical", polarity="bipolar").check(report(clipped=0.12), patience=1)
 
 
 def test_a_step_that_clips_now_and_then_is_no_sign_of_anything():
-    f = function("statistical", adc=AdcSpec(polarity="bipolar"))
+    f = function("statistical", polarity="bipolar")
     for _ in range(5):
         f.check(report(clipped=0.01))
         f.check(report(clipped=0.01))

@@ -16,6 +16,7 @@ BELOW = {
     "frozen_defaults": set(),
     "limits": set(),
     "files": {"errors"},
+    "packed": {"files", "errors"},
     "formats": set(),
     "calibration": {"files", "limits", "errors"},
     "settings": {"calibration", "frozen_defaults", "limits", "errors"},
@@ -24,7 +25,7 @@ BELOW = {
     "data": {"errors"},
     "models": {"limits", "errors"},
     "training": {"models", "data", "intercept", "imc", "settings", "files", "errors"},
-    "report": {"frozen_defaults", "files", "errors"},
+    "report": {"frozen_defaults", "packed", "files", "errors"},
 }
 for upper in ("experiment", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
@@ -58,7 +59,7 @@ def test_imports_go_down_only(path):
             assert parts[1] in BELOW[own] | {own}, f"{path}:{line}: {own} imports {module}, which is not below it"
 
 
-@pytest.mark.parametrize("own", ["settings", "frozen_defaults", "errors", "limits", "files", "calibration"])
+@pytest.mark.parametrize("own", ["settings", "frozen_defaults", "errors", "limits", "files", "packed", "calibration"])
 def test_layers_that_every_command_loads_import_no_jax(own):
     for path in (path for path in MODULES if layer(path) == own):
         found = {module.split(".")[0] for _, module in imported(ast.parse(path.read_text()))}

@@ -84,9 +84,9 @@ def test_every_trained_trial_is_still_listed_as_finished(path, tmp_path):
 
 def test_kept_trials_are_read_as_what_they_were_named_by():
     """Plan and config.toml of each, read by this version, hash to the key that it is kept under."""
-    keys = [folder.name for folder in KEPT.trials.iterdir()]
-    assert len(keys) > 100
-    for key in keys:
+    trained = [key for key in KEPT.keys() if (KEPT.trial(key) / "config.toml").is_file()]  # noqa: SIM118
+    assert len(trained) > 100
+    for key in trained:
         assert trial_key(load_kept_config(KEPT.trial(key) / "config.toml")) == key
-    for key in (path.stem for path in KEPT.plan.iterdir()):
+    for key in KEPT.keys():  # noqa: SIM118
         assert trial_key(KEPT.config(key)) == key

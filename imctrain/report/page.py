@@ -126,9 +126,9 @@ def _sweep(
 def _run(record: RunRecord, root: Path) -> dict[str, Any]:
     """What the template shows of a run."""
     curve = sites = None
-    if (record.folder / "metrics.jsonl").is_file() and record.config:
-        curve = _picture(lambda file: plot_learning_curve(record.folder, file), "svg")
-        sites = _picture(lambda file: draw_site_curves(record.folder, file), "png")
+    if (record.files / "metrics.jsonl").is_file() and record.config:
+        curve = _picture(lambda file: plot_learning_curve(record.files, file), "svg")
+        sites = _picture(lambda file: draw_site_curves(record.files, file), "png")
     names = [_called(label) for label in record.labels.values()]
     return {
         "where": str(record.folder.relative_to(root)),
@@ -142,7 +142,7 @@ def _run(record: RunRecord, root: Path) -> dict[str, Any]:
         "data": record.config.get("data", {}),
         "curve": curve,
         "sites": sites,
-        "worst": worst_sites(record.folder),
+        "worst": worst_sites(record.files),
     }
 
 

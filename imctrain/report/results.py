@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from imctrain.errors import UserError
 from imctrain.frozen_defaults import filled
+from imctrain.packed import ARCHIVE, contents
 
 CLOCK = ("seconds", "seconds_per_epoch", "compile_seconds", "baseline_seconds_per_epoch")
 """Of result.json: what differs when the same training is done again."""
@@ -39,6 +40,7 @@ class RunRecord:
         error: why it failed, if it did.
         sweep_folder: of the sweeps in `labels`; None for a run of its own.
         edited: config.toml is not what the result is of.
+        files: where its files can be read; another folder than `folder` for a packed trial (see `packed`).
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class RunRecord:
     error: str = ""
     sweep_folder: Path | None = None
     edited: bool = False
+    files: Path = Path()
 
     @property
     def accuracy(self) -> float | None:
@@ -66,27 +69,39 @@ def gather(root: Path) -> list[RunRecord]:
 
 
 def _find(root: Path) -> Iterator[RunRecord]:
-    names = {"result.json", "failed.json"}
-    folders = sorted({path.parent for name in names for path in root.rglob(name)})
-    for folder in folders:
-        if folder.name == "baseline" or "checkpoints" in folder.parts:
-            continue
+    for folder, files in sorted(_places(root).items()):
         home = folder.parent.parent
-        plan = home / "plan" / f"{folder.name}.json"
-        planned = folder.parent.name == "trials" and plan.is_file()
-        labels = json.loads(plan.read_text(encoding="utf-8"))["labels"] if planned else {}
-        config_file = folder / "config.toml"
+        plans = (home / "plan" / f"{folder.name}.json", files.parent.parent / "plan" / f"{folder.name}.json")
+        plan = next((path for path in plans if path.is_file()), None) if folder.parent.name == "trials" else None
+        planned = plan is not None
+        labels = json.loads(plan.read_text(encoding="utf-8"))["labels"] if plan is not None else {}
+        config_file = files / "config.toml"
         written = config_file.read_bytes() if config_file.is_file() else b""
         result, failed = (
             json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            for path in (folder / "result.json", folder / "failed.json")
+            for path in (files / "result.json", files / "failed.json")
         )
         digest = result.get("config_toml_sha256")
         edited = digest is not None and digest != hashlib.sha256(written).hexdigest()
         if written or failed:
             config = filled(tomllib.loads(written.decode("utf-8"))) if written else {}
             error = "" if result else failed.get("error", "")
-            yield RunRecord(folder, config, result, labels, error, home if planned else None, edited)
+            yield RunRecord(folder, config, result, labels, error, home if planned else None, edited, files)
+
+
+def _places(root: Path) -> dict[Path, Path]:
+    """{folder of a run: where its files are}: the folder itself, or what its sweep's archive was unpacked to."""
+    names = ("result.json", "failed.json")
+    found = {path.parent: path.parent for name in names for path in root.rglob(name)}
+    found = {
+        folder: f for folder, f in found.items() if folder.name != "baseline" and "checkpoints" not in folder.parts
+    }
+    for archive in sorted(root.rglob(ARCHIVE)):
+        inside = contents(archive.parent)
+        for path in (inside / "trials").glob("*/result.json") if inside is not None else ():
+            # A trial that lies there unpacked, trained again perhaps, is the newer one.
+            found.setdefault(archive.parent / "trials" / path.parent.name, path.parent)
+    return found
 
 
 def sweeps_of(records: Sequence[RunRecord]) -> list[Sweep]:

@@ -172,7 +172,7 @@ def snr_groups(trials: Sequence[RunRecord], name: str, curves: Curves) -> dict[s
         if label["reference"] is not None or record.accuracy is None:
             continue
         curve = curve_name({"variant": label["variant"], "axes": label["axes"]}, axis)
-        found.setdefault(curve, {}).setdefault(label["axes"].get(axis), []).append(record.folder)
+        found.setdefault(curve, {}).setdefault(label["axes"].get(axis), []).append(record.files)
     if axis is None:
         return {curve: levels[None] for curve, levels in found.items()}
     shared = set.intersection(*(set(levels) for levels in found.values())) if found else set()

@@ -71,7 +71,7 @@ def _planned(sweep: SweepFolder, name: str) -> Iterator[tuple[str, dict[str, Any
     """(key, label) of every trial that the folder calls `name`."""
     planned = sweep.keys()
     for key in planned:
-        labels = json.loads((sweep.plan / f"{key}.json").read_text(encoding="utf-8"))["labels"]
+        labels = sweep.labels(key)
         if name in labels:
             yield key, labels[name]
 

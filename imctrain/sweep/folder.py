@@ -6,6 +6,7 @@
     DIR/calibrations/         calibration files that configs named
     DIR/trials/KEY/           an ordinary run folder; failed.json if it could not be trained
     DIR/results/              tables and figures
+    DIR/trials.tar.xz         finished trials that were packed, with their plans (see `packed`)
 
 Everything is named by hashes of its content, so two sweep folders merge by copying one over the other.
 """
@@ -24,6 +25,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.folder import is_claimed
 from imctrain.files import write_json, write_text
 from imctrain.frozen_defaults import VERSION, apart
+from imctrain.packed import contents
 from imctrain.settings import Config, kept_config, load_kept_config
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
@@ -69,7 +71,19 @@ class SweepFolder:
         self.calibrations = path / "calibrations"
 
     def trial(self, key: str) -> Path:
-        return self.trials / key
+        """The run folder of a trial: in the sweep's folder, or, for reading only, where a packed one can be read."""
+        packed = self._packed("trials", key)
+        return packed if packed is not None and not (self.trials / key).is_dir() else self.trials / key
+
+    def _plan(self, key: str) -> Path:
+        """The file of a plan, for reading: a packed trial keeps its plan with it."""
+        packed = self._packed("plan", f"{key}.json")
+        return packed if packed is not None and not (self.plan / f"{key}.json").is_file() else self.plan / f"{key}.json"
+
+    def _packed(self, *parts: str) -> Path | None:
+        inside = contents(self.path)
+        found = None if inside is None else inside.joinpath(*parts)
+        return found if found is not None and found.exists() else None
 
     def add(
         self, name: str, trials: list[Trial], config_dir: Path, marks: Sequence[Mapping[str, str]] | None = None
@@ -93,7 +107,7 @@ class SweepFolder:
             for place, (config, trial) in enumerate(adopted):
                 key = trial_key(config)
                 target = self.plan / f"{key}.json"
-                labels = json.loads(target.read_text(encoding="utf-8"))["labels"] if target.is_file() else {}
+                labels = self.labels(key) if self._plan(key).is_file() else {}
                 label = trial.labels | dict(marks[place] if marks else {}) | {"place": place}
                 content = apart(config.model_dump(mode="json"))
                 write_json(target, {"frozen_defaults": VERSION, "config": content, "labels": labels | {name: label}})
@@ -108,8 +122,9 @@ class SweepFolder:
     def _rename(self, name: str, labels: dict[str, dict[str, Any]]) -> None:
         """Take from trials that are not in `labels` what a sweep calls those that are."""
         taken = list(labels.values())
-        for target in self.plan.glob("*.json"):
-            content = json.loads(target.read_text(encoding="utf-8"))
+        for key in self.keys():
+            target = self.plan / f"{key}.json"
+            content = json.loads(self._plan(key).read_text(encoding="utf-8"))
             label = content["labels"].get(name)
             if target.stem in labels or label is None:
                 continue
@@ -118,7 +133,7 @@ class SweepFolder:
                 if content["labels"] or self.trial(target.stem).is_dir():
                     write_json(target, content)
                 else:
-                    target.unlink()
+                    target.unlink(missing_ok=True)
 
     def _adopt(self, config: Config, config_dir: Path) -> Config:
         """The config with a calibration file of its own folder: the sweep can be moved, and the key holds its hash."""
@@ -148,7 +163,7 @@ class SweepFolder:
 
     def config(self, key: str) -> Config:
         """The config of a planned trial."""
-        target = self.plan / f"{key}.json"
+        target = self._plan(key)
         try:
             plan = json.loads(target.read_text(encoding="utf-8"))
             content, version = plan["config"], plan.get("frozen_defaults", VERSION)
@@ -163,11 +178,17 @@ class SweepFolder:
 
     def keys(self) -> list[str]:
         """Every planned trial."""
-        return sorted(path.stem for path in self.plan.glob("*.json"))
+        packed = self._packed("plan")
+        places = [self.plan] if packed is None else [self.plan, packed]
+        return sorted({path.stem for place in places for path in place.glob("*.json")})
+
+    def labels(self, key: str) -> dict[str, dict[str, Any]]:
+        """What each sweep calls a planned trial."""
+        return dict(json.loads(self._plan(key).read_text(encoding="utf-8"))["labels"])
 
     def title(self, key: str) -> str:
         """A few words on a planned trial, from the newest of its labels."""
-        labels = json.loads((self.plan / f"{key}.json").read_text(encoding="utf-8"))["labels"]
+        labels = self.labels(key)
         if not labels:
             return f"trial {key}"
         newest: dict[str, Any] = list(labels.values())[-1]
