@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +90,12 @@ def test_models_know_nothing_of_the_array():
         assert not any(
             m.startswith(("imctrain.imc", "imctrain.intercept")) for _, m in imported(ast.parse(path.read_text()))
         )
+
+
+def test_the_wheel_has_every_experiment_and_no_result():
+    root = PACKAGE.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    experiments = root / "experiments"
+    files = {p.relative_to(root).as_posix() for p in experiments.rglob("*.toml") if "results" not in p.parts}
+    assert {name for name in included if name.startswith("experiments")} == files

@@ -16,7 +16,8 @@ NOISY = {
 
 
 def train(path, tmp_path):
-    imc = {"path": path, "calibration": "ideal", "noise": {"sigma_lsb": 1.0}}
+    plain = {"array": {"replicate": False}, "adc": {"range_policy": "fixed"}}
+    imc = plain | {"path": path, "calibration": "ideal", "noise": {"sigma_lsb": 1.0}}
     config = validate_config(NOISY | {"imc": imc}, "test")
     return start(config, tmp_path / path, tmp_path, Console(quiet=True), Place())
 
