@@ -178,20 +178,20 @@ def _matching(folder: Path, pattern: str) -> list[str]:
 
 
 def _compare_files(old: Path, new: Path, name: str, found: Differences) -> None:
-    if old.name == CHECKPOINTS:
-        one, other = read_checkpoints(old), read_checkpoints(new)
-        for step, arrays in one.items():
-            if step in other:
-                compare_arrays(arrays, other[step], f"{name}/{step}", found)
-            else:
-                found.failures.append(f"{name}/{step} is missing")
-        return
     try:
-        one, other = read(old), read(new)
-    except ValueError as error:
+        one, other = ((read_checkpoints if side.name == CHECKPOINTS else read)(side) for side in (old, new))
+    except Exception as error:  # of orbax, of any kind
         found.failures.append(f"{name} cannot be read: {error}")
         return
-    compare_values(one, other, name, found)
+    if old.name != CHECKPOINTS:
+        compare_values(one, other, name, found)
+        return
+    for step, arrays in one.items():
+        if step in other:
+            compare_arrays(arrays, other[step], f"{name}/{step}", found)
+        else:
+            found.failures.append(f"{name}/{step} is missing")
+    found.added += [f"{name}/{step}" for step in other if step not in one]
 
 
 def read(path: Path) -> Any:

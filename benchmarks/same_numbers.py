@@ -26,6 +26,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -405,16 +406,17 @@ def main() -> None:
         return
     if len(arguments.checkouts) != 2:
         parser.error("give two checkouts: OLD NEW")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the process that runs, too
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     with tempfile.TemporaryDirectory(prefix="imctrain-same-") as temporary:
         home = (arguments.work or Path(temporary)).resolve()
-        sides = []
+        sides: list[Side] = []
         for name, checkout in zip(("old", "new"), arguments.checkouts, strict=True):
             (home / name).mkdir(parents=True, exist_ok=True)
             sides.append(Side(name, require(checkout), home / name, arguments.cores))
             _require_own_code(sides[-1])
-        same = compare(chosen, *sides, arguments.allow)
+        same = compare(chosen, sides[0], sides[1], arguments.allow)
     sys.exit(0 if same else 1)
 
 
