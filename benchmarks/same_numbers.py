@@ -13,6 +13,8 @@ Give --work while a rebuild goes on. What a checkout has done in DIR is then not
 nor the item has changed, so that OLD runs once. Compiled steps are kept in DIR as well, for each side its own: OLD and
 NEW share none. Without --work all is done anew in a temporary folder.
 
+Give checkouts that stay as they are: an item during which the code of its checkout changes fails.
+
 Every process gets the same one core (`--cores` for more) and as many threads. The results of one checkout against
 itself are equal that way, in two processes with steps compiled twice.
 
@@ -239,8 +241,9 @@ class Failed(Exception):
     """A command of an item did not succeed."""
 
 
-def work(item: Item, side: Side, other: Side, revision: str, tick: Callable[[str], None]) -> float:
+def work(item: Item, side: Side, other: Side, tick: Callable[[str], None]) -> float:
     """Do an item's work, unless it is done; returns the seconds it took. Raises Failed."""
+    revision = side.revision()
     folder = side.work / item.name
     marker = folder / "done.json"
     about = {"revision": revision, "item": json.loads(json.dumps(asdict(item)))}
@@ -266,6 +269,8 @@ def work(item: Item, side: Side, other: Side, revision: str, tick: Callable[[str
             if side.name == "new":
                 shutil.copy(other.work / item.name / command.hand_over, mine)
     seconds = time.monotonic() - started
+    if side.revision() != revision:
+        raise Failed(f"{side.name}: the checkout has changed meanwhile; give one that stays as it is")
     marker.write_text(json.dumps({"about": about, "seconds": seconds}), encoding="utf-8")
     return seconds
 
@@ -358,7 +363,6 @@ def _details(found: Differences) -> list[str]:
 
 def compare(chosen: list[Item], old: Side, new: Side, allow: float) -> bool:
     """Do all the work, print the table; returns whether everything is the same."""
-    revisions = {side.name: side.revision() for side in (old, new)}
     progress = Progress(len(chosen))
     rows, details, same = [], [], True
     for item in chosen:
@@ -366,7 +370,7 @@ def compare(chosen: list[Item], old: Side, new: Side, allow: float) -> bool:
         seconds = []
         try:
             for side, other in ((old, new), (new, old)):
-                seconds.append(work(item, side, other, revisions[side.name], progress.tick))
+                seconds.append(work(item, side, other, progress.tick))
             progress.tick("comparing")
             found = compare_folders(old.work / item.name, new.work / item.name, item.compared)
         except Failed as error:
