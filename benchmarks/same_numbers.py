@@ -242,7 +242,7 @@ class Failed(Exception):
 
 
 def work(item: Item, side: Side, other: Side, tick: Callable[[str], None]) -> float:
-    """Do an item's work, unless it is done; returns the seconds it took. Raises Failed."""
+    """Do an item's work, unless it is done; returns the CPU seconds it took. Raises Failed."""
     revision = side.revision()
     folder = side.work / item.name
     marker = folder / "done.json"
@@ -260,7 +260,7 @@ def work(item: Item, side: Side, other: Side, tick: Callable[[str], None]) -> fl
         (folder / name).write_text(content, encoding="utf-8")
     for name in item.own:
         shutil.copy(side.checkout / name, folder)
-    started = time.monotonic()
+    started, before = time.monotonic(), _cpu_seconds()
     for command in item.commands:
         _execute(command, side, folder, lambda: tick(f"{side.name} {time.monotonic() - started:.0f} s"))
         if command.hand_over:
@@ -268,11 +268,17 @@ def work(item: Item, side: Side, other: Side, tick: Callable[[str], None]) -> fl
             shutil.copy(mine, mine.with_name(f"drawn-{mine.name}"))
             if side.name == "new":
                 shutil.copy(other.work / item.name / command.hand_over, mine)
-    seconds = time.monotonic() - started
+    seconds = _cpu_seconds() - before
     if side.revision() != revision:
         raise Failed(f"{side.name}: the checkout has changed meanwhile; give one that stays as it is")
     marker.write_text(json.dumps({"about": about, "seconds": seconds}), encoding="utf-8")
     return seconds
+
+
+def _cpu_seconds() -> float:
+    """Of processes that have ended. Unlike time, it tells little of what else the machine does."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _execute(command: Command, side: Side, folder: Path, tick: Callable[[], None]) -> None:
@@ -378,12 +384,12 @@ def compare(chosen: list[Item], old: Side, new: Side, allow: float) -> bool:
         same &= found.within(allow)
         text = verdict(found, allow)
         taken = ", ".join(f"{value:.0f} s" for value in seconds)
-        progress.end(f"{text} ({taken})")
+        progress.end(f"{text} (CPU {taken})")
         rows.append(f"| {item.name} | {item.what} | {text} | {found.compared:,} | {taken} |")
         lines = _details(found)
         if lines:
             details += ["", f"{item.name}:", *(f"  {line}" for line in lines)]
-    print("| item | what | result | values compared | old, new took |")
+    print("| item | what | result | values compared | CPU of old, new |")
     print("|---|---|---|---|---|")
     print("\n".join([*rows, *details]))
     return same
