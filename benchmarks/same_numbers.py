@@ -18,6 +18,9 @@ Give checkouts that stay as they are: an item during which the code of its check
 Every process gets the same one core (`--cores` for more) and as many threads. The results of one checkout against
 itself are equal that way, in two processes with steps compiled twice.
 
+A tolerance is for items of one step and for inspect. Rounding turns a last bit that differs into another code, so that
+over 40 steps even a change of 1e-7 ends in another network.
+
 What is compared, what is left out, and what a tolerance means: see differences.py.
 """
 
@@ -57,10 +60,11 @@ seed = 1
 tensorboard = false
 data = {{ name = "digits", batch_size = 16, eval_batch_size = 180, train_limit = 320, test_limit = 180 }}
 model = {{ name = "{model}", width = {width} }}
-training = {{ epochs = 2, steps = {steps}, log_every = 1, learning_rate = 0.03, optimizer = "{optimizer}" }}
+training = {{ epochs = 2, steps = {steps}, log_every = 1, learning_rate = 0.03, optimizer = "{optimizer}", schedule = "constant" }}
 imc.path = "{path}"
 {imc}
 """
+"""The schedule is constant so that the step is the same program whatever the number of steps: it is compiled once."""
 
 SETTINGS = {
     "serial": """
@@ -157,7 +161,7 @@ def items(epochs: int) -> list[Item]:
             _training(f"settings-{name}", "mlp", 16, "exact", 3, imc=imc, optimizer="adam")
             for name, imc in SETTINGS.items()
         ),
-        *(_training(f"resnet6-{path}", "resnet6", 8, path, 40) for path in PATHS),
+        *(_training(f"resnet6-{path}-{steps}", "resnet6", 8, path, steps) for path in PATHS for steps in (1, 40)),
         _inspection("resnet6", 8, "auto"),
         *(_training(f"vit-{path}", "vit", 32, path, 1) for path in PATHS),
         _inspection("vit", 32, "exact"),
