@@ -60,7 +60,12 @@ seed = 1
 tensorboard = false
 data = {{ name = "digits", batch_size = 16, eval_batch_size = 180, train_limit = 320, test_limit = 180 }}
 model = {{ name = "{model}", width = {width} }}
-training = {{ epochs = 2, steps = {steps}, log_every = 1, learning_rate = 0.03, optimizer = "{optimizer}", schedule = "constant" }}
+training.steps = {steps}
+training.epochs = 2
+training.log_every = 1
+training.learning_rate = 0.03
+training.schedule = "constant"
+training.optimizer = "{optimizer}"
 imc.path = "{path}"
 {imc}
 """
@@ -416,7 +421,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no item begins with {', '.join(unknown)}: there are {', '.join(i.name for i in everything)}")
     if arguments.list:
-        print("\n".join(f"{item.name:20} {item.what}" for item in chosen))
+        print("\n".join(f"{item.name:24} {item.what}" for item in chosen))
         return
     if len(arguments.checkouts) != 2:
         parser.error("give two checkouts: OLD NEW")
