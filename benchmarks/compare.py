@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from checkouts import environment, require
 
 ROUNDS = 7
 BATCH = 128
@@ -89,7 +90,7 @@ def compare(old: Path, new: Path, model: str, rounds: int) -> None:
             stdout=subprocess.PIPE,
             text=True,
             cwd=checkout,
-            env=os.environ | {"PYTHONPATH": str(checkout.resolve())},
+            env=environment(checkout),
         )
         processes.append(process)
         compiled.append(_answer(process))
@@ -137,8 +138,9 @@ def main() -> None:
         return
     if len(arguments.checkouts) != 2:
         parser.error("give two checkouts: OLD NEW")
+    old, new = map(require, arguments.checkouts)
     for model in arguments.models.split(","):
-        compare(*arguments.checkouts, model, arguments.rounds)
+        compare(old, new, model, arguments.rounds)
 
 
 if __name__ == "__main__":
