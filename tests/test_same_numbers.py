@@ -169,7 +169,7 @@ def test_checkpoints_are_compared_step_by_step(tmp_path):
 
 
 def test_items_have_names_of_their_own_and_configs_that_are_valid(tmp_path):
-    from imctrain.config import load_config
+    from imctrain.settings import load_config
 
     everything = items(2)
     assert len({item.name for item in everything}) == len(everything)
