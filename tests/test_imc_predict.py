@@ -17,7 +17,7 @@ from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware
 
 CLIP = 3.0
 """Below the largest of the samples drawn here, so that it is what sets the gradient's scale."""
-FORMATS = FormatSpec(activation_clip="rms", gradient_clip=CLIP)
+FORMATS = FormatSpec(weight_clip="sawb", activation_clip="rms", gradient_clip=CLIP)
 
 
 def gaussian(*shape: int) -> jax.Array:

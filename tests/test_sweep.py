@@ -16,7 +16,7 @@ from run_tools import assert_same_bits, call, metrics, spawn, write
 
 import imctrain
 from imctrain.errors import UserError
-from imctrain.settings import load_config
+from imctrain.settings import dump_toml, load_config
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec, parse_axis, read_sweep, toml_literal
 from imctrain.sweep.trial import same_training, trial_key
@@ -31,6 +31,7 @@ training = { epochs = 2, log_every = 8 }
 imc.path = "exact"
 imc.calibration = "ideal"
 imc.array = { replicate = true }
+imc.adc = { range_policy = "fixed" }
 """
 # Checkpoints every epoch, long enough to be stopped on the way; in float, which compiles fastest.
 LONG = BASE.replace("epochs = 2", "epochs = 60").replace('"exact"', '"float"')
@@ -250,9 +251,11 @@ def test_a_calibration_file_goes_with_the_sweep_and_into_the_key(tmp_path):
 def test_a_trial_begun_under_other_defaults_is_refused(tmp_path):
     spec = make_spec({"config": str(write(tmp_path, BASE)), "references": []}, "test")
     folder = SweepFolder(tmp_path / "out")
-    (key,) = folder.add("a", expand(spec), tmp_path)
+    (trial,) = expand(spec)
+    (key,) = folder.add("a", [trial], tmp_path)
     folder.trial(key).mkdir(parents=True)
-    write(folder.trial(key), BASE + "imc.chip_seed = 3\n", "config.toml")
+    begun = trial.config.replace(imc=trial.config.imc.replace(chip_seed=3))
+    write(folder.trial(key), dump_toml(begun), "config.toml")
     with pytest.raises(UserError, match=r"another default of imc\.chip_seed"):
         folder.add("a", expand(spec), tmp_path)
 
