@@ -97,11 +97,10 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
     x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
     if unsigned:
         x.flat[0] = 15
-    spec, converter = ArraySpec(**array), AdcSpec(**adc)
+    mapping = MappingSpec(gradient="balanced", full_drive=full_drive, planes=planes)
+    hw = hardware(array=ArraySpec(**array), adc=AdcSpec(**adc), mapping=mapping)
+    spec, converter = hw.array, hw.adc
     levels_in = spec.levels
-    hw = hardware(
-        array=spec, adc=converter, mapping=MappingSpec(gradient="balanced", full_drive=full_drive, planes=planes)
-    )
     site = dot_site(m, k, n, hw, lhs=UNSIGNED) if unsigned else dot_site(m, k, n, hw)
     g = levels(rng, (m, n))
     y, dx, dw, cotangent = run(site, x, w, g)
