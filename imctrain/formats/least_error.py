@@ -56,9 +56,19 @@ def error_curve(x: Array, *, signed: bool) -> ErrorCurve:
 
 
 def least_error_clip(x: Array, *, signed: bool) -> Array:
-    """alpha of the least squared error, scalar; the largest magnitude between equals."""
-    curve = error_curve(x, signed=signed)
-    return curve.clips[jnp.argmin(curve.errors)]
+    """alpha of the least squared error, scalar; the larger one between clips that err alike."""
+    return clip_of(error_curve(x, signed=signed))
+
+
+def clip_of(curve: ErrorCurve) -> Array:
+    """The clip of a curve's least error, scalar."""
+    return curve.clips[_least(curve.errors)]
+
+
+def _least(errors: Array) -> Array:
+    """The first of the errors that are least, 0.1 % apart or less: which one of two must not hang on a last bit."""
+    flat = errors.reshape(-1)
+    return jnp.argmax(flat <= jnp.min(flat) * 1.001)
 
 
 def least_error_with_noise(
@@ -77,7 +87,7 @@ def least_error_with_noise(
     ]
     quiet = driven.errors[:, None] + stored.errors
     total = quiet + nu * steps[0][:, None] * steps[1]
-    chosen = jnp.where(jnp.min(total) < 2.0 / 3.0, jnp.argmin(total), jnp.argmin(quiet))
+    chosen = jnp.where(jnp.min(total) < 2.0 / 3.0, _least(total), _least(quiet))
     row, column = chosen // CANDIDATES, chosen % CANDIDATES
     return driven.clips[row], stored.clips[column]
 
