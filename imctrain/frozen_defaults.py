@@ -7,7 +7,7 @@ defaults of this version may be others. So whatever is kept is read, and named, 
     of a key that came later           what reproduces the behaviour from before there was such a key
 
 Rules for changing it: add a line for a new config key, whatever its default is; never change a line, since that would
-rename every kept trial and read another training into it. A new default is a change of config.py alone, and shipped
+rename every kept trial and read another training into it. A new default is a change of settings/ alone, and shipped
 configs whose results are kept then name the old value.
 """
 

@@ -39,7 +39,7 @@ def test_every_config_key_has_a_frozen_default():
     missing, gone = set(known_keys()) - FROZEN.keys(), FROZEN.keys() - set(known_keys())
     assert not missing, (
         f"new config keys without a line in imctrain/frozen_defaults.py: {', '.join(sorted(missing))}. Add to the "
-        "table the value that reproduces trials from before there was such a key; if the key's default in config.py is "
+        "table the value that reproduces trials from before there was such a key; if the key's default in settings/ is "
         "another one, the configs in experiments/ whose results are kept must name the old value."
     )
     assert not gone, f"kept trials have keys that are no config keys any more: {', '.join(sorted(gone))}"

@@ -113,7 +113,8 @@ def test_a_rule_of_a_config_is_a_rule_in_python_and_changes_its_site_alone(chang
 
 def test_a_quiet_site_is_exact_and_a_loud_one_is_not():
     """Of two equal products on a converter that tells integers apart, the one without noise and mismatch is exact."""
-    base = override(hardware(), {"adc.bits": 20, "formats.weight_clip": "max", "formats.activation_clip": "max"})
+    clips = {"formats.weight_clip": "max", "formats.activation_clip": "max"}
+    base = override(hardware(), {"adc.bits": 20, "array.replicate": False} | clips)
     rule = Rule("quiet*", overrides={"noise.mismatch": False, "noise.sigma_lsb": 0})
     rng = np.random.default_rng(0)
     x, w = (jnp.asarray(rng.integers(-7, 8, (8, 8)), jnp.float32).at[0, 0].set(7) for _ in range(2))
@@ -126,4 +127,4 @@ def test_a_quiet_site_is_exact_and_a_loud_one_is_not():
 
     quiet, loud = on_imc(product, base, [rule])(w, x, key=jax.random.key(1))
     np.testing.assert_allclose(quiet, x @ w, atol=1e-3)
-    assert float(jnp.sqrt(jnp.mean((loud - x @ w) ** 2))) > 5
+    assert float(jnp.sqrt(jnp.mean((loud - x @ w) ** 2))) > 100
