@@ -29,6 +29,10 @@ class Sweep(NamedTuple):
     name: str
 
 
+_SAME = Path()
+"""Files that are where the run's folder is."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run folder.
@@ -40,7 +44,7 @@ class RunRecord:
         error: why it failed, if it did.
         sweep_folder: of the sweeps in `labels`; None for a run of its own.
         edited: config.toml is not what the result is of.
-        files: where its files can be read; another folder than `folder` for a packed trial (see `packed`).
+        files: where its files can be read: `folder`, or another one for a packed trial (see `packed`).
     """
 
     folder: Path
@@ -50,7 +54,11 @@ class RunRecord:
     error: str = ""
     sweep_folder: Path | None = None
     edited: bool = False
-    files: Path = Path()
+    files: Path = _SAME
+
+    def __post_init__(self) -> None:
+        if self.files is _SAME:
+            object.__setattr__(self, "files", self.folder)
 
     @property
     def accuracy(self) -> float | None:
