@@ -23,6 +23,9 @@ class FloatSite:
 
     noise = 0.0
 
+    on_array = False
+    """It meets no chip."""
+
     def __init__(self, spec: SiteSpec):
         self.spec = spec
         self.one_way = "gradient" in (spec.lhs.kind, spec.rhs.kind)

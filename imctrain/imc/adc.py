@@ -11,6 +11,7 @@ fresh for each conversion, so one draw of sigma = sqrt((sigma_array/lsb)^2 + sig
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class Converter:
         bits: B.
         unipolar: codes from 0 (True) or around 0.
         steps: 2**B, or 2**B - 1 (full scale on the last code).
-        sigma_array: noise before the range. sigma_adc: noise in LSB.
+        sigma_array: noise before the range. sigma_adc: noise in LSB. Both may be traced, as the INL's values.
         inl: (knots in v, values in v), linear between knots and constant outside; empty for none.
         integers: readings are rounded to integers where the converter tells them apart (`resolves`).
     """
@@ -35,9 +36,9 @@ class Converter:
     bits: int
     unipolar: bool
     steps: int
-    sigma_array: float
-    sigma_adc: float
-    inl: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    sigma_array: Array | float
+    sigma_adc: Array | float
+    inl: tuple[tuple[float, ...], Any] = ((), ())
     integers: bool = True
 
     @property
@@ -150,12 +151,11 @@ class Converter:
     def _inl(self, v: Array) -> Array:
         """The piecewise-linear INL as a sum of hinges: no table look-up, so it fuses with the conversion."""
         knots, values = self.inl
-        total = jnp.full_like(v, values[0])
-        slopes = [(b - a) / (t - s) for s, t, a, b in zip(knots, knots[1:], values, values[1:], strict=False)]
-        before = 0.0
+        total = jnp.full_like(v, 1.0) * values[0]
+        slopes = [(values[i + 1] - values[i]) / (knots[i + 1] - knots[i]) for i in range(len(knots) - 1)]
+        before: Array | float = 0.0
         for knot, slope in zip(knots, [*slopes, 0.0], strict=True):
-            if slope != before:
-                total = total + (slope - before) * jnp.maximum(v - knot, 0.0)
+            total = total + (slope - before) * jnp.maximum(v - knot, 0.0)
             before = slope
         return total
 

@@ -79,6 +79,18 @@ def first_macro(site_index: int, mvm: str) -> int:
     return 3 * site_index + MVMS.index(mvm)
 
 
+def has_pattern(hardware: Hardware) -> bool:
+    """Whether columns differ from ideal ones, or readings at zero input learn something of them (an INL there)."""
+    return hardware.has_mismatch or (hardware.has_inl and hardware.adc.offset_conversions > 0)
+
+
+def macros_of(site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware) -> np.ndarray:
+    """Macros that hold the columns of each tile, in order, int [T, macros of a tile]."""
+    blocks = -(-width // hardware.array.columns)
+    first = first_macro(site_index, mvm) + np.arange(tiles)[:, None] * blocks
+    return (first + np.arange(blocks)) % hardware.array.macros
+
+
 def column_errors(
     site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -86,15 +98,10 @@ def column_errors(
 
     None without mismatch.
     """
-    # Without gains and offsets, readings still learn the INL at zero; of ideal columns there is nothing to learn.
-    if not (hardware.has_mismatch or (hardware.has_inl and hardware.adc.offset_conversions)):
+    if not has_pattern(hardware):
         return None
-    array = hardware.array
-    blocks = -(-width // array.columns)
     gains, offsets, corrections = [], [], []
-    for tile in range(tiles):
-        first = first_macro(site_index, mvm) + tile * blocks
-        macros = [(first + b) % array.macros for b in range(blocks)]
+    for macros in macros_of(site_index, mvm, tiles, width, hardware).tolist():
         parts = [macro_errors(macro, hardware) for macro in macros]
         corrections.append(np.concatenate([macro_corrections(macro, hardware) for macro in macros])[:width])
         gains.append(np.concatenate([gain for gain, _ in parts])[:width])

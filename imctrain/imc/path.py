@@ -48,7 +48,7 @@ def _dithering(plan: MvmPlan, reference: float) -> float:
     """`Converter.dithering` of the tile it is least of, in plain Python: a plan may be made inside a trace."""
     conv = plan.converter
     lsb = reference * conv.lsb_at_full_range
-    noise = math.hypot(conv.sigma_array, conv.sigma_adc * lsb)
+    noise = math.hypot(float(conv.sigma_array), float(conv.sigma_adc) * lsb)
     step = max(lsb, 1.0 / float(plan.full_scales.min())) if conv.integers else lsb
     return noise / step
 
@@ -61,4 +61,6 @@ def dithered(plan: MvmPlan, ranges: Array, clipped: Array) -> Array:
     """
     limits = plan.hardware.statistical
     sigma = plan.converter.dithering(ranges, float(plan.full_scales.min()))
-    return jnp.all(sigma >= least_sigma(limits.bias_limit) * (1 - 1e-6)) & (clipped <= limits.clip_limit)
+    enough = jnp.all(sigma >= least_sigma(limits.bias_limit) * (1 - 1e-6)) & (clipped <= limits.clip_limit)
+    # Of the hardware's own INL this is known; a chip that is given may have another one.
+    return enough if plan.chip is None else enough & (inl_residual_lsb(plan) <= limits.inl_limit * (1 + 1e-6))

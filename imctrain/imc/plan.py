@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,8 @@ from jax import Array
 from imctrain.formats import TOP_LEVEL, top_code
 from imctrain.imc import ranges as range_policies
 from imctrain.imc.adc import Converter, converter
-from imctrain.imc.floorplan import column_errors
+from imctrain.imc.chip import Chip
+from imctrain.imc.floorplan import column_errors, macros_of
 from imctrain.imc.integer_mapping import integer_mapping
 from imctrain.imc.mapping import Mapping, gradient_mapping
 from imctrain.imc.planes import PlaneCoding
@@ -35,6 +36,7 @@ class MvmPlan:
         samples: how often it is done, for the mean.
         mapping: passes of the input operand. coding: planes of the stored operand.
         tiles: row tiles of K. converter: the column ADC.
+        chip: whose figures count (`on`); None for those of the hardware.
     """
 
     name: str
@@ -51,6 +53,14 @@ class MvmPlan:
     tiles: RowTiles
     converter: Converter
     hardware: Hardware
+    chip: Chip | None = field(default=None, compare=False)
+
+    def on(self, chip: Chip) -> MvmPlan:
+        """The plan with a chip's figures, which may be traced, in place of those of its hardware."""
+        knots = self.converter.inl[0]
+        inl = (knots, chip.inl) if knots and chip.inl is not None else ((), ())
+        live = replace(self.converter, sigma_array=chip.sigma_array, sigma_adc=chip.sigma_adc, inl=inl)
+        return replace(self, converter=live, chip=chip)
 
     @property
     def passes(self) -> int:
@@ -137,10 +147,18 @@ class MvmPlan:
         """Variance of the mean over samples, see `output_noise_power`."""
         return self.output_noise_power(ranges) / self.samples
 
-    def column_errors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def column_errors(self) -> tuple[Any, Any, Any] | None:
         """gain, offset and digital correction (fractions of full scale) of each tile's columns, [T, columns]; None
-        without mismatch."""
-        return column_errors(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
+        without mismatch. Arrays of numpy, or of JAX where the chip is given."""
+        if self.chip is None:
+            return column_errors(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
+        found = self.chip.gain, self.chip.offset, self.chip.correction
+        parts = [part for part in found if part is not None]
+        if not parts:
+            return None
+        macros = macros_of(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
+        gain, offset, correction = (part[macros].reshape(len(macros), -1)[:, : self.columns] for part in parts)
+        return gain, offset, correction
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from jax import Array
 from imctrain.errors import UserError
 from imctrain.formats import gradient_scale
 from imctrain.imc import digital, exact, noise, preserved_sums, probe, ranges, statistical
+from imctrain.imc.chip import chip_of
 from imctrain.imc.chopping import Chopped
 from imctrain.imc.contraction import ConvContraction as ConvContraction
 from imctrain.imc.contraction import ConvSpec as ConvSpec
@@ -67,6 +68,8 @@ class Ran(NamedTuple):
     statistical: Array
 
 
+CHIP = "chip"
+"""Key of a state that holds the `Chip` of one call, beside what `init_state` makes; its cotangent is zero."""
 # Purposes that a site's seed is derived for.
 _ARRAY, _ROUNDING = 0, 1
 
@@ -213,7 +216,8 @@ class Site:
 
         Args:
             lhs, rhs: the primitive's operands, any float dtype.
-            state: of `init_state` or `update`. Its cotangent is telemetry, not a gradient.
+            state: of `init_state` or `update`, and the chip under CHIP: by default that of the site's hardware. Its
+                cotangent is telemetry, not a gradient.
             key: a JAX key; every execution needs its own.
         """
         seed = noise.seed_of(key)
@@ -274,7 +278,7 @@ class Site:
             "statistics": jnp.stack([e.statistic for e in encoded]),
             "inside": tuple(passes_gradient(x, e.clip, i, formats) for x, e, i in known),
             "signs": tuple(clip_signs(x, e.clip, i, formats) for x, e, i in known),
-            "forward": self._telemetry(self._forward, ran, state),
+            "forward": self._telemetry("forward", ran, state),
         }
         return out, residuals
 
@@ -292,7 +296,7 @@ class Site:
             (infos[order[0]], infos[order[1]]),
             self.spec.hardware.formats,
             state["clips"][jnp.array(order)],
-            None if self._forward.is_digital else (self._forward, reference),
+            None if self._forward.is_digital else (self._live("forward", state), reference),
         )
         return encoded[order[0]], encoded[order[1]]
 
@@ -342,7 +346,7 @@ class Site:
                 clip_gradients[side] = jnp.sum(gradient * signs.astype(jnp.float32))
             inside = kept["inside"][side]
             gradients[side] = gradient if inside is None else jnp.where(inside, gradient, 0.0)
-            telemetry["mvms"][mvm] = self._telemetry(self._plans[mvm], ran, state)
+            telemetry["mvms"][mvm] = self._telemetry(mvm, ran, state)
         telemetry["largest_gradient"] = largest
         telemetry["clip_statistics"] = kept["statistics"]
         cotangent = {
@@ -352,11 +356,13 @@ class Site:
             "clips": jnp.stack(clip_gradients),
             "telemetry": telemetry,
         }
+        if CHIP in state:
+            cotangent[CHIP] = jax.tree.map(jnp.zeros_like, state[CHIP])
         return gradients[0], gradients[1], cotangent
 
     def _product(self, mvm: str, first: Any, second: Array, state: State, seed: Array) -> Ran:
         """One MVM: (lhs, rhs) codes for the forward product, (`Levels`, stored codes) for the others."""
-        plan, product = self._plans[mvm], self._product_of(mvm)
+        plan, product = self._live(mvm, state), self._product_of(mvm)
         reference = ranges.choose_range(state["needed_range"][mvm], self.spec.hardware.adc)
         stream = noise.derive(seed, _ARRAY, MVMS.index(mvm))
 
@@ -368,7 +374,7 @@ class Site:
                 return self._contraction.product(engine, plan, first, second, self.spec.driven, reference, stream)
 
             def run(engine: Engine, levels: Array, seed: Array) -> Reading:
-                return self.gradient_mvm(mvm, engine, levels, second, reference, seed)
+                return self._gradient_mvm(plan, engine, levels, second, reference, seed)
 
             return mean_reading(run, engine, path, plan, first, reference, stream)
 
@@ -392,15 +398,31 @@ class Site:
             levels: of the output's gradient, in the output's shape. stored: codes of the operand on `gradient_side`.
             ranges: R of each pass, [P]. seed: see `noise`.
         """
-        run = self._contraction.lhs_grad if self.gradient_side(mvm) == "rhs" else self._contraction.rhs_grad
-        return run(engine, self._plans[mvm], levels, stored, ranges, seed)
+        return self._gradient_mvm(self._plans[mvm], engine, levels, stored, ranges, seed)
+
+    def _gradient_mvm(
+        self, plan: MvmPlan, engine: Engine, levels: Array, stored: Array, ranges: Array, seed: Array
+    ) -> Reading:
+        run = self._contraction.lhs_grad if self.gradient_side(plan.name) == "rhs" else self._contraction.rhs_grad
+        return run(engine, plan, levels, stored, ranges, seed)
+
+    @property
+    def on_array(self) -> bool:
+        """Whether any of its MVMs runs on the array, and meets a chip there."""
+        return not all(plan.is_digital for plan in self._plans.values())
+
+    def _live(self, mvm: str, state: State) -> MvmPlan:
+        """The plan of an MVM on the chip in `state`, or on that of its hardware."""
+        plan = self._plans[mvm]
+        return plan if plan.is_digital else plan.on(state[CHIP] if CHIP in state else chip_of(self.spec.hardware))
 
     def gradient_side(self, mvm: str) -> Side:
         """The side whose operand a gradient MVM stores: it computes the gradient of the other one."""
         return "rhs" if self._product_of(mvm) == "lhs_grad" else "lhs"
 
-    def _telemetry(self, plan: MvmPlan, ran: Ran, state: State) -> dict[str, Array]:
+    def _telemetry(self, mvm: str, ran: Ran, state: State) -> dict[str, Array]:
         """Additive telemetry of one execution; signal and noise are powers of the integer output."""
+        plan = self._live(mvm, state)
         reading, reference = ran.reading, ranges.choose_range(state["needed_range"][plan.name], self.spec.hardware.adc)
         return {
             "calls": jnp.ones((), jnp.float32),

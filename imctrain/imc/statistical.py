@@ -21,6 +21,9 @@ Engine interface as in `exact`, but a reading holds the product alone: clipping 
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -55,7 +58,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
         mean = geometry.convolve(x, w)
     else:
         # Tiles cut the input channels: every channel has the gains of its tile.
-        gain = np.repeat(errors[0], plan.tiles.size, axis=0)[: plan.tiles.units]  # [C/G, G, J, N]
+        gain = jnp.repeat(jnp.asarray(errors[0]), plan.tiles.size, axis=0)[: plan.tiles.units]  # [C/G, G, J, N]
         split = w.reshape(*geometry.kernel, geometry.group_channels, geometry.groups, geometry.group_outputs)
         cells = plan.coding.encode(split, axis=-2).astype(jnp.float32)
         kernel = jnp.sum(cells * _weighted(gain, plan), axis=-2).reshape(w.shape)
@@ -97,7 +100,7 @@ def _effective(w: Array, plan: MvmPlan) -> Array:
     return jnp.asarray(total).reshape(*w.shape[:2], -1)[..., : tiles.units]
 
 
-def _weighted(gain: np.ndarray, plan: MvmPlan) -> Array:
+def _weighted(gain: Any, plan: MvmPlan) -> Array:
     """beta_j g, [..., J, N]."""
     return jnp.asarray(gain * np.asarray(plan.coding.weights, np.float32)[:, None])
 
@@ -108,9 +111,8 @@ def _bias(plan: MvmPlan) -> Array | None:
     if errors is None:
         return None
     passes = float(sum(plan.mapping.coefficients))
-    full_scale = plan.full_scales.astype(np.float64)[:, None, None]
-    beta = np.asarray(plan.coding.weights)[:, None]
-    return jnp.asarray((passes * full_scale * np.sum(errors[1] * beta, axis=-2)).astype(np.float32))
+    beta = np.asarray(plan.coding.weights, np.float32)[:, None]
+    return jnp.asarray(passes * plan.full_scales)[:, None, None] * jnp.sum(jnp.asarray(errors[1]) * beta, axis=-2)
 
 
 def is_ideal(plan: MvmPlan) -> bool:
@@ -118,33 +120,51 @@ def is_ideal(plan: MvmPlan) -> bool:
     return _folded(plan) is None
 
 
-def _folded(plan: MvmPlan) -> tuple[np.ndarray, np.ndarray] | None:
+def _folded(plan: MvmPlan) -> tuple[Any, Any] | None:
     """(g, o), gain and offset with the INL's line folded in, [T, G or 1, J, N]; None where all are ideal."""
     errors = plan.column_errors()
-    a, b = inl_line(plan)
-    if errors is None and a == 0 and b == 0:
+    if errors is None and not plan.converter.inl[0]:
         return None
+    a, b = inl_line(plan)
     shape = (plan.tiles.count, 1 if plan.shared_columns else plan.groups, plan.planes, plan.outputs)
     ideal = (np.ones(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     gain, offset, correction = errors if errors is not None else ideal
     return (gain * (1 + b)).reshape(shape), (offset + gain * a - correction).reshape(shape)
 
 
-def inl_line(plan: MvmPlan) -> tuple[float, float]:
-    """(a, b) of the line that fits the INL best over [-1, 1] (or [0, 1]), as fractions of full scale."""
+def inl_line(plan: MvmPlan) -> tuple[Any, Any]:
+    """(a, b) of the line that fits the INL best over [-1, 1] (or [0, 1]), as fractions of full scale: floats, or traced
+    where the chip is."""
     knots, values = plan.converter.inl
     if not knots:
         return 0.0, 0.0
-    v = np.linspace(0.0 if plan.converter.unipolar else -1.0, 1.0, 257)
-    b, a = np.polyfit(v, np.interp(v, knots, values), 1)
+    fit, _ = _line_fit(knots, plan.converter.unipolar)
+    if isinstance(values, Array):
+        a, b = jnp.asarray(fit, jnp.float32) @ values
+        return a, b
+    a, b = fit @ np.asarray(values)
     return float(a), float(b)
 
 
-def inl_residual_lsb(plan: MvmPlan) -> float:
-    """Largest distance of the INL from its line, in LSB at R = 1 of the converter at hand."""
+@functools.cache
+def _line_fit(knots: tuple[float, ...], unipolar: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What is linear in the values at the knots: the least-squares line, rows a and b, [2, knots]; and what is left of
+    the INL over the converter's range, [257, knots]."""
+    v = np.linspace(0.0 if unipolar else -1.0, 1.0, 257)
+    shapes = np.stack([np.interp(v, knots, one) for one in np.eye(len(knots))], axis=1)
+    lines = np.stack([np.ones_like(v), v], axis=1)
+    fit = np.linalg.lstsq(lines, shapes, rcond=None)[0]
+    return fit, shapes - lines @ fit
+
+
+def inl_residual_lsb(plan: MvmPlan) -> Any:
+    """Largest distance of the INL from its line, in LSB at R = 1 of the converter at hand: a float, or traced where the
+    chip is."""
     knots, values = plan.converter.inl
     if not knots:
         return 0.0
-    a, b = inl_line(plan)
-    v = np.linspace(0.0 if plan.converter.unipolar else -1.0, 1.0, 257)
-    return float(np.max(np.abs(np.interp(v, knots, values) - a - b * v)) / plan.converter.lsb_at_full_range)
+    _, left = _line_fit(knots, plan.converter.unipolar)
+    lsb = plan.converter.lsb_at_full_range
+    if isinstance(values, Array):
+        return jnp.max(jnp.abs(jnp.asarray(left, jnp.float32) @ values)) / lsb
+    return float(np.max(np.abs(left @ np.asarray(values))) / lsb)

@@ -12,8 +12,9 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.imc.advice import advise, find_problems
+from imctrain.imc.chip import Chip, chip_of, require_alike
 from imctrain.imc.health import PATIENCE
-from imctrain.imc.site import Site, make_site
+from imctrain.imc.site import CHIP, Site, make_site
 from imctrain.intercept._jax_internals import varying_axes, without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
 from imctrain.intercept.checking import ReportCheck
@@ -24,7 +25,7 @@ from imctrain.intercept.naming import nearest
 from imctrain.intercept.plan import Block, Planner
 from imctrain.intercept.provenance import data_fact, weight_fact
 from imctrain.intercept.resolve import resolve
-from imctrain.intercept.rules import Rule, check_overrides
+from imctrain.intercept.rules import Rule, check_overrides, hardware_of
 from imctrain.settings import Hardware
 
 CACHED_PROGRAMS = 32
@@ -70,6 +71,10 @@ def on_imc(
     return ImcFunction(fn, hardware, rules, weights)
 
 
+Chips = Mapping[str, Chip]
+"""Figures of a chip by site, see `ImcFunction.chip`."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Program:
     """A traced and planned function.
@@ -93,8 +98,8 @@ class ImcFunction:
     """A function on the simulated array; made by `on_imc`.
 
     Calling it takes the function's own arguments and, by keyword, `key` (a JAX key; each call needs its own, or noise
-    repeats) and `state` (of `init` or `update`; without one every site starts afresh). Keywords of these names are
-    not passed on.
+    repeats), `state` (of `init` or `update`; without one every site starts afresh) and `chip` (of `chip`; without one
+    that of its hardware). Keywords of these names are not passed on.
     """
 
     def __init__(
@@ -115,20 +120,42 @@ class ImcFunction:
         self._check = ReportCheck()
         functools.update_wrapper(self, fn, updated=())
 
-    def __call__(self, *args: Any, key: Array, state: States | None = None, **kwargs: Any) -> Any:
-        """The function's result. Raises UserError for a state of other sites than the function's."""
+    def __call__(
+        self, *args: Any, key: Array, state: States | None = None, chip: Chips | None = None, **kwargs: Any
+    ) -> Any:
+        """The function's result. Raises UserError for a state or a chip of other sites than the function's."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             _check_same_everywhere((key, given.dynamic))
             program = self._program(given)
             state = _init_states(program) if state is None else state
             _check_names(state, program.sites)
-            states = {name: state[name] for name in program.sites}
+            chips = _chips(program, self.hardware, self.rules) if chip is None else chip
+            _check_chips(chips, program)
+            states = {name: state[name] | ({CHIP: chips[name]} if name in chips else {}) for name in program.sites}
             return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
 
     def init(self, *args: Any, **kwargs: Any) -> States:
         """Fresh state of every simulated site, by name. Arguments may be `jax.ShapeDtypeStruct`s."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             return _init_states(self._program(given))
+
+    def chip(self, *args: Any, hardware: Hardware | None = None, **kwargs: Any) -> Chips:
+        """The chip that a call runs on, for its `chip` argument: figures by site, as arrays.
+
+        Given as an argument of a compiled function, another chip costs no compilation. Chips of several dies, stacked
+        leaf by leaf, are what `jax.vmap` runs over.
+
+        Args:
+            args, kwargs: as for `init`.
+            hardware: of another chip of the same structure (other sigma, chip_seed or calibration); rules apply to it.
+                Every call looks at the figures that it is given before it takes the statistical path; a site that never
+                could take it on the function's own hardware stays exact.
+        """
+        with arguments_of(self._fn, args, kwargs, self.weights) as given:
+            program = self._program(given)
+            chips = _chips(program, hardware or self.hardware, self.rules)
+            _check_chips(chips, program)
+            return chips
 
     def update(self, state: States, grad: States) -> tuple[States, dict[str, dict[str, Array]]]:
         """The next step's state and each site's report, from the state and its cotangent.
@@ -256,6 +283,19 @@ class ImcFunction:
         return _Program(block, ledger_of(block.all_found), block.sites, run, results, reusable, is_valid)
 
 
+def _chips(program: _Program, hardware: Hardware, rules: Sequence[Rule]) -> Chips:
+    """The chip of every site on the array, after the rules."""
+    found = {name: hardware_of(name, hardware, rules) for name, site in program.sites.items() if site.on_array}
+    return {name: chip_of(own) for name, own in found.items() if own is not None}
+
+
+def _check_chips(chips: Chips, program: _Program) -> None:
+    on_array = {name: site for name, site in program.sites.items() if site.on_array}
+    _check_names(chips, on_array, "chip")
+    for name, site in on_array.items():
+        require_alike(chips[name], site.spec.hardware, f"site {name}")
+
+
 def _init_states(program: _Program) -> States:
     return {name: site.init_state() for name, site in program.sites.items()}
 
@@ -270,11 +310,12 @@ def _check_same_everywhere(values: Any) -> None:
             )
 
 
-def _check_names(state: Mapping[str, Any], sites: Mapping[str, Any]) -> None:
+def _check_names(state: Mapping[str, Any], sites: Mapping[str, Any], what: str = "state") -> None:
     missing = [name for name in sites if name not in state]
     extra = [name for name in state if name not in sites]
     if missing:
-        raise UserError(f"the state lacks site {missing[0]!r}: make it with init for these arguments and rules")
+        make = "init" if what == "state" else what
+        raise UserError(f"the {what} lacks site {missing[0]!r}: make it with {make} for these arguments and rules")
     if extra:
         near = ", ".join(nearest(extra[0], sites)) or "none"
-        raise UserError(f"the state has site {extra[0]!r}, which the function has not; nearest: {near}")
+        raise UserError(f"the {what} has site {extra[0]!r}, which the function has not; nearest: {near}")

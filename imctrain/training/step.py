@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +33,43 @@ class TrainState(NamedTuple):
     step: Array
 
 
+class Given(NamedTuple):
+    """What the compiled steps of a run are given beside their state and data: another one costs no compilation.
+
+    Attributes:
+        key: of the run's seed. train, evaluate: the chips of both forward passes; empty in float training.
+    """
+
+    key: Array
+    train: Any
+    evaluate: Any
+
+
+class Step:
+    """A compiled step with what it is always given."""
+
+    def __init__(self, function: Any, given: Given):
+        self._function, self.given = function, given
+
+    def __call__(self, *operands: Any) -> Any:
+        return self._function(*operands, self.given)
+
+    def lower(self, *operands: Any) -> Step:
+        """As `jax.jit` has it."""
+        return Step(self._function.lower(*operands, self.given), self.given)
+
+    def compile(self) -> Step:
+        """Of what `lower` made."""
+        return Step(self._function.compile(), self.given)
+
+    def memory_analysis(self) -> Any:
+        """Of what `compile` made, as XLA tells it."""
+        return self._function.memory_analysis()
+
+    def _cache_size(self) -> int:
+        return int(self._function._cache_size())
+
+
 class Steps(NamedTuple):
     """Compiled steps.
 
@@ -45,8 +81,8 @@ class Steps(NamedTuple):
         function: the intercepted training forward pass; None in float training.
     """
 
-    train: Any
-    evaluate: Callable[..., Any]
+    train: Step
+    evaluate: Step
     initial: TrainState
     function: ImcFunction | None
 
@@ -73,22 +109,24 @@ def make_steps(
     on_array = None if hardware is None else on_imc(network.train_forward, hardware, rules)
     eval_on_array = None if hardware is None else on_imc(network.eval_forward, hardware, rules)
     sites = {} if on_array is None else on_array.init(network.params, network.rest, images)
+    chips = {} if on_array is None else on_array.chip(network.params, network.rest, images)
+    eval_chips = None
     if eval_on_array is not None and eval_images is not None:
         # An evaluation batch has plans of its own: what is wrong with them must not show after an epoch of training.
-        eval_on_array.init(network.params, network.rest, eval_images)
+        eval_chips = eval_on_array.chip(network.params, network.rest, eval_images)
     # Steps give their input's memory away, which leaves that share memory cannot do.
     sites = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), sites)
 
-    def forward(params: Any, rest: Any, batch: Array, sites: Any, key: Array) -> Any:
+    def forward(params: Any, rest: Any, batch: Array, sites: Any, key: Array, chip: Any) -> Any:
         if on_array is None:
             return network.train_forward(params, rest, batch)
-        return on_array(params, rest, batch, key=key, state=sites)
+        return on_array(params, rest, batch, key=key, state=sites, chip=chip)
 
-    def train(state: TrainState, batch: Array, labels: Array) -> tuple[TrainState, dict[str, Any]]:
-        key = _key(seed, _TRAIN, state.step)
+    def train(state: TrainState, batch: Array, labels: Array, given: Given) -> tuple[TrainState, dict[str, Any]]:
+        key = _key(given.key, _TRAIN, state.step)
 
         def objective(params: Any, sites: Any) -> Any:
-            logits, rest = forward(params, state.rest, batch, sites, key)
+            logits, rest = forward(params, state.rest, batch, sites, key, given.train)
             return training_loss(logits, labels, label_smoothing), (logits, rest)
 
         (loss, (logits, rest)), (gradient, telemetry) = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(
@@ -107,18 +145,21 @@ def make_steps(
         return TrainState(params, rest, optimizer_state, sites, state.step + 1), metrics
 
     def evaluate(
-        params: Any, rest: Any, sites: Any, batch: Array, labels: Array, mask: Array, number: Array
+        params: Any, rest: Any, sites: Any, batch: Array, labels: Array, mask: Array, number: Array, given: Given
     ) -> tuple[Array, Array]:
         if eval_on_array is None:
             logits = network.eval_forward(params, rest, batch)
         else:
-            logits = eval_on_array(params, rest, batch, key=_key(seed, _EVAL, number), state=sites)
+            key = _key(given.key, _EVAL, number)
+            logits = eval_on_array(params, rest, batch, key=key, state=sites, chip=given.evaluate)
         correct = jnp.sum(jnp.where(jnp.argmax(logits, axis=-1) == labels, mask, 0.0))
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return correct, jnp.sum(losses * mask)
 
     initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
-    return Steps(jax.jit(train, donate_argnums=0), jax.jit(evaluate), initial, on_array)
+    given = Given(jax.random.key(seed), chips, eval_chips)
+    steps = Step(jax.jit(train, donate_argnums=0), given), Step(jax.jit(evaluate), given)
+    return Steps(*steps, initial, on_array)
 
 
 def training_loss(logits: Array, labels: Array, label_smoothing: float) -> Array:
@@ -127,5 +168,5 @@ def training_loss(logits: Array, labels: Array, label_smoothing: float) -> Array
     return jnp.mean(optax.softmax_cross_entropy(logits, targets))
 
 
-def _key(seed: int, purpose: int, number: Array) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), purpose), number)
+def _key(key: Array, purpose: int, number: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), number)

@@ -1,0 +1,73 @@
+"""A chip as data: what differs from die to die and from one noise level to the next, as arrays.
+
+Compiled functions take it as an argument. So another sigma, another draw of columns or another calibration of the same
+structure costs no compilation, and `jax.vmap` runs over dies. What decides structure stays in `Hardware`: rows, bits,
+paths, whether there is noise, mismatch or INL at all, and where the INL has its knots.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from imctrain.errors import UserError
+from imctrain.imc.floorplan import has_pattern, macro_corrections, macro_errors
+from imctrain.settings import Hardware
+
+
+class Chip(NamedTuple):
+    """Figures of a chip as one hardware uses them, float32. Voltages are fractions of full scale.
+
+    Attributes:
+        sigma_array: noise before the converter's range, scalar. sigma_adc: noise of the converter in LSB, scalar.
+        gain, offset, correction: of every column of every macro, [macros, columns]; the correction is what the digital
+            side subtracts. None where all columns are ideal.
+        inl: values at the knots of `Hardware.chip`, [knots]; None without INL.
+    """
+
+    sigma_array: Array
+    sigma_adc: Array
+    gain: Array | None = None
+    offset: Array | None = None
+    correction: Array | None = None
+    inl: Array | None = None
+
+
+@functools.cache
+def chip_of(hardware: Hardware) -> Chip:
+    """The chip that a hardware describes; its columns are drawn by `chip_seed` where they were not measured."""
+    with jax.ensure_compile_time_eval():
+        lsb = hardware.chip.reference_lsb
+        inl = _float32(np.asarray(hardware.chip.inl_lsb) * lsb) if hardware.has_inl else None
+        ideal = Chip(_float32(hardware.sigma_array), _float32(hardware.sigma_adc), inl=inl)
+        if not has_pattern(hardware):
+            return ideal
+        macros = range(hardware.array.macros)
+        errors = [(*macro_errors(macro, hardware), macro_corrections(macro, hardware)) for macro in macros]
+        gain, offset, correction = (np.stack(part) for part in zip(*errors, strict=True))
+        return ideal._replace(gain=_float32(gain), offset=_float32(offset * lsb), correction=_float32(correction * lsb))
+
+
+def require_alike(chip: Chip, hardware: Hardware, where: str) -> None:
+    """Raises UserError for a chip that is not of the hardware's structure."""
+    described = chip_of(hardware)
+    if [part is None for part in described] != [part is None for part in chip]:
+        raise UserError(
+            f"{where}: its chip has other parts than the hardware (noise, mismatch or INL on one side only): make it "
+            "with on_array.chip of a hardware with the same parts"
+        )
+    for name, wanted, given in zip(Chip._fields, described, chip, strict=True):
+        if wanted is not None and given is not None and given.shape != wanted.shape:
+            raise UserError(
+                f"{where}: {name} of its chip has shape {given.shape}, the hardware has {wanted.shape}: make it with "
+                "on_array.chip, and give one die a call (jax.vmap for several)"
+            )
+
+
+def _float32(value: object) -> Array:
+    return jnp.asarray(value, jnp.float32)
