@@ -22,7 +22,7 @@ from imctrain.experiment.jax_setup import prepare_jax  # noqa: E402
 prepare_jax()
 
 # While JAX looks for leaks it traces every call anew. Modules that only run networks of flax have no tracers of ours.
-WITHOUT_LEAK_CHECKS = ("test_models_networks",)
+WITHOUT_LEAK_CHECKS = ("models/test_networks.py",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,7 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_leaked_tracers(request: pytest.FixtureRequest) -> Iterator[None]:
-    opted_out = request.node.get_closest_marker("no_leak_checks") or request.path.stem in WITHOUT_LEAK_CHECKS
+    opted_out = request.node.get_closest_marker("no_leak_checks") or request.path.as_posix().endswith(
+        WITHOUT_LEAK_CHECKS
+    )
     with jax.check_tracer_leaks(not opted_out):
         yield
 

@@ -13,9 +13,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "exper
 
 def test_every_line_of_the_page_on_trust_names_a_test_that_exists():
     page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"test_\w+\.py", page))
+    named = set(re.findall(r"[\w/]*test_\w+\.py", page))
     assert len(named) > 20
-    missing = {name for name in named if not list((ROOT / "tests").rglob(name))}
+    missing = {name for name in named if not (ROOT / "tests" / name).exists()}
     assert not missing
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| what |")]
     assert rows

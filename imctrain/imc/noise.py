@@ -9,7 +9,7 @@ cost more than the matrix multiplies. Sample i of a stream is made from one 32-b
                                                       uniforms taken from the high half of w * odd constant
     eps = z (A + C z^2),   z = (t - mean) / std       the cubic restores unit variance and a kurtosis of 3
 
-Distribution (computed from the definition, tests/test_imc_noise.py): the CDF is within 1.7e-4 of the normal one, tails
+Distribution (computed from the definition, tests/imc/test_noise.py): the CDF is within 1.7e-4 of the normal one, tails
 hold 0.94 of the normal probability beyond 4 sigma and 0.9 beyond 4.5; samples reach 6.4 sigma. Streams differ by seed:
 every site, MVM, step and purpose derives its own (`derive`).
 """

@@ -1,6 +1,6 @@
 """Every primitive that JAX 0.10 registers, sorted by whether it multiplies matrices.
 
-`tests/test_intercept_primitives.py` walks what JAX registers and fails for one that nobody sorted. A program that
+`tests/intercept/test_primitives.py` walks what JAX registers and fails for one that nobody sorted. A program that
 meets such a one does not run on in floating point in silence: what is in none of these sets may multiply.
 """
 

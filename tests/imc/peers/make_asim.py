@@ -1,6 +1,6 @@
 """Makes asim.json: outputs of ASiM's own modules on small integer operands (see README.md beside this file).
 
-    git clone https://github.com/Keio-CSG/ASiM && PYTHONPATH=ASiM python tests/peers/make_asim.py
+    git clone https://github.com/Keio-CSG/ASiM && PYTHONPATH=ASiM python tests/imc/peers/make_asim.py
 
 Needs torch and matplotlib (which ASiM imports), and none of imctrain.
 """

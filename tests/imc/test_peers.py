@@ -1,4 +1,4 @@
-"""The exact path against the integers that published simulators' own code gave (see tests/peers/README.md).
+"""The exact path against the integers that published simulators' own code gave (see tests/imc/peers/README.md).
 
 An output is a sum of converter codes, each weighed by its pass and its plane. Both sides are brought to that integer
 and must be equal. Where a dot product lies exactly half way between two codes, the even one is right; a peer divides in

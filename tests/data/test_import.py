@@ -308,8 +308,8 @@ def test_killed_import_leaves_no_data_set_and_is_cleaned_up(tmp_path):
         "import_dataset('cifar10', sys.argv[1], data_dir=sys.argv[2], expected=SMALL_CIFAR10, checksums=None,"
         " progress=kill)\n"
     )
-    here = Path(__file__).parent
-    search = os.pathsep.join([str(here), str(here.parent)])
+    tests = Path(__file__).parents[1]
+    search = os.pathsep.join([str(tests / "helpers"), str(tests.parent)])
     done = subprocess.run(
         [sys.executable, "-c", script, path, home], env={**os.environ, "PYTHONPATH": search}, timeout=60, check=False
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imctrain.errors import UserError
 from imctrain.settings import Config, config_hash, dump_toml, known_keys, load_config, validate_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> Config:

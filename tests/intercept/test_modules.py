@@ -524,7 +524,7 @@ def test_a_list_that_its_owner_changes_is_another_program():
 @jax.numpy_dtype_promotion("standard")  # optax raises floats to integers
 def test_the_example_of_the_documentation_trains():
     """docs/simulation.md, "Your model", word by word but for the hardware and the data."""
-    page = (Path(__file__).parent.parent / "docs" / "simulation.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text()
     example = page.split("## Your model")[1].split("```python")[1].split("```")[0]
     assert "imctrain.Hardware()" in example
     rng = np.random.default_rng(0)

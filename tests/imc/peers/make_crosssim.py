@@ -1,6 +1,6 @@
 """Makes crosssim.json: outputs of CrossSim's own cores on small integer operands (see README.md beside this file).
 
-    git clone https://github.com/sandialabs/cross-sim && PYTHONPATH=cross-sim python tests/peers/make_crosssim.py
+    git clone https://github.com/sandialabs/cross-sim && PYTHONPATH=cross-sim python tests/imc/peers/make_crosssim.py
 
 Needs numpy and scipy, and none of imctrain.
 

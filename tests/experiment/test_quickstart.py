@@ -10,7 +10,7 @@ from run_tools import call
 
 pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
 
-CONFIG = Path(__file__).parents[1] / "experiments" / "quickstart.toml"
+CONFIG = Path(__file__).parents[2] / "experiments" / "quickstart.toml"
 
 
 def result(monkeypatch, out, *overrides):
