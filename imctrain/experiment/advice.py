@@ -10,7 +10,7 @@ from rich.console import Console
 from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.setup import Setup
-from imctrain.imc.advice import Problem, advise, all_remedies, find_problems, remedy_text
+from imctrain.imc.forecast.advice import Problem, advise, all_remedies, find_problems, remedy_text
 from imctrain.settings import Config
 from imctrain.training.loop import limit
 from imctrain.training.metrics import read_metrics

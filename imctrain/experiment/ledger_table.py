@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.intercept import Ledger
 
 

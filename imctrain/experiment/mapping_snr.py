@@ -35,11 +35,13 @@ from imctrain.experiment.hardware import build_hardware
 from imctrain.experiment.recording import MvmRecord, Recording
 from imctrain.files import write_json
 from imctrain.formats import quantise, top_code
-from imctrain.imc import exact, noise, ranges
-from imctrain.imc.encode import encode_gradient
-from imctrain.imc.exact import Reading
-from imctrain.imc.plan import MvmPlan, plan_mvm
-from imctrain.imc.tiling import RowTiles
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.chip import ranges
+from imctrain.imc.coding.encode import encode_gradient
+from imctrain.imc.engines.kernels import exact
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
+from imctrain.imc.mvm.tiling import RowTiles
 from imctrain.report.mapping_snr import FILE, draw_mapping_snr
 from imctrain.settings import Hardware, ImcConfig, kept_config
 

@@ -24,9 +24,10 @@ from imctrain.experiment.identity import identity
 from imctrain.experiment.recording import MvmRecord, Recording
 from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
-from imctrain.imc import digital, noise
-from imctrain.imc.encode import encode_gradient, scale_of_gradient
-from imctrain.imc.site import Site
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.coding.encode import encode_gradient, scale_of_gradient
+from imctrain.imc.engines.kernels import digital
+from imctrain.imc.site.site import Site
 from imctrain.intercept import ImcFunction, on_imc
 from imctrain.settings import MVMS, Config, config_hash, load_kept_config
 from imctrain.training.checkpoint import Checkpoints

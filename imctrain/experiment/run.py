@@ -26,7 +26,7 @@ from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.files import write_json, write_text
-from imctrain.imc.advice import Problem
+from imctrain.imc.forecast.advice import Problem
 from imctrain.settings import Config, config_hash, load_kept_config
 from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel

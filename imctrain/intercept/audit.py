@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import jax
 
-from imctrain.imc.site import SCOPES
+from imctrain.imc.site.site import SCOPES
 from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, scopes, sub_jaxprs
 from imctrain.intercept.arguments import is_array
 from imctrain.intercept.known_primitives import ARRAY_OPERATIONS

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from imctrain.errors import HardwareWarning, UserError
-from imctrain.imc.health import clipped_too_much, is_silent, next_count, silence_text
-from imctrain.imc.site import Site
+from imctrain.imc.forecast.health import clipped_too_much, is_silent, next_count, silence_text
+from imctrain.imc.site.site import Site
 from imctrain.intercept.naming import nearest
 
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from imctrain.errors import UserError
-from imctrain.imc.first_order import differentiated_once, no_derivative
-from imctrain.imc.site import Site
+from imctrain.imc.site.first_order import differentiated_once, no_derivative
+from imctrain.imc.site.site import Site
 from imctrain.intercept._jax_internals import (
     Atom,
     JaxprEqn,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import jax
 
 from imctrain.errors import UserError
-from imctrain.imc.site import Site
+from imctrain.imc.site.site import Site
 from imctrain.intercept import naming
 from imctrain.intercept._jax_internals import ClosedJaxpr, JaxprEqn, scopes
 from imctrain.intercept.audit import count_matmuls

@@ -11,10 +11,10 @@ import jax
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.imc.advice import advise, find_problems
-from imctrain.imc.chip import Chip, chip_of, require_alike
-from imctrain.imc.health import PATIENCE
-from imctrain.imc.site import CHIP, Site, make_site
+from imctrain.imc.chip.figures import Chip, chip_of, require_alike
+from imctrain.imc.forecast.advice import advise, find_problems
+from imctrain.imc.forecast.health import PATIENCE
+from imctrain.imc.site.site import CHIP, Site, make_site
 from imctrain.intercept._jax_internals import varying_axes, without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
 from imctrain.intercept.checking import ReportCheck

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from imctrain.imc.health import PATIENCE, clipped_too_much, is_silent, next_count, silence_text
+from imctrain.imc.forecast.health import PATIENCE, clipped_too_much, is_silent, next_count, silence_text
 from imctrain.intercept import Ledger
 
 

@@ -14,7 +14,7 @@ from imctrain.calibration.schema import Array, Column, Dependence, Estimate, Inl
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
-from imctrain.imc.floorplan import macro_errors
+from imctrain.imc.chip.columns import macro_errors
 from imctrain.settings import ImcConfig
 
 

@@ -13,7 +13,7 @@ from imctrain.calibration.means import column_mean, die_mean
 from imctrain.calibration.summary import figures
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip
 from imctrain.experiment.hardware import build_hardware
-from imctrain.imc.floorplan import column_errors, macro_errors
+from imctrain.imc.chip.columns import column_errors, macro_errors
 from imctrain.settings import ArraySpec, ChipSpec, Hardware, ImcConfig, NoiseSpec
 
 GAIN, OFFSET = 0.92, -0.5

@@ -21,8 +21,8 @@ from imctrain.experiment.mapping_snr import encode, plan_of
 from imctrain.experiment.recording import MvmRecord, load_recording, save_recording
 from imctrain.experiment.sampling import MOST, Sampler
 from imctrain.experiment.setup import set_up
-from imctrain.imc import digital, exact
-from imctrain.imc.encode import encode_gradient
+from imctrain.imc.coding.encode import encode_gradient
+from imctrain.imc.engines.kernels import digital, exact
 from imctrain.intercept import on_imc
 from imctrain.models.layers import BATCH_NORM_EPSILON
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec, frozen_imc, load_config

@@ -9,7 +9,7 @@ from imc_sites import UNSIGNED, WEIGHT, dot_site, hardware
 import imctrain
 from imctrain.formats import error_curve, least_error_clip, least_error_with_noise, quantise, top_code
 from imctrain.formats.least_error import CANDIDATES, STEP, clip_of
-from imctrain.imc.typical import CLIPS
+from imctrain.imc.forecast.typical import CLIPS
 from imctrain.settings import FormatSpec, Hardware, NoiseSpec
 
 

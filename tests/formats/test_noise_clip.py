@@ -10,7 +10,7 @@ from imctrain.errors import UserError
 from imctrain.formats import NOISE, lowering
 from imctrain.formats.integers import quantise
 from imctrain.formats.noise_clip import CLIPS, distortion
-from imctrain.imc.encode import clip_lowering
+from imctrain.imc.coding.encode import clip_lowering
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imctrain.imc.contraction import ConvSpec, DotSpec
-from imctrain.imc.site import OperandInfo, SiteSpec, make_site
+from imctrain.imc.mvm.contraction import ConvSpec, DotSpec
+from imctrain.imc.site.site import OperandInfo, SiteSpec, make_site
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware
 
 ACTIVATION, UNSIGNED, WEIGHT = OperandInfo("activation"), OperandInfo("activation", nonneg=True), OperandInfo("weight")

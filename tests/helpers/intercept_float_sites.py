@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from imctrain.imc.site import DotSpec, SiteSpec
+from imctrain.imc.site.site import DotSpec, SiteSpec
 from imctrain.intercept import ImcFunction, digital_matmuls, on_imc
 from imctrain.settings import Hardware
 

@@ -14,10 +14,10 @@ from run_tools import TINY, call, write
 
 import imctrain
 from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
-from imctrain.imc import advice
-from imctrain.imc.advice import FORWARD_DB, advise, find_problems, remedy_text, signal_remedies
-from imctrain.imc.predict import predict
-from imctrain.imc.site import make_site
+from imctrain.imc.forecast import advice
+from imctrain.imc.forecast.advice import FORWARD_DB, advise, find_problems, remedy_text, signal_remedies
+from imctrain.imc.forecast.predict import predict
+from imctrain.imc.site.site import make_site
 from imctrain.intercept import on_imc
 from imctrain.settings import AdcSpec, ArraySpec, Config, Hardware, NoiseSpec, load_config
 from imctrain.sweep.spec import expand, read_sweep

@@ -9,8 +9,8 @@ import pytest
 from imc_sites import ACTIVATION, UNSIGNED, dot_site, hardware, integer_operands, levels, run
 from scipy import stats
 
-from imctrain.imc.adc import Converter, rounded_integer_variance
-from imctrain.imc.dither import bias, bias_bound, least_sigma, slope, variance
+from imctrain.imc.chip.adc import Converter, rounded_integer_variance
+from imctrain.imc.engines.dither import bias, bias_bound, least_sigma, slope, variance
 from imctrain.settings import AdcSpec, ArraySpec, MappingSpec, NoiseSpec, StatisticalSpec
 
 LIMIT = least_sigma(StatisticalSpec().bias_limit)

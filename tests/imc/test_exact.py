@@ -5,7 +5,7 @@ import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
-from imctrain.imc.mapping import balanced, grouped
+from imctrain.imc.coding.passes import balanced, grouped
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec
 
 rng = np.random.default_rng(0)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from imctrain.errors import UserError
-from imctrain.imc import balanced as search
-from imctrain.imc.balanced import even_codes, fewest_passes, search_integers
-from imctrain.imc.integer_mapping import integer_mapping
-from imctrain.imc.mapping import Mapping, gradient_mapping
-from imctrain.imc.plan import plan_mvm
+from imctrain.imc.coding import search
+from imctrain.imc.coding.integer_passes import integer_mapping
+from imctrain.imc.coding.passes import Mapping, gradient_mapping
+from imctrain.imc.coding.search import even_codes, fewest_passes, search_integers
+from imctrain.imc.mvm.plan import plan_mvm
 from imctrain.settings import ArraySpec, Hardware, MappingSpec
 
 DRIVES = ("signed", "unsigned")

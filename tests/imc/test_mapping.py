@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from imctrain.errors import UserError
-from imctrain.imc.balanced import norm_bound, search_balanced
-from imctrain.imc.integer_mapping import integer_mapping
-from imctrain.imc.mapping import balanced, bit_serial, grouped
-from imctrain.imc.planes import PlaneCoding, parts
+from imctrain.imc.coding.integer_passes import integer_mapping
+from imctrain.imc.coding.passes import balanced, bit_serial, grouped
+from imctrain.imc.coding.planes import PlaneCoding, parts
+from imctrain.imc.coding.search import norm_bound, search_balanced
 from imctrain.settings import ArraySpec, MappingSpec
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from imctrain.imc import noise
+from imctrain.imc.chip import random_numbers as noise
 
 N = 1_000_000
 

@@ -14,10 +14,10 @@ from scipy import stats
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
-from imctrain.imc import dither
-from imctrain.imc.adc import Converter
-from imctrain.imc.floorplan import macro_corrections, macro_errors, offset_converter
-from imctrain.imc.offset_readings import WIDE, lasting_error, mean_error, reading_moments
+from imctrain.imc.chip.adc import Converter
+from imctrain.imc.chip.columns import macro_corrections, macro_errors, offset_converter
+from imctrain.imc.chip.offset_readings import WIDE, lasting_error, mean_error, reading_moments
+from imctrain.imc.engines import dither
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ImcConfig
 
 COLUMNS, COUNT = 2000, 64

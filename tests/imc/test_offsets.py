@@ -9,8 +9,8 @@ import pytest
 from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
 from imctrain.errors import UserError
-from imctrain.imc.floorplan import macro_corrections, macro_errors
-from imctrain.imc.geometry import ConvGeometry
+from imctrain.imc.chip.columns import macro_corrections, macro_errors
+from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec
 
 OFFSETS = ChipSpec(sigma_array_lsb=0.55, offset_std_lsb=2.0)

@@ -8,7 +8,7 @@ from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
 import imctrain
-from imctrain.imc.encode import clip_lowering
+from imctrain.imc.coding.encode import clip_lowering
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 rng = np.random.default_rng(0)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from imc_sites import ACTIVATION, UNSIGNED, WEIGHT, dot_site, run
 
-from imctrain.imc.encode import encode_gradient, encode_integer, scale_of_gradient
-from imctrain.imc.predict import predict, slope
-from imctrain.imc.typical import GRADIENT_CREST, gradient_levels, typical_codes
+from imctrain.imc.coding.encode import encode_gradient, encode_integer, scale_of_gradient
+from imctrain.imc.forecast.predict import predict, slope
+from imctrain.imc.forecast.typical import GRADIENT_CREST, gradient_levels, typical_codes
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 CLIP = 3.0

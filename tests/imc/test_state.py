@@ -7,10 +7,10 @@ import pytest
 from imc_sites import ACTIVATION, IDENTITY, MATMUL, UNSIGNED, WEIGHT, dot_site, hardware, integer_operands, levels, run
 
 from imctrain.errors import UserError
-from imctrain.imc.contraction import DotSpec
-from imctrain.imc.floorplan import column_errors, first_macro, macro_errors
-from imctrain.imc.ranges import choose_range
-from imctrain.imc.site import OperandInfo, SiteSpec, make_site
+from imctrain.imc.chip.columns import column_errors, first_macro, macro_errors
+from imctrain.imc.chip.ranges import choose_range
+from imctrain.imc.mvm.contraction import DotSpec
+from imctrain.imc.site.site import OperandInfo, SiteSpec, make_site
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, FormatSpec, Hardware
 
 rng = np.random.default_rng(3)

@@ -13,8 +13,8 @@ from imc_sites import ACTIVATION, UNSIGNED, conv_site, dot_site, hardware, integ
 from scipy import stats
 
 from imctrain.errors import UserError
-from imctrain.imc.dither import bias_bound, least_sigma
-from imctrain.imc.path import validity
+from imctrain.imc.engines.dither import bias_bound, least_sigma
+from imctrain.imc.engines.validity import validity
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, MappingSpec, NoiseSpec
 
 DRAWS = 1500

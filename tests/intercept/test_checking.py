@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imctrain.errors import HardwareWarning, UserError
-from imctrain.imc.health import PATIENCE
+from imctrain.imc.forecast.health import PATIENCE
 from imctrain.intercept import on_imc
 from imctrain.settings import AdcSpec, ArraySpec, Hardware, NoiseSpec
 

@@ -9,8 +9,8 @@ import pytest
 
 from imctrain.calibration import load_calibration
 from imctrain.experiment.hardware import build_hardware, build_rules
-from imctrain.imc.adc import converter
-from imctrain.imc.floorplan import column_errors, macro_corrections, macro_errors
+from imctrain.imc.chip.adc import converter
+from imctrain.imc.chip.columns import column_errors, macro_corrections, macro_errors
 from imctrain.intercept import Rule, on_imc
 from imctrain.intercept.rules import hardware_of, override
 from imctrain.settings import AdcSpec, ChipSpec, ColumnError, Hardware, ImcConfig

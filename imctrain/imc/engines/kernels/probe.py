@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.imc import exact, noise
-from imctrain.imc.exact import Reading
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
-from imctrain.imc.tiling import RowTiles
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.engines.kernels import exact
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.tiling import RowTiles
 
 PROBE_CONVERSIONS, PROBE_OUTPUTS = 2**14, 64
 """Conversions that a probe simulates exactly, at most (5,461 of each of three passes, in which the limit of 0.2 % is 11

@@ -8,9 +8,9 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.dither import bias_bound, least_sigma
-from imctrain.imc.plan import MvmPlan
-from imctrain.imc.statistical import inl_residual_lsb
+from imctrain.imc.engines.dither import bias_bound, least_sigma
+from imctrain.imc.engines.kernels.statistical import inl_residual_lsb
+from imctrain.imc.mvm.plan import MvmPlan
 
 Validity = Literal["always", "never", "depends"]
 

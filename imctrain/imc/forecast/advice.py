@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from imctrain.errors import UserError
-from imctrain.imc.predict import Prediction, predict
-from imctrain.imc.site import Site, make_site
+from imctrain.imc.forecast.predict import Prediction, predict
+from imctrain.imc.site.site import Site, make_site
 from imctrain.settings import Hardware
 
 CLIPPED_LIMIT = 0.05

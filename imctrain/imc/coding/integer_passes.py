@@ -31,8 +31,8 @@ from __future__ import annotations
 import functools
 
 from imctrain.formats import top_code
-from imctrain.imc.balanced import even_codes, search_integers
-from imctrain.imc.mapping import Mapping
+from imctrain.imc.coding.passes import Mapping
+from imctrain.imc.coding.search import even_codes, search_integers
 from imctrain.settings import ArraySpec, MappingSpec
 
 

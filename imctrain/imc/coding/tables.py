@@ -1,13 +1,13 @@
-"""`python -m imctrain.imc.mapping_table` prints the tables of docs/mapping.md."""
+"""`python -m imctrain.imc.coding.tables` prints the tables of docs/mapping.md."""
 
 from __future__ import annotations
 
 import math
 
-from imctrain.imc.balanced import norm_bound, search_balanced
-from imctrain.imc.integer_mapping import integer_mapping
-from imctrain.imc.mapping import Mapping, balanced, bit_serial, grouped
-from imctrain.imc.planes import PlaneCoding
+from imctrain.imc.coding.integer_passes import integer_mapping
+from imctrain.imc.coding.passes import Mapping, balanced, bit_serial, grouped
+from imctrain.imc.coding.planes import PlaneCoding
+from imctrain.imc.coding.search import norm_bound, search_balanced
 from imctrain.settings import RADIX4_EXPONENTS, ActivationMapping, ArraySpec, Cell, Drive, MappingSpec
 
 ARRAYS = ((2, 6), (4, 3), (4, 4), (8, 3), (16, 2), (16, 3), (16, 4), (16, 5), (32, 3), (64, 2), (128, 3))

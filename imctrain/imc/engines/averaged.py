@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc import digital, noise, statistical
-from imctrain.imc.contraction import Engine
-from imctrain.imc.encode import Levels
-from imctrain.imc.exact import Reading
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.coding.encode import Levels
+from imctrain.imc.engines.kernels import digital, statistical
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.contraction import Engine
+from imctrain.imc.mvm.plan import MvmPlan
 
 _SAMPLE, _MEAN = 0x53414D50, 0x4D45414E
 """Purposes of seeds, apart from those that engines derive (which count from 0)."""

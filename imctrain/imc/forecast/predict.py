@@ -29,11 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from imctrain.formats import NOISE, lowering
-from imctrain.imc import ranges
-from imctrain.imc.encode import OperandInfo
-from imctrain.imc.plan import MvmPlan
-from imctrain.imc.site import Site
-from imctrain.imc.typical import Codes, typical_codes
+from imctrain.imc.chip import ranges
+from imctrain.imc.coding.encode import OperandInfo
+from imctrain.imc.forecast.typical import Codes, typical_codes
+from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.site.site import Site
 from imctrain.settings import MVMS
 
 SETTLING = 32

@@ -28,11 +28,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.imc import digital, exact, noise
-from imctrain.imc.centring import convolution_correction, matmul_correction
-from imctrain.imc.exact import Reading
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.engines.kernels import digital, exact
+from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
 
 _NOISE = 0
 

@@ -22,15 +22,10 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.formats import gradient_scale
-from imctrain.imc import digital, exact, noise, preserved_sums, probe, ranges, statistical
-from imctrain.imc.chip import chip_of
-from imctrain.imc.chopping import Chopped
-from imctrain.imc.contraction import ConvContraction as ConvContraction
-from imctrain.imc.contraction import ConvSpec as ConvSpec
-from imctrain.imc.contraction import DotContraction as DotContraction
-from imctrain.imc.contraction import DotSpec as DotSpec
-from imctrain.imc.contraction import Engine, Side, Sizes
-from imctrain.imc.encode import (
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.chip import ranges
+from imctrain.imc.chip.figures import chip_of
+from imctrain.imc.coding.encode import (
     Encoded,
     Levels,
     clip_signs,
@@ -42,13 +37,20 @@ from imctrain.imc.encode import (
     passes_gradient,
     scale_of_gradient,
 )
-from imctrain.imc.encode import OperandInfo as OperandInfo
-from imctrain.imc.exact import Reading
-from imctrain.imc.first_order import differentiated_once
-from imctrain.imc.own_settings import promotes_ranks
-from imctrain.imc.path import dithered, validity
-from imctrain.imc.plan import MvmPlan, plan_mvm
-from imctrain.imc.repeated import mean_reading
+from imctrain.imc.coding.encode import OperandInfo as OperandInfo
+from imctrain.imc.engines.averaged import mean_reading
+from imctrain.imc.engines.kernels import digital, exact, preserved_sums, probe, statistical
+from imctrain.imc.engines.kernels.chopped import Chopped
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.engines.validity import dithered, validity
+from imctrain.imc.mvm.contraction import ConvContraction as ConvContraction
+from imctrain.imc.mvm.contraction import ConvSpec as ConvSpec
+from imctrain.imc.mvm.contraction import DotContraction as DotContraction
+from imctrain.imc.mvm.contraction import DotSpec as DotSpec
+from imctrain.imc.mvm.contraction import Engine, Side, Sizes
+from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
+from imctrain.imc.site.first_order import differentiated_once
+from imctrain.imc.site.own_settings import promotes_ranks
 from imctrain.settings import MVMS, Hardware
 
 State = dict[str, Any]

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.imc import noise
-from imctrain.imc.centring import convolution_correction, matmul_correction
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
 
 BYTES = 4
 

@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.imc.floorplan import has_pattern, macro_corrections, macro_errors
+from imctrain.imc.chip.columns import has_pattern, macro_corrections, macro_errors
 from imctrain.settings import Hardware
 
 

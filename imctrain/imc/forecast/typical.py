@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imctrain.formats import TOP_EXPONENT, TOP_LEVEL, top_code
-from imctrain.imc.encode import OperandInfo
+from imctrain.imc.coding.encode import OperandInfo
 from imctrain.settings import FormatSpec
 
 WEIGHT_CLIP = 2.47

@@ -29,8 +29,8 @@ from imctrain.formats import (
     shifted_draw,
     top_code,
 )
-from imctrain.imc import noise
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.settings import FormatSpec
 
 

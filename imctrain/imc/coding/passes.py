@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.imc.balanced import balanced_codes, search_balanced
+from imctrain.imc.coding.search import balanced_codes, search_balanced
 from imctrain.settings import RADIX4_EXPONENTS, ArraySpec, MappingSpec
 
 RADIX4_MAGNITUDES = tuple(4**k for k in range(RADIX4_EXPONENTS))

@@ -18,8 +18,8 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
 
 
 def matmul_correction(x: Array, w: Array, plan: MvmPlan) -> Array | float:

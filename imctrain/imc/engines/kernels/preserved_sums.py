@@ -21,9 +21,9 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.exact import Reading
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
 
 
 def _reading(product: Array) -> Reading:

@@ -17,8 +17,8 @@ import math
 
 import numpy as np
 
-from imctrain.imc.adc import Converter, converter
-from imctrain.imc.offset_readings import reading_moments
+from imctrain.imc.chip.adc import Converter, converter
+from imctrain.imc.chip.offset_readings import reading_moments
 from imctrain.settings import MVMS, Hardware
 
 CORRECTION = 1

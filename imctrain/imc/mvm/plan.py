@@ -11,14 +11,14 @@ import numpy as np
 from jax import Array
 
 from imctrain.formats import TOP_LEVEL, top_code
-from imctrain.imc import ranges as range_policies
-from imctrain.imc.adc import Converter, converter
-from imctrain.imc.chip import Chip
-from imctrain.imc.floorplan import column_errors, macros_of
-from imctrain.imc.integer_mapping import integer_mapping
-from imctrain.imc.mapping import Mapping, gradient_mapping
-from imctrain.imc.planes import PlaneCoding
-from imctrain.imc.tiling import RowTiles, copies, cut, effective_rows
+from imctrain.imc.chip import ranges as range_policies
+from imctrain.imc.chip.adc import Converter, converter
+from imctrain.imc.chip.columns import column_errors, macros_of
+from imctrain.imc.chip.figures import Chip
+from imctrain.imc.coding.integer_passes import integer_mapping
+from imctrain.imc.coding.passes import Mapping, gradient_mapping
+from imctrain.imc.coding.planes import PlaneCoding
+from imctrain.imc.mvm.tiling import RowTiles, copies, cut, effective_rows
 from imctrain.settings import Hardware
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from imctrain.imc.advice import remedy_text, signal_remedies
-from imctrain.imc.site import Site
+from imctrain.imc.forecast.advice import remedy_text, signal_remedies
+from imctrain.imc.site.site import Site
 
 PATIENCE = 3
 """Reports in a row in which something must be wrong. Ranges need some steps to settle, a healthy training clips too

@@ -14,11 +14,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc import noise
-from imctrain.imc.contraction import Engine
-from imctrain.imc.exact import Reading
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.contraction import Engine
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
 
 _SIGNS = 0x43484F50
 """Purpose of the signs' seed, apart from those that engines derive (which count from 0)."""

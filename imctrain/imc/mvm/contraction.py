@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.imc.exact import Reading
-from imctrain.imc.geometry import ConvGeometry
-from imctrain.imc.plan import MvmPlan
+from imctrain.imc.engines.kernels.exact import Reading
+from imctrain.imc.mvm.geometry import ConvGeometry
+from imctrain.imc.mvm.plan import MvmPlan
 
 Side = Literal["lhs", "rhs"]
 
