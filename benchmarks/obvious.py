@@ -34,7 +34,10 @@ def obvious_convolution(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array
 
 def main(repeats: int = 15) -> None:
     """Print medians of float, obvious and imctrain's exact forward pass, 64 to 64 channels on 16 x 16, batch 128."""
-    from imctrain.imc.site.site import ConvSpec, OperandInfo, SiteSpec, make_site
+    from imctrain.imc.mvm.contraction import ConvSpec
+    from imctrain.imc.mvm.operand import OperandInfo
+    from imctrain.imc.site.site import make_site
+    from imctrain.imc.site.spec import SiteSpec
     from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
 
     rng = np.random.default_rng(0)

@@ -80,6 +80,8 @@ FROZEN: dict[str, Any] = {
     "imc.noise.scale": 1.0,
     "imc.noise.mismatch": True,
     "imc.formats.quantise": ["weights", "activations", "gradients"],
+    "imc.formats.weight_bits": 4,
+    "imc.formats.activation_bits": 4,
     "imc.formats.weight_clip": "sawb",
     "imc.formats.activation_clip": "rms",
     "imc.formats.weight_clip_scale": 1.0,

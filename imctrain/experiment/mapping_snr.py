@@ -34,13 +34,13 @@ from imctrain.errors import UserError
 from imctrain.experiment.hardware import build_hardware
 from imctrain.experiment.recording import MvmRecord, Recording
 from imctrain.files import write_json
-from imctrain.formats import quantise, top_code
+from imctrain.formats import RADIX4, IntegerFormat
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.chip import ranges
-from imctrain.imc.coding.encode import encode_gradient
+from imctrain.imc.coding.levels import encode_gradient, rounding
 from imctrain.imc.engines.kernels import exact
-from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
+from imctrain.imc.mvm.products import Reading
 from imctrain.imc.mvm.tiling import RowTiles
 from imctrain.report.mapping_snr import FILE, draw_mapping_snr
 from imctrain.settings import Hardware, ImcConfig, kept_config
@@ -151,9 +151,8 @@ def plan_of(record: MvmRecord, hardware: Hardware) -> MvmPlan:
         outputs=record.stored.shape[1],
         unit=1,
         shared_columns=True,
-        drives_gradient=True,
-        input_signed=True,
-        stored_signed=record.stored_signed,
+        input_format=RADIX4,
+        stored_format=stored_format(record),
         hardware=hardware,
     )
     return replace(plan, tiles=RowTiles(contraction, 1, record.tile))
@@ -199,15 +198,20 @@ def _measure_mvm(
             }
 
 
+def stored_format(record: MvmRecord) -> IntegerFormat:
+    """Of the operand that cells hold."""
+    return IntegerFormat(record.stored_bits, record.stored_signed)
+
+
 def encode(record: MvmRecord, imc: ImcConfig) -> tuple[Array, Array]:
     """Radix-4 levels and integer codes of a record's operands, as its run would encode them, float32."""
     formats = imc.formats
     seed = noise.derive(noise.seed_of(jax.random.key(record.step)), _ROUNDING)
-    odd = record.mvm == "weight_grad" and formats.gradient_rounding != "nearest"
+    odd = record.mvm == "weight_grad" and rounding(formats).encodes_twice
     one = jnp.ones((), jnp.float32)
     levels = encode_gradient(jnp.asarray(record.driven), one, formats, seed, odd=odd).mean
-    clip = jnp.float32(top_code(record.stored_signed))
-    codes, _ = quantise(jnp.asarray(record.stored), clip, signed=record.stored_signed)
+    fmt = stored_format(record)
+    codes, _ = fmt.quantise(jnp.asarray(record.stored), jnp.float32(fmt.top))
     return levels, codes
 
 
@@ -221,7 +225,7 @@ def settle(plan: MvmPlan, levels: Array, codes: Array, seed: Array) -> Array:
         current = ranges.choose_range(needed, adc)
         seen = _run(_static(plan), levels, codes, current, _sigmas(plan), noise.derive(seed, step)[None])
         statistics = (seen.clipped[0], seen.v_mean[0], seen.v_power[0])
-        needed = ranges.update_needed(needed, current, *statistics, adc)
+        needed = ranges.range_policy(adc).update(needed, current, *statistics, adc)
     return ranges.choose_range(needed, adc)
 
 

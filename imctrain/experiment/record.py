@@ -25,9 +25,11 @@ from imctrain.experiment.recording import MvmRecord, Recording
 from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc.chip import random_numbers as noise
-from imctrain.imc.coding.encode import encode_gradient, scale_of_gradient
+from imctrain.imc.coding.levels import encode_gradient, rounding, scale_of_gradient
 from imctrain.imc.engines.kernels import digital
+from imctrain.imc.mvm.operand import integer_format
 from imctrain.imc.site.site import Site
+from imctrain.imc.site.state import SiteState
 from imctrain.intercept import ImcFunction, on_imc
 from imctrain.settings import MVMS, Config, config_hash, load_kept_config
 from imctrain.training.checkpoint import Checkpoints
@@ -163,7 +165,7 @@ def sample_all(
 
 
 def sample_mvm(
-    site: Site, mvm: str, met: Operands, state: dict[str, Any] | None, step: int, budget: int = BUDGET
+    site: Site, mvm: str, met: Operands, state: SiteState | None, step: int, budget: int = BUDGET
 ) -> MvmRecord:
     """A sample of one gradient MVM.
 
@@ -173,14 +175,14 @@ def sample_mvm(
     formats = site.spec.hardware.formats
     plan = next(plan for plan in site.mvms if plan.name == mvm)
     state = site.init_state() if state is None else state
-    scale, _ = scale_of_gradient(met.gradient, formats, state["gradient_scale"])
+    scale, _ = scale_of_gradient(met.gradient, formats, state.gradient_scale)
     side = site.gradient_side(mvm)
     stored, info = (met.lhs, site.spec.lhs) if side == "lhs" else (met.rhs, site.spec.rhs)
     encoded = site.encode(met.lhs, met.rhs, state)[0 if side == "lhs" else 1]
     seed = noise.seed_of(jax.random.key(SEED))
     none = jnp.zeros(plan.passes, jnp.float32)
 
-    odd = mvm == "weight_grad" and formats.gradient_rounding != "nearest"
+    odd = mvm == "weight_grad" and rounding(formats).encodes_twice
     levels = encode_gradient(met.gradient, scale, formats, seed, odd=odd).mean
     whole = site.gradient_mvm(mvm, digital, levels, encoded.codes, none, seed).product
     sampler = Sampler((SEED, site.spec.index, MVMS.index(mvm)), budget)
@@ -195,6 +197,7 @@ def sample_mvm(
         driven_scale=float(scale),
         stored_scale=float(encoded.scale),
         stored_signed=info.signed,
+        stored_bits=integer_format(info, formats).bits,
         signal=float(jnp.mean(jnp.square(whole))),
         tile=sample.tile,
         of_tiles=sample.of_tiles,

@@ -33,7 +33,7 @@ class MvmRecord:
         step: steps taken before. site, mvm: which.
         driven: output gradient over `driven_scale`, [G', M', K'] (see `sampling.Sample`), float32.
         stored: the operand it meets over `stored_scale`, [G', N', K'].
-        stored_signed: whether that is encoded as int4 (else uint4).
+        stored_signed, stored_bits: of the integer format that it is encoded in.
         signal: mean square of the whole MVM's exact integer product, over all outputs.
         tile, of_tiles: rows of a tile, and tiles of the whole MVM.
         rows: of the array that tiles were cut for.
@@ -56,6 +56,7 @@ class MvmRecord:
     vectors: int
     contraction: int
     outputs: int
+    stored_bits: int = 4
 
 
 @dataclass(frozen=True)

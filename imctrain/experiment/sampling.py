@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from jax import Array
 
-from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Reading
 
 BUDGET = 24_000
 """Elements of both operands that a sample holds, about."""

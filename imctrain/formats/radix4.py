@@ -13,12 +13,48 @@ Nearest rounding, truth table (m = |x|/s):
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-TOP_EXPONENT = 6
-TOP_LEVEL = 4.0**TOP_EXPONENT
+
+@dataclass(frozen=True)
+class Radix4:
+    """Signed levels 0 and +-4**k for k below `exponents`."""
+
+    exponents: int = 7
+    signed: bool = True
+
+    @property
+    def name(self) -> str:
+        """As the paper has it."""
+        return "fp4_radix4"
+
+    @property
+    def top_exponent(self) -> int:
+        """The largest k."""
+        return self.exponents - 1
+
+    @property
+    def top(self) -> float:
+        """The largest level."""
+        return 4.0**self.top_exponent
+
+    @property
+    def lowest(self) -> float:
+        """The smallest level."""
+        return -self.top
+
+    @property
+    def magnitudes(self) -> tuple[int, ...]:
+        """All levels above 0, rising."""
+        return tuple(4**k for k in range(self.exponents))
+
+
+RADIX4 = Radix4()
+TOP_LEVEL = RADIX4.top
 
 
 def floor_power_of_4(m: Array) -> Array:

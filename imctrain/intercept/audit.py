@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import jax
 
-from imctrain.imc.site.site import SCOPES
+from imctrain.imc.engines.base import ARRAY_SCOPE, FORMATS_SCOPE
 from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, scopes, sub_jaxprs
 from imctrain.intercept.arguments import is_array
 from imctrain.intercept.known_primitives import ARRAY_OPERATIONS
@@ -82,9 +82,9 @@ def _matmuls(jaxpr: Jaxpr, prefix: tuple[str, ...]) -> Iterator[tuple[Where, str
 
 
 def _where(stack: tuple[str, ...]) -> Where:
-    if SCOPES["exact"] in stack:
+    if ARRAY_SCOPE in stack:
         return "array"
-    return "formats" if SCOPES["digital"] in stack else "outside"
+    return "formats" if FORMATS_SCOPE in stack else "outside"
 
 
 def _open(jaxpr: Jaxpr | ClosedJaxpr) -> Jaxpr:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from imctrain.errors import UserError
+from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.site.site import OperandInfo, Site
+from imctrain.imc.site.site import Site
 from imctrain.intercept.naming import nearest
 from imctrain.intercept.plan import Found
 from imctrain.intercept.rules import FLOAT

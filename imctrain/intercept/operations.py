@@ -8,7 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from imctrain.imc.site.site import ConvSpec, DotSpec, OperandInfo
+from imctrain.imc.mvm.contraction import ConvSpec, DotSpec
+from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.intercept._jax_internals import JaxprEqn, aval, explicit_axes
 
 SHORT_NAMES = {"dot_general": "dot", "conv_general_dilated": "conv"}

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from imctrain.imc.site.site import OperandInfo
+from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.intercept._jax_internals import (
     Atom,
     ClosedJaxpr,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imctrain.errors import UserError
-from imctrain.imc.site.site import SiteSpec, make_site
+from imctrain.imc.site.site import make_site
+from imctrain.imc.site.spec import SiteSpec
 from imctrain.intercept.naming import unique_names
 from imctrain.intercept.plan import Found
 from imctrain.intercept.rules import FLOAT, Rule, check_all_match, hardware_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from imctrain.errors import UserError
 from imctrain.imc.chip.figures import Chip, chip_of, require_alike
 from imctrain.imc.forecast.advice import advise, find_problems
 from imctrain.imc.forecast.health import PATIENCE
-from imctrain.imc.site.site import CHIP, Site, make_site
+from imctrain.imc.site.site import Site, make_site
 from imctrain.intercept._jax_internals import varying_axes, without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
 from imctrain.intercept.checking import ReportCheck
@@ -131,7 +132,10 @@ class ImcFunction:
             _check_names(state, program.sites)
             chips = _chips(program, self.hardware, self.rules) if chip is None else chip
             _check_chips(chips, program)
-            states = {name: state[name] | ({CHIP: chips[name]} if name in chips else {}) for name in program.sites}
+            states = {
+                name: dataclasses.replace(state[name], chip=chips[name]) if name in chips else state[name]
+                for name in program.sites
+            }
             return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
 
     def init(self, *args: Any, **kwargs: Any) -> States:

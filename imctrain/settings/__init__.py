@@ -26,11 +26,11 @@ from imctrain.settings.loading import known_keys as known_keys
 from imctrain.settings.loading import load_config as load_config
 from imctrain.settings.loading import load_kept_config as load_kept_config
 from imctrain.settings.loading import validate_config as validate_config
-from imctrain.settings.mapping import FEWEST_PLANES as FEWEST_PLANES
 from imctrain.settings.mapping import MOST_PLANES as MOST_PLANES
 from imctrain.settings.mapping import MOST_SAMPLES as MOST_SAMPLES
 from imctrain.settings.mapping import RADIX4_EXPONENTS as RADIX4_EXPONENTS
 from imctrain.settings.mapping import ActivationMapping as ActivationMapping
+from imctrain.settings.mapping import GradientMapping as GradientMapping
 from imctrain.settings.mapping import MappingSpec as MappingSpec
 from imctrain.settings.noise import NoiseSpec as NoiseSpec
 from imctrain.settings.statistical import StatisticalSpec as StatisticalSpec

@@ -14,17 +14,22 @@ Operand = Literal["weights", "activations", "gradients"]
 OPERANDS: tuple[Operand, ...] = ("weights", "activations", "gradients")
 """The kinds of operand of a training step's MVMs."""
 ClipScale = Annotated[float, within(limits.CLIP_SCALE)]
+Bits = Annotated[int, Field(ge=2, le=8)]
 PactRate = Annotated[float, within(limits.PACT_RATE)]
 
 
 class FormatSpec(Section):
-    """Number formats: int4 and uint4 codes of weights and activations, radix-4 levels of gradients."""
+    """Number formats: integer codes of weights and activations (int4 and uint4), radix-4 levels of gradients."""
 
     PREFIX: ClassVar[str] = "formats."
 
     quantise: tuple[Operand, ...] = OPERANDS
     """Operands that are encoded; the others stay float, to tell what each format costs. An array takes codes only, so
     that anything but all three needs path = "digital"."""
+    weight_bits: Bits = 4
+    """Bits of a weight's signed code."""
+    activation_bits: Bits = 4
+    """Bits of an activation's code, signed where it can be negative."""
     weight_clip: Literal["least_error", "sawb", "max"] = "least_error"
     """least_error (the clip whose codes err least on the operand itself), sawb (from the mean square and the mean
     magnitude: right for bell-shaped weights) or max."""
@@ -62,4 +67,6 @@ class FormatSpec(Section):
         if self.noise_aware and clips not in (("least_error", "least_error"), ("sawb", "rms")):
             found = f"true with weight_clip = '{clips[0]}' and activation_clip = '{clips[1]}'"
             raise NotPossible("noise_aware", found, "true with 'least_error' for both, or 'sawb' and 'rms'")
+        if self.weight_clip == "sawb" and self.weight_bits != 4:
+            raise NotPossible("weight_clip", f"'sawb' with weight_bits = {self.weight_bits}", "'sawb' with 4 bits only")
         return self

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
@@ -26,7 +26,7 @@ from imctrain.settings.array import ArraySpec
 from imctrain.settings.base import NotPossible, Section, within
 from imctrain.settings.chip import ChipSpec
 from imctrain.settings.formats import OPERANDS, FormatSpec
-from imctrain.settings.mapping import MappingSpec
+from imctrain.settings.mapping import MOST_PLANES, MappingSpec
 from imctrain.settings.noise import NoiseSpec
 from imctrain.settings.statistical import StatisticalSpec
 
@@ -63,6 +63,15 @@ class SiteSettings(Section):
     """Passes and planes."""
     statistical: StatisticalSpec = StatisticalSpec()
     """Where the statistical path may stand in."""
+
+    @model_validator(mode="after")
+    def _planes_hold_the_codes(self) -> Self:
+        planes, bits = self.mapping.planes, sorted({self.formats.weight_bits, self.formats.activation_bits})
+        fewest, most = bits[-1], min(2 ** bits[0] - 2, MOST_PLANES)
+        if planes is not None and not fewest <= planes <= most:
+            allowed = f"{fewest} to {most} with codes of {' and '.join(map(str, bits))} bits"
+            raise NotPossible("mapping.planes", planes, allowed)
+        return self
 
 
 class Hardware(SiteSettings):

@@ -21,8 +21,10 @@ from imctrain.experiment.mapping_snr import encode, plan_of
 from imctrain.experiment.recording import MvmRecord, load_recording, save_recording
 from imctrain.experiment.sampling import MOST, Sampler
 from imctrain.experiment.setup import set_up
-from imctrain.imc.coding.encode import encode_gradient
+from imctrain.imc.coding.levels import encode_gradient
 from imctrain.imc.engines.kernels import digital, exact
+from imctrain.imc.site.forward import run_forward
+from imctrain.imc.site.mvms import SiteMvms
 from imctrain.intercept import on_imc
 from imctrain.models.layers import BATCH_NORM_EPSILON
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec, frozen_imc, load_config
@@ -95,7 +97,7 @@ def test_on_its_sites_the_backward_rule_gets_what_is_recorded(tiny):
             site = setup.steps.function.site(name)
             out = functools.partial(site.apply, met.lhs, met.rhs, key=jax.random.key(0))
             _, pullback = jax.vjp(lambda s, out=out: out(state=s), state.sites[name])
-            seen[name] = pullback(met.gradient)[0]["telemetry"]["largest_gradient"]
+            seen[name] = pullback(met.gradient)[0].telemetry.largest_gradient
         return seen
 
     for name, largest in largest_seen(found).items():
@@ -239,14 +241,19 @@ def test_a_recording_stores_the_codes_that_a_run_stores(formats, mvm, monkeypatc
     site = dot_site(24, 96, 12, spec, lhs=UNSIGNED)
     x, w = np.maximum(rng.standard_normal((24, 96)), 0), rng.standard_normal((96, 12))
     x, w, g = (jnp.asarray(a, jnp.float32) for a in (x, w, rng.standard_normal((24, 12))))
-    state = site.init_state() | {"clips": jnp.asarray([1.3, 0.0]), "gradient_scale": jnp.float32(0.01)}
-    state["needed_range"] = state["needed_range"] | {"forward": jnp.full(1, 0.1)}
-    _, kept = site._run_forward(x, w, state, SEED)
+    fresh = site.init_state()
+    state = dataclasses.replace(
+        fresh,
+        clips=jnp.asarray([1.3, 0.0]),
+        gradient_scale=jnp.float32(0.01),
+        needed_range=dict(fresh.needed_range) | {"forward": jnp.full(1, 0.1)},
+    )
+    _, kept = run_forward(SiteMvms(site.spec), x, w, state, SEED)
     side = 1 if mvm == "input_grad" else 0
     found = record.sample_mvm(site, mvm, record.Operands(x, w, g), state, 0, budget=10**9)
-    assert found.stored_scale == float(kept["scales"][side])
+    assert found.stored_scale == float(kept.scales[side])
     levels, codes = encode(found, frozen_imc(formats={"gradient_rounding": "nearest"} | formats))
-    stored = np.asarray(kept["codes"][side], np.float32)
+    stored = np.asarray(kept.codes[side], np.float32)
     np.testing.assert_array_equal(np.sort(codes, axis=None), np.sort(stored, axis=None))
     expected = encode_gradient(g, jnp.float32(found.driven_scale), spec.formats, SEED, odd=False).mean
     np.testing.assert_array_equal(np.sort(levels, axis=None), np.sort(expected, axis=None))

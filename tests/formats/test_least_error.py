@@ -7,9 +7,16 @@ import pytest
 from imc_sites import UNSIGNED, WEIGHT, dot_site, hardware
 
 import imctrain
-from imctrain.formats import error_curve, least_error_clip, least_error_with_noise, quantise, top_code
-from imctrain.formats.least_error import CANDIDATES, STEP, clip_of
-from imctrain.imc.forecast.typical import CLIPS
+from imctrain.formats import INT4, UINT4, IntegerFormat
+from imctrain.formats.clips.base import gaussian_clip
+from imctrain.formats.clips.least_error import (
+    CANDIDATES,
+    STEP,
+    clip_of,
+    error_curve,
+    least_error_clip,
+    least_error_with_noise,
+)
 from imctrain.settings import FormatSpec, Hardware, NoiseSpec
 
 
@@ -40,15 +47,16 @@ OPERANDS = {
 
 def error(x, clip, signed):
     """Squared error of the codes over the power, of all elements in float64."""
-    top = top_code(signed)
-    codes = np.clip(np.round(x / (clip / top)), -top if signed else 0, top)
+    fmt = IntegerFormat(4, signed)
+    top = fmt.top
+    codes = np.clip(np.round(x / (clip / top)), fmt.lowest, top)
     return np.sum(((x - codes * clip / top) / np.abs(x).max()) ** 2) / np.sum((x / np.abs(x).max()) ** 2)
 
 
 @pytest.mark.parametrize("name", OPERANDS)
 def test_no_other_clip_errs_less(name):
     x, signed = OPERANDS[name]
-    found = float(least_error_clip(jnp.asarray(x, jnp.float32), signed=signed))
+    found = float(least_error_clip(jnp.asarray(x, jnp.float32), IntegerFormat(4, signed)))
     least = min(error(x, np.abs(x).max() * STEP**i, signed) for i in range(CANDIDATES))
     # Runs stand for all elements: of those that are not all looked at, the error is known within a few percent.
     assert error(x, found, signed) <= 1.03 * least + 1e-7
@@ -57,7 +65,7 @@ def test_no_other_clip_errs_less(name):
 @pytest.mark.parametrize("name", OPERANDS)
 def test_the_curve_is_the_error(name):
     x, signed = OPERANDS[name]
-    curve = error_curve(jnp.asarray(x, jnp.float32), signed=signed)
+    curve = error_curve(jnp.asarray(x, jnp.float32), IntegerFormat(4, signed))
     assert float(curve.rms) == pytest.approx(np.abs(x).max() * np.sqrt(np.mean((x / np.abs(x).max()) ** 2)), rel=0.1)
     for i in (0, 4, 8):
         expected = error(x, float(curve.clips[i]), signed)
@@ -67,14 +75,16 @@ def test_the_curve_is_the_error(name):
 def test_a_gaussian_has_the_clips_that_the_hardware_check_assumes():
     x = rng().standard_normal(10**6)
     for signed, values in ((True, x), (False, np.maximum(x, 0.0))):
-        clip = float(least_error_clip(jnp.asarray(values, jnp.float32), signed=signed)) / np.sqrt(np.mean(values**2))
-        assert clip == pytest.approx(CLIPS["least_error", signed], rel=0.1)
+        clip = float(least_error_clip(jnp.asarray(values, jnp.float32), IntegerFormat(4, signed))) / np.sqrt(
+            np.mean(values**2)
+        )
+        assert clip == pytest.approx(gaussian_clip(IntegerFormat(4, signed)), rel=0.1)
 
 
 def test_nothing_at_all_has_a_clip():
     zeros = jnp.zeros((4, 3000), jnp.float32)
-    clip = least_error_clip(zeros, signed=False)
-    codes, scale = quantise(zeros, clip, signed=False)
+    clip = least_error_clip(zeros, UINT4)
+    codes, scale = UINT4.quantise(zeros, clip)
     assert float(clip) > 0
     assert np.isfinite(float(scale))
     assert not np.any(codes)
@@ -104,7 +114,9 @@ def test_with_noise_both_clips_err_least_together(nu):
     """A product of 256 elements with noise of nu a contracted element: no pair of candidates errs clearly less."""
     draw = rng()
     x, w = np.maximum(draw.standard_normal((512, 256)), 0.0), draw.standard_normal((256, 512))
-    curves = [error_curve(jnp.asarray(a, jnp.float32), signed=signed) for a, signed in ((x, False), (w, True))]
+    curves = [
+        error_curve(jnp.asarray(a, jnp.float32), IntegerFormat(4, signed)) for a, signed in ((x, False), (w, True))
+    ]
     chosen = least_error_with_noise(*curves, (15, 7), jnp.float32(nu))
     noise = draw.standard_normal((512, 512)) * np.sqrt(nu * 256)
 
@@ -126,7 +138,7 @@ def test_with_noise_both_clips_err_least_together(nu):
 
 def test_hopeless_noise_leaves_clips_as_they_are():
     draw = rng()
-    curves = [error_curve(jnp.asarray(draw.standard_normal(500), jnp.float32), signed=True) for _ in range(2)]
+    curves = [error_curve(jnp.asarray(draw.standard_normal(500), jnp.float32), INT4) for _ in range(2)]
     chosen = least_error_with_noise(*curves, (7, 7), jnp.float32(1e6))
     for clip, curve in zip(chosen, curves, strict=True):
         assert float(clip) == float(clip_of(curve))
@@ -142,7 +154,7 @@ def test_a_site_encodes_with_them_and_lowers_them_only_on_an_array():
         site = dot_site(8, 432, 16, spec, lhs=UNSIGNED, rhs=WEIGHT)
         return [float(encoded.clip) for encoded in site.encode(x, w, site.init_state())]
 
-    usual = [float(least_error_clip(x, signed=False)), float(least_error_clip(w, signed=True))]
+    usual = [float(least_error_clip(x, UINT4)), float(least_error_clip(w, INT4))]
     aware = spec.replace(formats=FormatSpec(noise_aware=True))
     assert clips(spec) == clips(aware.replace(path="digital")) == usual
     assert all(low < high for low, high in zip(clips(aware), usual, strict=True))

@@ -7,10 +7,12 @@ import pytest
 from imc_sites import UNSIGNED, dot_site, hardware
 
 from imctrain.errors import UserError
-from imctrain.formats import NOISE, lowering
-from imctrain.formats.integers import quantise
-from imctrain.formats.noise_clip import CLIPS, distortion
-from imctrain.imc.coding.encode import clip_lowering
+from imctrain.formats import INT4, UINT4, IntegerFormat
+from imctrain.formats.clips.base import CLIPS, distortion
+from imctrain.formats.clips.noise_aware import NOISE, lowering
+from imctrain.imc.site.encode import clip_lowering
+from imctrain.imc.site.forward import run_forward
+from imctrain.imc.site.mvms import SiteMvms
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec
 
 
@@ -20,16 +22,16 @@ def test_distortion_is_that_of_the_codes(signed):
     x = x if signed else np.maximum(x, 0.0)
     x = jnp.asarray(x / np.sqrt(np.mean(x * x)), jnp.float32)
     for i in (60, 120, 180, 220):
-        codes, scale = quantise(x, jnp.float32(CLIPS[i]), signed=signed)
+        codes, scale = IntegerFormat(4, signed).quantise(x, jnp.float32(CLIPS[i]))
         measured = float(jnp.mean(jnp.square(codes * scale - x)))
-        assert measured == pytest.approx(distortion(signed)[i], rel=0.03)
+        assert measured == pytest.approx(distortion(IntegerFormat(4, signed))[i], rel=0.03)
 
 
 def test_without_noise_clips_are_those_of_the_formats():
-    assert CLIPS[distortion(True).argmin()] == pytest.approx(2.5, abs=0.05)
-    assert distortion(False).min() == pytest.approx(distortion(False)[np.abs(CLIPS - 3.6).argmin()], abs=2e-3)
+    assert CLIPS[distortion(INT4).argmin()] == pytest.approx(2.5, abs=0.05)
+    assert distortion(UINT4).min() == pytest.approx(distortion(UINT4)[np.abs(CLIPS - 3.6).argmin()], abs=2e-3)
     for signed in (True, False):
-        for table in lowering(signed, True):
+        for table in lowering(IntegerFormat(4, signed), INT4):
             assert table[0] == 1.0
             # Falling, up to one step of the grid.
             assert np.all(table[1:] <= 1.02 * table[:-1])
@@ -44,12 +46,12 @@ def test_lowered_clips_lower_the_error_of_a_noisy_product(nu):
     x = jnp.asarray(np.maximum(rng.standard_normal((512, 256)), 0.0), jnp.float32)
     w = jnp.asarray(rng.standard_normal((256, 512)), jnp.float32)
     noise = jnp.asarray(rng.standard_normal((512, 512)) * np.sqrt(nu * 256), jnp.float32)
-    driven, stored = (float(np.interp(np.log(nu), np.log(NOISE[1:]), t[1:])) for t in lowering(False, True))
+    driven, stored = (float(np.interp(np.log(nu), np.log(NOISE[1:]), t[1:])) for t in lowering(UINT4, INT4))
 
     @jax.jit
     def error(a, b):
-        cx, sx = quantise(x, a * CLIPS[distortion(False).argmin()] * jnp.sqrt(jnp.mean(x * x)), signed=False)
-        cw, sw = quantise(w, b * CLIPS[distortion(True).argmin()] * jnp.sqrt(jnp.mean(w * w)), signed=True)
+        cx, sx = UINT4.quantise(x, a * CLIPS[distortion(UINT4).argmin()] * jnp.sqrt(jnp.mean(x * x)))
+        cw, sw = INT4.quantise(w, b * CLIPS[distortion(INT4).argmin()] * jnp.sqrt(jnp.mean(w * w)))
         # The mean of x, which saturating lowers, is a constant of each output that any normalisation removes.
         difference = (cx @ cw + noise) * sx * sw - x @ w
         return jnp.mean(jnp.var(difference, axis=0))
@@ -77,9 +79,10 @@ def codes_seen(site, monkeypatch):
     x = jnp.asarray(np.maximum(rng.standard_normal((8, 432)), 0.0), jnp.float32)
     w = jnp.asarray(rng.standard_normal((432, 16)), jnp.float32)
     seen = []
-    product = site._product
-    monkeypatch.setattr(site, "_product", lambda mvm, a, b, *rest: seen.append((a, b)) or product(mvm, a, b, *rest))
-    site._run_forward(x, w, site.init_state(), jnp.zeros(2, jnp.uint32))
+    mvms = SiteMvms(site.spec)
+    execute = mvms.execute
+    monkeypatch.setattr(mvms, "execute", lambda mvm, a, b, *rest: seen.append((a, b)) or execute(mvm, a, b, *rest))
+    run_forward(mvms, x, w, site.init_state(), jnp.zeros(2, jnp.uint32))
     return float(jnp.mean(jnp.abs(seen[0][1]) == 7))
 
 

@@ -2,11 +2,15 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imctrain.formats import gradient_scale, gradient_top, max_clip, quantise, rms_clip, sawb_clip
+from imctrain.formats import INT4, UINT4, IntegerFormat, gradient_scale, gradient_top
+from imctrain.formats.clips.max import max_clip
+from imctrain.formats.clips.rms import rms_clip
+from imctrain.formats.clips.sawb import sawb_clip
 
 
 def test_sawb_on_a_gaussian_matches_the_formula():
@@ -27,23 +31,30 @@ def test_sawb_stays_sane_on_what_it_was_not_made_for():
 floats = hnp.arrays(np.float32, 32, elements=st.floats(-1e3, 1e3, width=32))
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 8])
 @given(floats)
-@settings(max_examples=100, deadline=None)
-def test_codes_are_integers_in_range_and_errors_bounded(x):
-    for signed in (True, False):
-        values = jnp.asarray(x if signed else np.abs(x))
-        clip = max_clip(values)
-        codes, scale = quantise(values, clip, signed=signed)
+@settings(max_examples=50, deadline=None)
+def test_codes_are_integers_in_range_and_errors_bounded(bits, x):
+    for fmt in (IntegerFormat(bits, True), IntegerFormat(bits, False)):
+        values = jnp.asarray(x if fmt.signed else np.abs(x))
+        codes, scale = fmt.quantise(values, max_clip(values))
         c = np.asarray(codes)
         assert np.all(c == np.round(c))
-        assert c.min() >= (-7 if signed else 0)
-        assert c.max() <= (7 if signed else 15)
+        assert fmt.lowest <= c.min()
+        assert c.max() <= fmt.top
+        assert np.array_equal(c.astype(fmt.dtype), c)
         assert np.all(np.abs(c * float(scale) - np.asarray(values)) <= 0.501 * float(scale) + 1e-12)
+
+
+def test_formats_know_their_codes():
+    assert [(f.name, f.lowest, f.top) for f in (INT4, UINT4)] == [("int4", -7, 7), ("uint4", 0, 15)]
+    assert [IntegerFormat(b, True).top for b in range(2, 9)] == [1, 3, 7, 15, 31, 63, 127]
+    assert [IntegerFormat(b, False).top for b in range(2, 9)] == [3, 7, 15, 31, 63, 127, 255]
 
 
 def test_rms_clip_is_at_most_the_maximum():
     x = jnp.asarray([0.5, 0.5, 0.5], jnp.float32)
-    assert float(rms_clip(x, signed=False)) == 0.5
+    assert float(rms_clip(x, UINT4)) == 0.5
 
 
 def test_gradient_scale_puts_the_largest_on_the_top_level():

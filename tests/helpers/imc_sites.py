@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from imctrain.imc.mvm.contraction import ConvSpec, DotSpec
-from imctrain.imc.site.site import OperandInfo, SiteSpec, make_site
+from imctrain.imc.mvm.operand import OperandInfo
+from imctrain.imc.site.site import make_site
+from imctrain.imc.site.spec import SiteSpec
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware
 
 ACTIVATION, UNSIGNED, WEIGHT = OperandInfo("activation"), OperandInfo("activation", nonneg=True), OperandInfo("weight")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from imctrain.imc.site.site import DotSpec, SiteSpec
+from imctrain.imc.mvm.contraction import DotSpec
+from imctrain.imc.site.spec import SiteSpec
 from imctrain.intercept import ImcFunction, digital_matmuls, on_imc
 from imctrain.settings import Hardware
 

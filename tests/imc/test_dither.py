@@ -1,5 +1,6 @@
 """Where dithering ends: the exact path at the statistical path's limit, ties, rounding to integers, clipping."""
 
+import dataclasses
 from fractions import Fraction
 
 import jax
@@ -145,7 +146,7 @@ def test_a_range_policy_rounds_to_integers_only_where_its_range_resolves_them():
     x[0, 0], w[0, 0] = 7, 7
     state = site.init_state()
     coarse, *_ = run(site, x, w, levels(rng, (4, 3)), state)
-    state["needed_range"]["forward"] = jnp.full(1, 2.0**-9)
+    state = dataclasses.replace(state, needed_range=dict(state.needed_range) | {"forward": jnp.full(1, 2.0**-9)})
     fine, *_ = run(site, x, w, levels(rng, (4, 3)), state)
     np.testing.assert_allclose(fine[1:], (x @ w)[1:], atol=1e-4)  # one LSB is 0.56 units
     assert np.all(coarse[1:] == 0)  # 144 units

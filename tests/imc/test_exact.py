@@ -5,7 +5,8 @@ import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
-from imctrain.imc.coding.passes import balanced, grouped
+from imctrain.imc.coding.gradient_mappings.balanced import balanced
+from imctrain.imc.coding.gradient_mappings.grouped import grouped
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec
 
 rng = np.random.default_rng(0)
@@ -122,7 +123,7 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
     )  # fmt: skip
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
     conversions = len(even_tiles(k, spec.rows)) * m * n * site.mvms[0].planes
-    counted = np.sum(np.asarray(cotangent["telemetry"]["mvms"]["forward"]["clipped"])) * conversions
+    counted = np.sum(np.asarray(cotangent.telemetry.mvms["forward"].clipped)) * conversions
     assert np.isclose(counted, clipped, atol=0.01)
     mapping = balanced(levels_in)
     drive = {"coefficients": mapping.coefficients, "codes": mapping.codes, "ranges": [converter.range] * 3}

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from imctrain import formats
 from imctrain.errors import UserError
 from imctrain.imc.coding import search
 from imctrain.imc.coding.integer_passes import integer_mapping
@@ -25,7 +26,7 @@ def driven(mapping: Mapping, values: np.ndarray) -> np.ndarray:
 
 
 def uint4(bits: int, **kwargs: object) -> Mapping:
-    return integer_mapping(MappingSpec(**kwargs), ArraySpec(input_bits=bits), False)
+    return integer_mapping(MappingSpec(**kwargs), ArraySpec(input_bits=bits), formats.UINT4)
 
 
 def noise_db(mapping: Mapping, levels: int) -> float:
@@ -44,7 +45,7 @@ def test_balanced_passes_of_uint4(bits, coefficients):
 
 @pytest.mark.parametrize(("bits", "coefficients"), [(1, (3, 3, 1)), (2, (3, 1)), (3, (1, 1)), (4, (1,)), (5, (1,))])
 def test_balanced_passes_of_int4(bits, coefficients):
-    assert integer_mapping(MappingSpec(), ArraySpec(input_bits=bits), True).coefficients == coefficients
+    assert integer_mapping(MappingSpec(), ArraySpec(input_bits=bits), formats.INT4).coefficients == coefficients
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_balanced_passes_of_int4(bits, coefficients):
 def test_digit_serial_passes_of_uint4(drive, bits, coefficients):
     """Digits of as many bits as fit; one bit on two levels drives both."""
     array = ArraySpec(input_bits=bits, drive=drive)
-    mapping = integer_mapping(MappingSpec(activation="digit_serial"), array, False)
+    mapping = integer_mapping(MappingSpec(activation="digit_serial"), array, formats.UINT4)
     assert mapping.coefficients == coefficients
     if len(coefficients) > 1:
         ones = driven(mapping, UINT4) * np.array(coefficients)[:, None]
@@ -86,7 +87,7 @@ def test_the_dac_that_holds_a_code_drives_it_as_it_is():
     for drive, signed in itertools.product(DRIVES, (False, True)):
         for activation, bits in itertools.product(("balanced", "digit_serial"), range(1, 9)):
             array = ArraySpec(input_bits=bits, drive=drive)
-            mapping = integer_mapping(MappingSpec(activation=activation), array, signed)
+            mapping = integer_mapping(MappingSpec(activation=activation), array, formats.IntegerFormat(4, signed))
             one_pass = Mapping((1.0, -1.0), differential=True) if signed and drive == "unsigned" else Mapping((1.0,))
             assert (mapping == one_pass) == (array.levels >= (7 if signed else 15))
 
@@ -101,7 +102,7 @@ def test_no_code_is_beyond_the_dac(drive, bits):
     for signed, full, activation in itertools.product((False, True), (False, True), ("balanced", "digit_serial")):
         spec = MappingSpec(full_drive=full, activation=activation)
         values = INT4 if signed else UINT4
-        mapping = integer_mapping(spec, array, signed)
+        mapping = integer_mapping(spec, array, formats.IntegerFormat(4, signed))
         codes = driven(mapping, values)
         assert np.array_equal(codes, np.round(codes))
         assert lowest <= codes.min() <= codes.max() <= array.levels
@@ -123,7 +124,8 @@ def test_no_code_is_beyond_the_dac(drive, bits):
 def planned(array: ArraySpec, spec: MappingSpec, signed: bool, drives_gradient: bool):
     return plan_mvm(
         "forward", site_index=0, groups=1, vectors=3, contraction=5, outputs=2, unit=1, shared_columns=True,
-        drives_gradient=drives_gradient, input_signed=signed, stored_signed=True,
+        input_format=formats.RADIX4 if drives_gradient else formats.IntegerFormat(4, signed),
+        stored_format=formats.INT4,
         hardware=Hardware(array=array, mapping=spec),
     )  # fmt: skip
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from imctrain.errors import UserError
+from imctrain.formats import INT4, IntegerFormat
+from imctrain.imc.coding.gradient_mappings.balanced import balanced
+from imctrain.imc.coding.gradient_mappings.bit_serial import bit_serial
+from imctrain.imc.coding.gradient_mappings.grouped import grouped
 from imctrain.imc.coding.integer_passes import integer_mapping
-from imctrain.imc.coding.passes import balanced, bit_serial, grouped
 from imctrain.imc.coding.planes import PlaneCoding, parts
 from imctrain.imc.coding.search import norm_bound, search_balanced
 from imctrain.settings import ArraySpec, MappingSpec
@@ -72,7 +75,7 @@ def test_no_mapping_is_one_clear_error():
 @pytest.mark.parametrize("signed", [True, False])
 def test_full_drive_uses_the_dac(levels, noise, signed):
     array = ArraySpec(input_bits=levels.bit_length())
-    mapping = integer_mapping(MappingSpec(full_drive=True), array, signed)
+    mapping = integer_mapping(MappingSpec(full_drive=True), array, IntegerFormat(4, signed))
     values = jnp.arange(-7.0 if signed else 0.0, 8.0 if signed else 16.0)
     (codes,) = np.asarray(mapping.drive(values))
     assert np.array_equal(codes, np.round(codes))
@@ -83,17 +86,22 @@ def test_full_drive_uses_the_dac(levels, noise, signed):
 
 @pytest.mark.parametrize("cell", ["and", "xnor"])
 @pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("planes", [None, 4, 5, 8, 14])
-def test_planes_carry_every_code(cell, signed, planes):
-    coding = PlaneCoding(cell, signed, planes)
-    codes = jnp.arange(-7.0 if signed else 0.0, 8.0 if signed else 16.0)
+@pytest.mark.parametrize(
+    ("bits", "planes"),
+    [(4, None), (4, 4), (4, 5), (4, 8), (4, 14), (2, None), (2, 2), (3, 5), (5, 7), (6, None), (8, None), (8, 11)],
+)
+def test_planes_carry_every_code(cell, signed, bits, planes):
+    fmt = IntegerFormat(bits, signed)
+    coding = PlaneCoding(cell, fmt, planes)
+    codes = jnp.arange(float(fmt.lowest), fmt.top + 1.0)
+    assert coding.count == (planes or bits)
     cells = np.asarray(coding.encode(codes, axis=0))
     assert cells.shape == (coding.count, len(codes))
     assert set(np.unique(cells)) == ({0, 1} if cell == "and" else {-1, 1})
     assert np.array_equal(np.tensordot(coding.weights, cells, 1) + coding.centre, codes)
 
 
-@pytest.mark.parametrize(("total", "count"), [(14, 4), (14, 5), (15, 4), (15, 5), (14, 6)])
+@pytest.mark.parametrize(("total", "count"), [(14, 4), (14, 5), (15, 4), (15, 5), (14, 6), (31, 6), (30, 7)])
 def test_parts_have_the_least_squares(total, count):
     """By force: no other way of cutting reaches every partial sum with a smaller sum of squares."""
     best = min(
@@ -106,7 +114,7 @@ def test_parts_have_the_least_squares(total, count):
 
 def test_noise_of_the_planes():
     squares = {
-        (cell, planes): sum(beta**2 for beta in PlaneCoding(cell, True, planes).weights)
+        (cell, planes): sum(beta**2 for beta in PlaneCoding(cell, INT4, planes).weights)
         for cell in ("and", "xnor")
         for planes in (None, 5)
     }

@@ -8,7 +8,7 @@ from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 
 import imctrain
-from imctrain.imc.coding.encode import clip_lowering
+from imctrain.imc.site.encode import clip_lowering
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 rng = np.random.default_rng(0)
@@ -100,7 +100,7 @@ def test_integers_and_conversions(bits, drive, activation, unsigned, full, cell)
         vectors, _, outputs = shape[plan.name]
         each = len(tiles) * vectors * outputs * 4
         assert plan.conversions == plan.passes * each
-        counted = np.asarray(cotangent["telemetry"]["mvms"][plan.name]["clipped"])
+        counted = np.asarray(cotangent.telemetry.mvms[plan.name].clipped)
         assert counted.shape == (plan.passes,)
         assert np.isclose(counted.sum() * each, clipped, atol=0.01)
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from imc_sites import ACTIVATION, UNSIGNED, WEIGHT, dot_site, run
 
-from imctrain.imc.coding.encode import encode_gradient, encode_integer, scale_of_gradient
+from imctrain.imc.coding.levels import encode_gradient, scale_of_gradient
 from imctrain.imc.forecast.predict import predict, slope
 from imctrain.imc.forecast.typical import GRADIENT_CREST, gradient_levels, typical_codes
+from imctrain.imc.site.encode import encode_integer
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
 CLIP = 3.0

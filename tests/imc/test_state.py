@@ -1,5 +1,7 @@
 """State and telemetry of a site: scales, learned clips, reference ranges, floor plan."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,9 @@ from imctrain.errors import UserError
 from imctrain.imc.chip.columns import column_errors, first_macro, macro_errors
 from imctrain.imc.chip.ranges import choose_range
 from imctrain.imc.mvm.contraction import DotSpec
-from imctrain.imc.site.site import OperandInfo, SiteSpec, make_site
+from imctrain.imc.mvm.operand import OperandInfo
+from imctrain.imc.site.site import make_site
+from imctrain.imc.site.spec import SiteSpec
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, FormatSpec, Hardware
 
 rng = np.random.default_rng(3)
@@ -63,7 +67,7 @@ def test_carried_gradient_scale_follows_the_largest_gradient():
     largest = np.abs(g).max()
     *_, telemetry = run(site, x, w, g, state)
     state, _ = site.update(state, telemetry)
-    assert np.isclose(float(state["gradient_scale"]), largest / 4096)
+    assert np.isclose(float(state.gradient_scale), largest / 4096)
     *_, telemetry = run(site, x, w, g * 10, state)
     grown, _ = site.update(state, telemetry)
     assert np.isclose(float(grown["gradient_scale"]), 10 * largest / 4096)
@@ -80,19 +84,19 @@ def test_pact_learns_its_clip_from_the_gradient():
     x, w, g = np.abs(floats(8, 16)), floats(16, 3), floats(8, 3) * 1e-2
     *_, telemetry = run(site, x, w, g, state)
     state, _ = site.update(state, telemetry)
-    alpha = float(state["clips"][0])
+    alpha = float(state.clips[0])
     assert 0 < alpha <= x.max()
-    state["clips"] = jnp.asarray([0.5 * x.max(), 0.0], F32)
+    state = dataclasses.replace(state, clips=jnp.asarray([0.5 * x.max(), 0.0], F32))
     _, dx, _, telemetry = run(site, x, w, g, state)
     clipped = x > 0.5 * x.max()
     assert clipped.any()
     assert np.all(dx[clipped] == 0)
     after, _ = site.update(state, telemetry)
-    slope = float(telemetry["clips"][0])
+    slope = float(telemetry.clips[0])
     assert slope != 0
-    assert np.sign(float(after["clips"][0]) - 0.5 * x.max()) == -np.sign(slope)
+    assert np.sign(float(after.clips[0]) - 0.5 * x.max()) == -np.sign(slope)
     # The gradient of the input does not depend on its clip but for the mask: without one it gives the slope.
-    state["clips"] = jnp.asarray([2.0 * x.max(), 0.0], F32)
+    state = dataclasses.replace(state, clips=jnp.asarray([2.0 * x.max(), 0.0], F32))
     _, unmasked, _, _ = run(site, x, w, g, state)
     assert np.isclose(slope, unmasked[clipped].sum(), rtol=1e-4)
 
@@ -106,7 +110,7 @@ def test_ranges_follow_the_signals_and_stay_powers_of_two():
     for _ in range(3):
         *_, telemetry = run(site, x, w, g, state)
         state, report = site.update(state, telemetry)
-    reference = np.asarray(choose_range(state["needed_range"]["forward"], adc))
+    reference = np.asarray(choose_range(state.needed_range["forward"], adc))
     assert 0 < reference[0] < 1
     assert np.log2(reference[0]) == np.round(np.log2(reference[0]))
     # Full scale counts 1152 rows and 64 are used: the range must have shrunk a lot, and clip almost nothing.
@@ -121,9 +125,9 @@ def test_a_range_too_wide_to_see_anything_shrinks():
     x, w = integer_operands(rng, (4, 4), (4, 2))
     state = site.init_state()
     *_, telemetry = run(site, x, w, levels(rng, (4, 2)), state)
-    assert float(telemetry["telemetry"]["mvms"]["forward"]["v_power"][0]) == 0
+    assert float(telemetry.telemetry.mvms["forward"].v_power[0]) == 0
     state, _ = site.update(state, telemetry)
-    assert float(choose_range(state["needed_range"]["forward"], adc)[0]) == adc.min_range
+    assert float(choose_range(state.needed_range["forward"], adc)[0]) == adc.min_range
 
 
 def test_a_range_that_clips_grows_again():
@@ -132,12 +136,13 @@ def test_a_range_that_clips_grows_again():
     x, w = integer_operands(rng, (16, 64), (64, 8))
     g = levels(rng, (16, 8))
     state = site.init_state()
-    state["needed_range"] = jax.tree.map(lambda n: jnp.full_like(n, 0.001), state["needed_range"])
-    before = float(choose_range(state["needed_range"]["forward"], adc)[0])
+    narrow = jax.tree.map(lambda n: jnp.full_like(n, 0.001), state.needed_range)
+    state = dataclasses.replace(state, needed_range=narrow)
+    before = float(choose_range(state.needed_range["forward"], adc)[0])
     *_, telemetry = run(site, x, w, g, state)
     state, report = site.update(state, telemetry)
     assert float(report["clipped_forward"]) > 1e-3
-    assert float(choose_range(state["needed_range"]["forward"], adc)[0]) > before
+    assert float(choose_range(state.needed_range["forward"], adc)[0]) > before
 
 
 def test_two_level_ranges_use_two_levels():

@@ -5,6 +5,8 @@ independent keys: their means agree within 5 standard errors plus the dither bou
 within 5 sigma, and a Kolmogorov-Smirnov test of the errors, smeared by one LSB, does not reject at 1e-4.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -201,7 +203,7 @@ def test_auto_changes_path_with_range_and_clipping():
         shares.append(float(report["statistical_forward"]))
     assert shares[0] == 0
     assert shares[-1] == 1
-    state["clipped"] = jax.tree.map(lambda c: jnp.full_like(c, 0.5), state["clipped"])
+    state = dataclasses.replace(state, clipped=jax.tree.map(lambda c: jnp.full_like(c, 0.5), state.clipped))
     *_, telemetry = run(site, x, w, g, state)
     _, report = site.update(state, telemetry)
     assert float(report["statistical_forward"]) == 0
@@ -217,10 +219,10 @@ def test_probe_measures_what_the_exact_path_measures():
     for path in ("exact", "statistical"):
         site = dot_site(64, 100, 12, hw.replace(path=path))
         *_, telemetry = run(site, x, w, g)
-        reports.append(telemetry["telemetry"]["mvms"])
+        reports.append(telemetry.telemetry.mvms)
     for mvm in ("forward", "input_grad", "weight_grad"):
         for key in ("v_mean", "v_power"):
-            a, b = (np.asarray(r[mvm][key]) for r in reports)
+            a, b = (np.asarray(getattr(r[mvm], key)) for r in reports)
             np.testing.assert_allclose(a, b, rtol=0.05, atol=1e-3)
 
 
@@ -237,9 +239,9 @@ def test_probe_of_a_convolution(groups):
         hardware_here = hw.replace(path=path)
         site = conv_site(x, w, hardware_here, (2, 2), ((1, 1), (1, 1)), (1, 1), (1, 1), groups)
         *_, telemetry = run(site, x, w, g)
-        reports.append(telemetry["telemetry"]["mvms"])
+        reports.append(telemetry.telemetry.mvms)
     for mvm in ("forward", "input_grad", "weight_grad"):
-        power, probed = (np.asarray(r[mvm]["v_power"]) for r in reports)
+        power, probed = (np.asarray(r[mvm].v_power) for r in reports)
         np.testing.assert_allclose(probed, power, rtol=0.2)
-        mean, probed = (np.asarray(r[mvm]["v_mean"]) for r in reports)
+        mean, probed = (np.asarray(r[mvm].v_mean) for r in reports)
         np.testing.assert_allclose(probed, mean, atol=0.2 * np.sqrt(power.max()))

@@ -20,7 +20,8 @@ from imc_sites import ACTIVATION, MATMUL, WEIGHT
 from rich.console import Console
 
 from imctrain.errors import UserError
-from imctrain.imc.site.site import SiteSpec, make_site
+from imctrain.imc.site.site import make_site
+from imctrain.imc.site.spec import SiteSpec
 from imctrain.settings import AdcSpec, ArraySpec, Hardware, TrainingConfig
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Health, find, health

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+from imctrain.formats import INT4, UINT4, IntegerFormat
+from imctrain.imc.coding.gradient_mappings.balanced import balanced
+from imctrain.imc.coding.gradient_mappings.bit_serial import bit_serial
+from imctrain.imc.coding.gradient_mappings.grouped import grouped
 from imctrain.imc.coding.integer_passes import integer_mapping
-from imctrain.imc.coding.passes import Mapping, balanced, bit_serial, grouped
+from imctrain.imc.coding.passes import Mapping
 from imctrain.imc.coding.planes import PlaneCoding
 from imctrain.imc.coding.search import norm_bound, search_balanced
 from imctrain.settings import RADIX4_EXPONENTS, ActivationMapping, ArraySpec, Cell, Drive, MappingSpec
@@ -39,7 +43,7 @@ DACS: tuple[tuple[Drive, tuple[int, ...]], ...] = (("signed", (5, 4, 3, 2, 1)), 
 """Drives and input bits of the table of activations."""
 
 
-def activations_table(signed: bool) -> list[str]:
+def activations_table(fmt: IntegerFormat) -> list[str]:
     """Rows: drive, input bits, L; for each mapping passes, coefficients and noise at equal conversions in dB, against
     one pass with c = 1 on 16 levels."""
     rows = []
@@ -48,7 +52,7 @@ def activations_table(signed: bool) -> list[str]:
             array = ArraySpec(input_bits=bits, drive=drive)
             cells = [drive, str(bits), str(array.levels)]
             for activation, full in ACTIVATIONS:
-                mapping = integer_mapping(MappingSpec(activation=activation, full_drive=full), array, signed)
+                mapping = integer_mapping(MappingSpec(activation=activation, full_drive=full), array, fmt)
                 noise = 20 * math.log10(array.levels * mapping.noise_gain * math.sqrt(mapping.passes) / 16)
                 cells += [", ".join(f"{c:g}" for c in mapping.coefficients), f"{noise:.1f} dB"]
             rows.append("| " + " | ".join(cells) + " |")
@@ -90,13 +94,13 @@ PLANES: tuple[tuple[Cell, int | None], ...] = (
 def planes_table() -> list[str]:
     """Rows: cell, codes, planes, their weights, sum of squares, noise against AND cells' usual planes in dB, centre."""
     rows = []
-    for signed, name in ((True, "int4"), (False, "uint4")):
-        usual = _power(PlaneCoding("and", signed))
+    for fmt in (INT4, UINT4):
+        usual = _power(PlaneCoding("and", fmt))
         for cell, count in PLANES:
-            coding = PlaneCoding(cell, signed, count)
+            coding = PlaneCoding(cell, fmt, count)
             beta = ", ".join(f"{b:g}" for b in coding.weights)
             noise = f"{_power(coding):g} | {10 * math.log10(_power(coding) / usual):.1f} dB"
-            rows.append(f"| {cell} | {name} | {coding.count} | {beta} | {noise} | {coding.centre:g} |")
+            rows.append(f"| {cell} | {fmt.name} | {coding.count} | {beta} | {noise} | {coding.centre:g} |")
     return rows
 
 
@@ -105,7 +109,7 @@ def _power(coding: PlaneCoding) -> float:
 
 
 if __name__ == "__main__":
-    few = integer_mapping(MappingSpec(), ArraySpec(input_bits=3), False)
-    tables = (mappings_table(), codes_table(balanced(16)), search_table(), activations_table(False))
-    for table in (*tables, activations_table(True), codes_table(few), planes_table()):
+    few = integer_mapping(MappingSpec(), ArraySpec(input_bits=3), UINT4)
+    tables = (mappings_table(), codes_table(balanced(16)), search_table(), activations_table(UINT4))
+    for table in (*tables, activations_table(INT4), codes_table(few), planes_table()):
         print("\n".join(table) + "\n")

@@ -1,4 +1,4 @@
-"""A gradient MVM done several times, each on another rounding of the gradient and with other noise, for the mean.
+"""Readings of an MVM that may be done several times, each on another rounding and with other noise, for the mean.
 
 On the exact path it is repeated. Where products are linear and noise is Gaussian, which is what the statistical path is
 about, the mean over n samples is one product of the mean levels with 1/n of the noise power: the same distribution at
@@ -7,51 +7,87 @@ the cost of one. A fixed pattern is left to repetition, since chopping turns it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
-from imctrain.imc.coding.encode import Levels
+from imctrain.imc.engines.base import Execution
 from imctrain.imc.engines.kernels import digital, statistical
-from imctrain.imc.engines.kernels.exact import Reading
-from imctrain.imc.mvm.contraction import Engine
+from imctrain.imc.engines.kernels.chopped import Chopped
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Kernels, Reading
 
 _SAMPLE, _MEAN = 0x53414D50, 0x4D45414E
-"""Purposes of seeds, apart from those that engines derive (which count from 0)."""
+"""Purposes of seeds, apart from those that kernels derive (which count from 0)."""
 
 
-def mean_reading(
-    run: Callable[[Engine, Array, Array], Reading],
-    engine: Engine,
-    path: str,
-    plan: MvmPlan,
-    levels: Levels,
-    ranges: Array,
-    seed: Array,
-) -> Reading:
-    """The mean of `run(engine, levels, seed)` over samples.
+class Reader(Protocol):
+    """A way to one reading of an execution."""
 
-    Args:
-        run: one gradient MVM. engine: that of `path`, or one around it. levels: of the gradient.
-        ranges: R of each pass, [P]. seed: of the MVM; the first sample uses it as it is.
-    """
-    count = levels.samples
-    if count == 1:
-        return run(engine, levels.mean, seed)
-    if path == "probe":
-        # Clipping and voltages are those of one sample.
-        return run(engine, levels.sample(0), seed)
-    if path == "exact" or not statistical.is_ideal(plan):
-        seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, count))]
-        readings = [run(engine, levels.sample(i), s) for i, s in enumerate(seeds)]
-        return jax.tree.map(lambda *parts: sum(parts) / count, *readings)
-    product = run(digital, levels.mean, seed).product
-    if path == "statistical":
-        sigma = jnp.sqrt(plan.output_noise_power(ranges) / count)
-        product = product + sigma * noise.gaussian(noise.derive(seed, _MEAN), product.shape)
-    nothing = jnp.zeros(plan.passes, jnp.float32)
-    return Reading(product, nothing, nothing, nothing)
+    def read(self, execution: Execution) -> Reading:
+        """The reading, its product averaged over samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """All samples, one after the other."""
+
+    kernels: Kernels
+
+    def read(self, execution: Execution) -> Reading:
+        """The first sample uses the execution's seed as it is."""
+        levels, seed = execution.levels, execution.seed
+        if levels.samples == 1:
+            return execution.run(self.kernels, levels.mean, seed)
+        seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, levels.samples))]
+        readings = [execution.run(self.kernels, levels.sample(i), s) for i, s in enumerate(seeds)]
+        return jax.tree.map(lambda *parts: sum(parts) / levels.samples, *readings)
+
+
+@dataclass(frozen=True)
+class FirstSample:
+    """One sample: its clipping and voltages are those of all."""
+
+    kernels: Kernels
+
+    def read(self, execution: Execution) -> Reading:
+        """Of the first sample."""
+        return execution.run(self.kernels, execution.levels.sample(0), execution.seed)
+
+
+@dataclass(frozen=True)
+class OfTheMean:
+    """One product of the mean levels, with the noise of the mean where it is `noisy`."""
+
+    noisy: bool
+
+    def read(self, execution: Execution) -> Reading:
+        """Clipping and voltages are not told (zero)."""
+        plan, levels = execution.plan, execution.levels
+        product = execution.run(digital, levels.mean, execution.seed).product
+        if self.noisy:
+            sigma = jnp.sqrt(plan.output_noise_power(execution.ranges) / levels.samples)
+            product = product + sigma * noise.gaussian(noise.derive(execution.seed, _MEAN), product.shape)
+        nothing = jnp.zeros(plan.passes, jnp.float32)
+        return Reading(product, nothing, nothing, nothing)
+
+
+def chopped(kernels: Kernels, plan: MvmPlan) -> Kernels:
+    """The kernels, with random signs where the plan chops (`array.chop`): codes that are never negative cannot turn."""
+    return Chopped(kernels) if plan.hardware.array.chop and plan.signed else kernels
+
+
+def exact_reader(plan: MvmPlan, kernels: Kernels) -> Reader:
+    """Every sample converted."""
+    return Repeated(chopped(kernels, plan))
+
+
+def statistical_reader(plan: MvmPlan) -> Reader:
+    """One draw an output, of the mean where the plan has no fixed pattern."""
+    if plan.samples > 1 and statistical.is_ideal(plan):
+        return OfTheMean(noisy=True)
+    return Repeated(chopped(statistical, plan))

@@ -28,10 +28,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imctrain.formats import NOISE, lowering
-from imctrain.imc.chip import ranges
-from imctrain.imc.coding.encode import OperandInfo
+from imctrain.formats.clips.noise_aware import levels, lowering
+from imctrain.imc.chip.ranges import choose_range
+from imctrain.imc.chip.ranges.base import SILENT
 from imctrain.imc.forecast.typical import Codes, typical_codes
+from imctrain.imc.mvm.operand import OperandInfo, integer_format
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.site.site import Site
 from imctrain.settings import MVMS
@@ -141,8 +142,10 @@ def _clip_lowering(first: Prediction, driven: OperandInfo, stored: OperandInfo) 
     """What noise-aware formats multiply the clips by (`encode.clip_lowering`), at the predicted ranges."""
     plan = first.plan
     nu = float(plan.output_noise_power(jnp.asarray(first.ranges, jnp.float32))) / plan.contraction
-    at = math.log(max(nu, float(NOISE[1])))
-    one, two = (float(np.interp(at, np.log(NOISE[1:]), table[1:])) for table in lowering(driven.signed, stored.signed))
+    kinds = integer_format(driven, plan.hardware.formats), integer_format(stored, plan.hardware.formats)
+    noise = levels(*kinds)
+    at = math.log(max(nu, float(noise[1])))
+    one, two = (float(np.interp(at, np.log(noise[1:]), table[1:])) for table in lowering(*kinds))
     return one, two
 
 
@@ -207,7 +210,7 @@ def _settled(plan: MvmPlan, mean: np.ndarray, variance: np.ndarray) -> np.ndarra
     spread = np.mean(variance + np.square(mean - centre[:, None]), axis=(0, 2))
 
     def choose(needed: np.ndarray) -> np.ndarray:
-        return np.asarray(ranges.choose_range(jnp.asarray(needed, jnp.float32), adc), np.float64)
+        return np.asarray(choose_range(jnp.asarray(needed, jnp.float32), adc), np.float64)
 
     reference = choose(np.zeros(plan.passes))
     for _ in range(SETTLING):
@@ -244,8 +247,8 @@ def _reach(plan: MvmPlan, x: np.ndarray, w: np.ndarray, gain: float, offsets: np
     conv = plan.converter
     if plan.hardware.has_noise or conv.inl[0]:
         return math.inf
-    silent = jnp.full(plan.passes, ranges.SILENT, jnp.float32)
-    lsb = np.asarray(ranges.choose_range(silent, plan.hardware.adc), np.float64) * conv.lsb_at_full_range
+    silent = jnp.full(plan.passes, SILENT, jnp.float32)
+    lsb = np.asarray(choose_range(silent, plan.hardware.adc), np.float64) * conv.lsb_at_full_range
     rows = np.asarray(plan.tiles.rows_used, np.float64) / plan.full_scales
     voltage = gain * np.max(rows) * np.max(np.abs(x), axis=1) * np.max(np.abs(w)) + np.max(np.abs(offsets))
     return float(np.max(voltage / lsb))

@@ -20,16 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imctrain.formats import TOP_EXPONENT, TOP_LEVEL, top_code
-from imctrain.imc.coding.encode import OperandInfo
+from imctrain.formats import RADIX4, IntegerFormat
+from imctrain.imc.coding.levels import rounding
+from imctrain.imc.mvm.operand import OperandInfo, integer_format
+from imctrain.imc.site.encode import policy_of
 from imctrain.settings import FormatSpec
 
-WEIGHT_CLIP = 2.47
-"""12.68 - 12.80 sqrt(2 / pi): SAWB's clip of a Gaussian, in rms."""
-CLIPS = {("least_error", True): 2.5, ("least_error", False): 4.1, ("rms", True): 2.6, ("rms", False): 3.6}
-"""Of a Gaussian (signed) and of a rectified one, in rms; learned clips start from those of "rms"."""
-LARGEST = 4.0
-"""The largest of some ten thousand Gaussian samples, in standard deviations."""
 GRADIENT_CREST = 20.0
 """The largest magnitude of a gradient over its rms, where no clip lowers it."""
 GRID = np.linspace(-8.0, 8.0, 16001)
@@ -57,25 +53,19 @@ def typical_codes(info: OperandInfo, formats: FormatSpec, lowered: float = 1.0) 
     """
     if info.kind == "gradient":
         crest = min(formats.gradient_clip or GRADIENT_CREST, GRADIENT_CREST)
-        return gradient_levels(crest, formats.gradient_rounding == "stochastic")
-    if info.kind == "weight":
-        clip = {"max": LARGEST, "sawb": WEIGHT_CLIP}.get(formats.weight_clip, CLIPS["least_error", True])
-        return integer_codes(True, lowered * formats.weight_clip_scale * clip)
-    policy = "rms" if formats.activation_clip == "pact" else formats.activation_clip
-    # A rectified Gaussian has half the power of the Gaussian, and the same largest value.
-    largest = LARGEST * (1.0 if info.signed else math.sqrt(2.0))
-    clip = CLIPS.get((policy, info.signed), largest)
-    return integer_codes(info.signed, lowered * formats.activation_clip_scale * clip)
+        return gradient_levels(crest, rounding(formats).unbiased)
+    fmt = integer_format(info, formats)
+    scaled = formats.weight_clip_scale if info.kind == "weight" else formats.activation_clip_scale
+    return integer_codes(fmt, lowered * scaled * policy_of(info, formats).of_gaussian(fmt))
 
 
 @functools.cache
-def integer_codes(signed: bool, clip: float) -> Codes:
-    """int4 codes of a Gaussian, or uint4 codes of a rectified one, clipped at `clip` times the operand's rms."""
+def integer_codes(fmt: IntegerFormat, clip: float) -> Codes:
+    """Codes of a Gaussian, or unsigned codes of a rectified one, clipped at `clip` times the operand's rms."""
     weight = _density()
-    x = GRID if signed else np.maximum(GRID, 0.0)
+    x = GRID if fmt.signed else np.maximum(GRID, 0.0)
     x = x / math.sqrt(np.sum(weight * x * x))
-    top = top_code(signed)
-    codes = np.clip(np.round(x / (clip / top)), -top if signed else 0, top)
+    codes = np.clip(np.round(x / (clip / fmt.top)), fmt.lowest, fmt.top)
     values = np.unique(codes)
     return Codes(values, np.array([weight[codes == value].sum() for value in values]))
 
@@ -84,7 +74,7 @@ def integer_codes(signed: bool, clip: float) -> Codes:
 def gradient_levels(crest: float, stochastic: bool) -> Codes:
     """Radix-4 levels of a Gaussian whose top level stands for `crest` times its rms; what is above saturates."""
     weight = _density()
-    magnitude = np.minimum(np.abs(GRID) * TOP_LEVEL / crest, TOP_LEVEL)
+    magnitude = np.minimum(np.abs(GRID) * RADIX4.top / crest, RADIX4.top)
     exponent = np.floor(np.log2(np.maximum(magnitude, 1.0)) / 2 + 1e-9)
     low = np.where(magnitude < 1, 0.0, 4.0**exponent)
     high = np.where(magnitude < 1, 1.0, 4.0 ** (exponent + 1))
@@ -92,7 +82,7 @@ def gradient_levels(crest: float, stochastic: bool) -> Codes:
     if not stochastic:
         # To nearest, the switch is at 0.625 of the upper level (2.5 times the lower one).
         up = (magnitude >= 0.625 * high).astype(float)
-    levels = np.array([0.0, *(4.0**k for k in range(TOP_EXPONENT + 1))])
+    levels = np.array([0.0, *(4.0**k for k in range(RADIX4.exponents))])
     shares = np.array([(weight * (1 - up))[low == v].sum() + (weight * up)[high == v].sum() for v in levels])
     values = np.concatenate([-levels[:0:-1], levels])
     return Codes(values, np.concatenate([shares[:0:-1] / 2, shares[:1], shares[1:] / 2]))

@@ -1,7 +1,7 @@
-"""The two bilinear primitives, `dot_general` and `conv_general_dilated`, in the canonical layouts of the engines.
+"""The two bilinear primitives, `dot_general` and `conv_general_dilated`, in canonical layout.
 
-An engine (`exact`, `digital`) offers `matmul`, `convolve` and `kernel_gradient`. A contraction brings operands to
-canonical layout, calls the engine for one of three products, and brings the result back:
+Kernels (`products`) offer `matmul`, `convolve` and `kernel_gradient`. A contraction brings operands to canonical
+layout, calls a kernel for one of three products, and brings the result back:
 
     product    out      from lhs and rhs, either of them driven
     lhs_grad   d lhs    from the output's gradient (driven) and rhs (stored)
@@ -12,31 +12,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Kernels, Reading
 
 Side = Literal["lhs", "rhs"]
-
-
-class Engine(Protocol):
-    """How products are computed: a module with these functions."""
-
-    def matmul(self, x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading: ...
-
-    def convolve(
-        self, x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
-    ) -> Reading: ...
-
-    def kernel_gradient(
-        self, g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
-    ) -> Reading: ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +61,9 @@ class ConvSpec:
     batch_group_count: int = 1
 
 
+Product = Literal["product", "lhs_grad", "rhs_grad"]
+
+
 class DotContraction:
     """`dot_general`: batch dimensions are groups whose operands use the same columns in turn."""
 
@@ -92,7 +81,7 @@ class DotContraction:
         free = [lhs_shape[i] for i in self._lhs_free] + [rhs_shape[i] for i in self._rhs_free]
         self.out_shape = (*(lhs_shape[i] for i in lb), *free)
 
-    def sizes(self, product: str, driven: Side = "lhs") -> Sizes:
+    def sizes(self, product: Product, driven: Side = "lhs") -> Sizes:
         m, k, n = self.m, self.k, self.n
         if product == "product":
             dims = (m, k, n) if driven == "lhs" else (n, k, m)
@@ -101,21 +90,21 @@ class DotContraction:
         return Sizes(self.groups, *dims, unit=1, shared_columns=True)
 
     def product(
-        self, engine: Engine, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
+        self, kernels: Kernels, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
     ) -> Reading:
         a, b = self._lhs(lhs), jnp.swapaxes(self._rhs(rhs), 1, 2)
         if driven == "lhs":
-            reading = engine.matmul(a, b, plan, ranges, seed)
+            reading = kernels.matmul(a, b, plan, ranges, seed)
             return reading._replace(product=reading.product.reshape(self.out_shape))
-        reading = engine.matmul(b, a, plan, ranges, seed)
+        reading = kernels.matmul(b, a, plan, ranges, seed)
         return reading._replace(product=jnp.swapaxes(reading.product, 1, 2).reshape(self.out_shape))
 
-    def lhs_grad(self, engine: Engine, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
-        reading = engine.matmul(self._out(g), self._rhs(rhs), plan, ranges, seed)
+    def lhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
+        reading = kernels.matmul(self._out(g), self._rhs(rhs), plan, ranges, seed)
         return reading._replace(product=_from(reading.product, self._lhs_order, self._lhs_shape))
 
-    def rhs_grad(self, engine: Engine, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
-        reading = engine.matmul(
+    def rhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
+        reading = kernels.matmul(
             jnp.swapaxes(self._out(g), 1, 2), jnp.swapaxes(self._lhs(lhs), 1, 2), plan, ranges, seed
         )
         return reading._replace(product=_from(jnp.swapaxes(reading.product, 1, 2), self._rhs_order, self._rhs_shape))
@@ -166,7 +155,7 @@ class ConvContraction:
         self._out_order = (self._out_spec[0], *self._out_spec[2:], self._out_spec[1])
         self.out_shape = tuple(canonical[self._out_order.index(i)] for i in range(len(canonical)))
 
-    def sizes(self, product: str, driven: Side = "lhs") -> Sizes:
+    def sizes(self, product: Product, driven: Side = "lhs") -> Sizes:
         geometry = self.geometry if product != "lhs_grad" else self.geometry.transpose()
         groups, taps = geometry.groups, geometry.taps
         depth = taps * geometry.group_channels
@@ -180,34 +169,34 @@ class ConvContraction:
         return Sizes(groups, *dims, unit=unit, shared_columns=False)
 
     def product(
-        self, engine: Engine, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
+        self, kernels: Kernels, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
     ) -> Reading:
         x, w = jnp.transpose(lhs, self._lhs_order), jnp.transpose(rhs, self._rhs_order)
         if driven == "lhs":
-            reading = self._convolve(engine, self.geometry, plan, x, w, ranges, seed)
+            reading = self._convolve(kernels, self.geometry, plan, x, w, ranges, seed)
         else:
             patches = jnp.swapaxes(self.geometry.patches(x), 1, 2)
-            reading = engine.matmul(self._kernel_matrix(self.geometry, w), patches, plan, ranges, seed)
+            reading = kernels.matmul(self._kernel_matrix(self.geometry, w), patches, plan, ranges, seed)
             reading = self._image(reading._replace(product=jnp.swapaxes(reading.product, 1, 2)), self.geometry)
         return reading._replace(product=_from(reading.product, self._out_order, self.out_shape))
 
-    def lhs_grad(self, engine: Engine, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
+    def lhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
         kernel = self.geometry.transpose_kernel(jnp.transpose(rhs, self._rhs_order))
         gradient = jnp.transpose(g, self._out_order)
-        reading = self._convolve(engine, self.geometry.transpose(), plan, gradient, kernel, ranges, seed)
+        reading = self._convolve(kernels, self.geometry.transpose(), plan, gradient, kernel, ranges, seed)
         return reading._replace(product=_from(reading.product, self._lhs_order, self._lhs_shape))
 
-    def rhs_grad(self, engine: Engine, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
+    def rhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
         x, gradient = jnp.transpose(lhs, self._lhs_order), jnp.transpose(g, self._out_order)
-        reading = engine.kernel_gradient(gradient, x, self.geometry, plan, ranges, seed)
+        reading = kernels.kernel_gradient(gradient, x, self.geometry, plan, ranges, seed)
         return reading._replace(product=_from(reading.product, self._rhs_order, self._rhs_shape))
 
     def _convolve(
-        self, engine: Engine, geometry: ConvGeometry, plan: MvmPlan, x: Array, w: Array, ranges: Array, seed: Array
+        self, kernels: Kernels, geometry: ConvGeometry, plan: MvmPlan, x: Array, w: Array, ranges: Array, seed: Array
     ) -> Reading:
         if self._fits:
-            return engine.convolve(x, w, geometry, plan, ranges, seed)
-        reading = engine.matmul(
+            return kernels.convolve(x, w, geometry, plan, ranges, seed)
+        reading = kernels.matmul(
             jnp.swapaxes(geometry.patches(x), 1, 2), self._kernel_matrix(geometry, w), plan, ranges, seed
         )
         return self._image(reading, geometry)
@@ -220,5 +209,5 @@ class ConvContraction:
     @staticmethod
     def _image(reading: Reading, geometry: ConvGeometry) -> Reading:
         """[B, *O, G*N] from [G, B*O, N]."""
-        image: Any = jnp.moveaxis(reading.product, 0, 1)
+        image = jnp.moveaxis(reading.product, 0, 1)
         return reading._replace(product=image.reshape(geometry.batch, *geometry.output, geometry.outputs))

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.formats import TOP_LEVEL, top_code
-from imctrain.imc.chip import ranges as range_policies
+from imctrain.formats import Format, IntegerFormat
 from imctrain.imc.chip.adc import Converter, converter
 from imctrain.imc.chip.columns import column_errors, macros_of
 from imctrain.imc.chip.figures import Chip
+from imctrain.imc.chip.ranges import range_policy
 from imctrain.imc.coding.integer_passes import integer_mapping
 from imctrain.imc.coding.passes import Mapping, gradient_mapping
 from imctrain.imc.coding.planes import PlaneCoding
@@ -125,7 +125,7 @@ class MvmPlan:
     @property
     def possible_ranges(self) -> tuple[float, ...]:
         """Every R that a pass may have, largest first."""
-        return range_policies.possible(self.hardware.adc)
+        return range_policy(self.hardware.adc).possible(self.hardware.adc)
 
     def output_noise_power(self, ranges: Array) -> Array:
         """Variance of one sample of the product around the ideal one:
@@ -172,25 +172,22 @@ def plan_mvm(
     outputs: int,
     unit: int,
     shared_columns: bool,
-    drives_gradient: bool,
-    input_signed: bool,
-    stored_signed: bool,
+    input_format: Format,
+    stored_format: IntegerFormat,
     hardware: Hardware,
 ) -> MvmPlan:
     """Plan one MVM.
 
     Args:
         unit: rows that a tile must keep together (kernel positions of a convolution that stays one), 1 otherwise.
-        drives_gradient: the input operand is a radix-4 gradient.
-        input_signed, stored_signed: whether the operands' codes can be negative.
+        input_format, stored_format: of the operand that is driven and of the one that cells hold.
     """
-    coding = PlaneCoding(hardware.array.cell, stored_signed, hardware.mapping.planes)
-    if drives_gradient:
-        mapping, lowest = gradient_mapping(hardware.mapping, hardware.array), -TOP_LEVEL
+    coding = PlaneCoding(hardware.array.cell, stored_format, hardware.mapping.planes)
+    if isinstance(input_format, IntegerFormat):
+        mapping = integer_mapping(hardware.mapping, hardware.array, input_format)
     else:
-        mapping = integer_mapping(hardware.mapping, hardware.array, input_signed)
-        lowest = -float(top_code(True)) if input_signed else 0.0
-    non_negative = mapping.non_negative(lowest) and hardware.array.cell == "and"
+        mapping = gradient_mapping(hardware.mapping, hardware.array)
+    non_negative = mapping.non_negative(input_format.lowest) and hardware.array.cell == "and"
     return MvmPlan(
         name=name,
         site_index=site_index,
@@ -199,7 +196,7 @@ def plan_mvm(
         contraction=contraction,
         outputs=outputs,
         shared_columns=shared_columns,
-        signed=drives_gradient or input_signed,
+        signed=input_format.signed,
         samples=hardware.mapping.gradient_samples if name != "forward" else 1,
         mapping=mapping,
         coding=coding,

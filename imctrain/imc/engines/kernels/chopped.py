@@ -15,38 +15,37 @@ import jax.numpy as jnp
 from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
-from imctrain.imc.engines.kernels.exact import Reading
-from imctrain.imc.mvm.contraction import Engine
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Kernels, Reading
 
 _SIGNS = 0x43484F50
-"""Purpose of the signs' seed, apart from those that engines derive (which count from 0)."""
+"""Purpose of the signs' seed, apart from those that kernels derive (which count from 0)."""
 
 
 class Chopped:
-    """An engine whose vectors are driven with random signs; interface as in `contraction.Engine`."""
+    """Kernels whose vectors are driven with random signs; interface as in `products.Kernels`."""
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
+    def __init__(self, kernels: Kernels):
+        self._kernels = kernels
 
     def matmul(self, x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
         sign = _signs(seed, (*x.shape[:2], 1))
-        reading = self._engine.matmul(x * sign, w, plan, ranges, seed)
+        reading = self._kernels.matmul(x * sign, w, plan, ranges, seed)
         return reading._replace(product=reading.product * sign)
 
     def convolve(
         self, x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
     ) -> Reading:
         sign = _signs(seed, (geometry.batch, *[1] * (x.ndim - 1)))
-        reading = self._engine.convolve(x * sign, w, geometry, plan, ranges, seed)
+        reading = self._kernels.convolve(x * sign, w, geometry, plan, ranges, seed)
         return reading._replace(product=reading.product * sign)
 
     def kernel_gradient(
         self, g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
     ) -> Reading:
         sign = _signs(seed, (geometry.outputs,))
-        reading = self._engine.kernel_gradient(g * sign, x, geometry, plan, ranges, seed)
+        reading = self._kernels.kernel_gradient(g * sign, x, geometry, plan, ranges, seed)
         return reading._replace(product=reading.product * sign)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Reading
 
 
 def _reading(product: Array, plan: MvmPlan) -> Reading:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,23 +19,9 @@ from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Reading
 
 BYTES = 4
-
-
-class Reading(NamedTuple):
-    """What an MVM on the array gives.
-
-    Attributes:
-        product: the estimate of the integer product, float32.
-        clipped: fraction of conversions that fell outside the converter's codes, [P].
-        v_mean, v_power: mean of v and of v^2 over all conversions, as the codes tell them, [P].
-    """
-
-    product: Array
-    clipped: Array
-    v_mean: Array
-    v_power: Array
 
 
 def _convert(
@@ -123,7 +108,7 @@ def matmul_on(
     padding = ((0, 0), (0, 0), (0, tiles.padded - tiles.units))
     driven = jnp.pad(plan.mapping.drive(x).astype(dtype), ((0, 0), *padding))
     driven = driven.reshape(passes, groups, vectors, tiles.count, tiles.size).transpose(3, 1, 0, 2, 4)
-    stored = jnp.pad(w.astype(jnp.int8), padding).reshape(groups, outputs, tiles.count, tiles.size)
+    stored = jnp.pad(w.astype(plan.coding.format.dtype), padding).reshape(groups, outputs, tiles.count, tiles.size)
     stored = stored.transpose(2, 0, 1, 3)
     pattern: tuple[Array, ...] = ()
     if errors is not None:
@@ -233,7 +218,7 @@ def kernel_gradient(
     """
     groups, outputs = geometry.groups, geometry.group_outputs
     driven = jnp.moveaxis(g.reshape(-1, groups, outputs), 0, -1)  # [G, N, B*O]
-    reading = engine(driven, geometry.patches(x.astype(jnp.int8)), plan, ranges, seed)
+    reading = engine(driven, geometry.patches(x.astype(plan.coding.format.dtype)), plan, ranges, seed)
     product = reading.product.reshape(groups, outputs, *geometry.kernel, geometry.group_channels)
     product = jnp.moveaxis(product, (0, 1), (-2, -1)).reshape(*geometry.kernel, geometry.group_channels, -1)
     return reading._replace(product=product)

@@ -17,9 +17,9 @@ from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.engines.kernels import exact
-from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Reading
 from imctrain.imc.mvm.tiling import RowTiles
 
 PROBE_CONVERSIONS, PROBE_OUTPUTS = 2**14, 64
@@ -64,7 +64,7 @@ def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, r
     few = dataclasses.replace(geometry, batch=images, channels=geometry.groups * len(channels))
     driven = jnp.moveaxis(g[:images].reshape(-1, geometry.groups, geometry.group_outputs), 0, -1)
     pixels = x[:images].reshape(*x[:images].shape[:-1], geometry.groups, geometry.group_channels)
-    pixels = pixels[..., _spread(len(channels), geometry.group_channels)].astype(jnp.int8)
+    pixels = pixels[..., _spread(len(channels), geometry.group_channels)].astype(plan.coding.format.dtype)
     stored = few.patches(pixels.reshape(images, *geometry.image, -1))
     outputs = (np.arange(geometry.taps)[:, None] * geometry.group_channels + channels).reshape(-1)
     seen = _probe(driven[..., :size], stored[..., :size], outputs, plan, ranges, seed)

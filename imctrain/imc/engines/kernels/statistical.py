@@ -31,9 +31,9 @@ from jax import Array
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.engines.kernels import digital, exact
 from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
-from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
+from imctrain.imc.mvm.products import Reading
 
 _NOISE = 0
 

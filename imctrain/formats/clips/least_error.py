@@ -2,11 +2,11 @@
 
 A clip alpha = k * rms suits one family of distributions. The largest elements of a one-hot look-up, of peaked attention
 or of a sparse activation are far beyond any such k, and they hold its power: cut to k * rms, the product comes out
-scaled. So the error of 4-bit codes is measured on the operand itself, at CANDIDATES clips, and the least wins:
+scaled. So the error of the codes is measured on the operand itself, at CANDIDATES clips, and the least wins:
 
     D(alpha) = sum (x - q(x; alpha))^2 / sum x^2
 
-For a Gaussian that is 2.5 rms (SAWB's clip), for a rectified Gaussian about 4 rms, for a one-hot its 1.
+For 4 bits and a Gaussian that is 2.5 rms (SAWB's clip), for a rectified Gaussian about 4 rms, for a one-hot its 1.
 
 Looking at every element CANDIDATES times would cost more than many a product. A large operand is cut into RUNS runs of
 equal length. Each stands for its largest magnitude, so that no outlier is missed, and for one element that is smaller,
@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from imctrain.formats.integers import top_code
-from imctrain.formats.scaling import TINY
+from imctrain.formats.clips.base import TINY, gaussian_clip
+from imctrain.formats.integer import IntegerFormat
 
 CANDIDATES = 24
 STEP = 2.0 ** (-1 / 4)
@@ -42,10 +42,10 @@ class ErrorCurve(NamedTuple):
     rms: Array
 
 
-def error_curve(x: Array, *, signed: bool) -> ErrorCurve:
-    """Squared error of 4-bit codes over the operand's power, float32, at each clip that is looked at."""
-    values, counts = _representatives(jnp.abs(x) if signed else x)
-    top = top_code(signed)
+def error_curve(x: Array, fmt: IntegerFormat) -> ErrorCurve:
+    """Squared error of a format's codes over the operand's power, float32, at each clip that is looked at."""
+    values, counts = _representatives(jnp.abs(x) if fmt.signed else x)
+    top = fmt.top
     clips = jnp.maximum(jnp.max(jnp.abs(values)), TINY) * jnp.asarray(STEP ** np.arange(CANDIDATES), jnp.float32)
     scale = (clips / top)[:, None]
     codes = jnp.clip(jnp.round(values / scale), 0, top)  # signed codes are symmetric: magnitudes tell all
@@ -55,9 +55,9 @@ def error_curve(x: Array, *, signed: bool) -> ErrorCurve:
     return ErrorCurve(clips, errors / jnp.maximum(power, TINY), clips[0] * jnp.sqrt(power / x.size))
 
 
-def least_error_clip(x: Array, *, signed: bool) -> Array:
+def least_error_clip(x: Array, fmt: IntegerFormat) -> Array:
     """alpha of the least squared error, scalar; the larger one between clips that err alike."""
-    return clip_of(error_curve(x, signed=signed))
+    return clip_of(error_curve(x, fmt))
 
 
 def clip_of(curve: ErrorCurve) -> Array:
@@ -74,7 +74,7 @@ def _least(errors: Array) -> Array:
 def least_error_with_noise(
     driven: ErrorCurve, stored: ErrorCurve, tops: tuple[int, int], nu: Array
 ) -> tuple[Array, Array]:
-    """Clips of both operands of a product whose noise counts as well (see `noise_clip`, with D of the operands).
+    """Clips of both operands of a product whose noise counts as well (see `noise_aware`, with D of the operands).
 
     Args:
         tops: largest codes of the two. nu: noise variance of the integer product over the elements contracted.
@@ -116,3 +116,20 @@ def _peaks_and_others(runs: Array, places: np.ndarray) -> tuple[Array, Array]:
     others = jnp.where(first == peaks, second, first)
     smaller = jnp.where(others == peaks, 0.0, length - equal)
     return jnp.concatenate([peaks, others]), jnp.concatenate([equal, smaller])
+
+
+class LeastError:
+    """The clip of least squared error on the operand itself."""
+
+    learned = False
+
+    def statistic(self, x: Array, fmt: IntegerFormat) -> Array:
+        """alpha, scalar."""
+        return least_error_clip(x, fmt)
+
+    def of_gaussian(self, fmt: IntegerFormat) -> float:
+        """alpha over rms of a Gaussian (signed) or a rectified one."""
+        return gaussian_clip(fmt)
+
+
+MEMBER = LeastError()
