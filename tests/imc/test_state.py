@@ -70,10 +70,10 @@ def test_carried_gradient_scale_follows_the_largest_gradient():
     assert np.isclose(float(state.gradient_scale), largest / 4096)
     *_, telemetry = run(site, x, w, g * 10, state)
     grown, _ = site.update(state, telemetry)
-    assert np.isclose(float(grown["gradient_scale"]), 10 * largest / 4096)
+    assert np.isclose(float(grown.gradient_scale), 10 * largest / 4096)
     *_, telemetry = run(site, x, w, g * 0.01, state)
     shrunk, _ = site.update(state, telemetry)
-    assert np.isclose(float(shrunk["gradient_scale"]), 0.5 * largest / 4096)
+    assert np.isclose(float(shrunk.gradient_scale), 0.5 * largest / 4096)
 
 
 def test_pact_learns_its_clip_from_the_gradient():
