@@ -158,7 +158,7 @@ def _constrained(value: Value, wanted: object) -> Value:
     return jax.lax.with_sharding_constraint(value, wanted)
 
 
-def is_live(tracer: jax.core.Tracer) -> bool:
+def is_live(tracer: jax.core.Tracer[Any]) -> bool:
     """Whether a tracer belongs to a trace that is still running: a finished one's values cannot be used any more."""
     trace = _core.trace_ctx.trace
     while trace is not None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, Int, PyTree
 
 from imctrain.intercept import ImcFunction, Rule, on_imc
 from imctrain.settings import Hardware
@@ -172,7 +172,9 @@ def make_steps(
     return Steps(*steps, initial, on_array)
 
 
-def training_loss(logits: Array, labels: Array, label_smoothing: float) -> Array:
+def training_loss(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"], label_smoothing: float
+) -> Float[Array, ""]:
     """Mean cross entropy of a batch: logits float32 [b, classes], labels int32 [b]; a scalar."""
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
     return jnp.mean(optax.softmax_cross_entropy(logits, targets))
