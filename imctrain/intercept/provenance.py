@@ -251,7 +251,7 @@ def _guards(eqn: JaxprEqn, facts: Sequence[Fact]) -> tuple[frozenset[int], froze
     return facts[0].if_true, facts[0].if_false
 
 
-def _is_inexact(leaf: Value) -> bool:
+def _is_inexact(leaf: object) -> bool:
     return bool(jnp.issubdtype(getattr(leaf, "dtype", None) or jnp.result_type(leaf), jnp.inexact))
 
 
