@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import PyTree
 
 INPUTS, OUTPUTS = 1152, 256
 
@@ -16,13 +15,13 @@ class DenseNetwork:
 
     def __init__(self) -> None:
         self.params = {"kernel": 0.05 * jax.random.normal(jax.random.key(0), (INPUTS, OUTPUTS))}
-        self.rest: Any = {}
+        self.rest: PyTree = {}
 
-    def train_forward(self, params: Any, rest: Any, x: Array) -> tuple[Array, Any]:
+    def train_forward(self, params: PyTree, rest: PyTree, x: Array) -> tuple[Array, PyTree]:
         """x [b, 1, 1, 1152] -> [b, 256]. The input is scaled by a parameter's sum so that dX is needed too."""
         with jax.named_scope("dense"):
             hidden = jax.nn.relu(x.reshape(x.shape[0], INPUTS) + 0.0 * jnp.sum(params["kernel"]))
             return hidden @ params["kernel"], rest
 
-    def eval_forward(self, params: Any, rest: Any, x: Array) -> Array:
+    def eval_forward(self, params: PyTree, rest: PyTree, x: Array) -> Array:
         return self.train_forward(params, rest, x)[0]

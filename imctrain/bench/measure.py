@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from imctrain.bench.dense import INPUTS, OUTPUTS, DenseNetwork
 from imctrain.errors import UserError
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, NoiseSpec
 from imctrain.training.network import Network
-from imctrain.training.step import make_steps
+from imctrain.training.step import Step, TrainState, make_steps
 
 MODELS = ("cnn5", "resnet20", "dense")
 SIGMA_LSB = 0.6
@@ -34,6 +33,8 @@ HARDWARE = Hardware(
     formats=FormatSpec(weight_clip="sawb", activation_clip="rms"),
 )
 """Named in full, whatever the defaults are: ratios of different versions are of the same work."""
+Runs = dict[str, tuple[Step, TrainState]]
+"""Compiled step and first state of each variant."""
 VARIANTS: dict[str, Hardware | None] = {
     "float": None,
     "digital": HARDWARE.replace(path="digital"),
@@ -60,7 +61,7 @@ class Result:
     conversions_per_second: float
     peak_bytes: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, str | int | float]:
         return asdict(self)
 
 
@@ -72,11 +73,11 @@ def measure(model: str, batch: int, repeats: int, say: Callable[[str], None]) ->
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((batch, *shape)), jnp.float32)
     labels = jnp.asarray(rng.integers(0, classes, batch), jnp.int32)
-    runs: dict[str, Any] = {}
+    runs: Runs = {}
     conversions = peak = 0
     for name, hardware in VARIANTS.items():
         say(f"{model}: compiling the {name.replace('_', ' ')} step ...")
-        network: Any = (
+        network: Network | DenseNetwork = (
             DenseNetwork() if model == "dense" else Network(model, shape=shape, classes=classes, width=None, seed=0)
         )
         steps = make_steps(
@@ -111,7 +112,7 @@ def measure(model: str, batch: int, repeats: int, say: Callable[[str], None]) ->
     )
 
 
-def _interleaved(runs: dict[str, Any], images: jax.Array, labels: jax.Array, repeats: int) -> dict[str, float]:
+def _interleaved(runs: Runs, images: jax.Array, labels: jax.Array, repeats: int) -> dict[str, float]:
     """Median seconds of one step of each variant; the first round warms up and is left out."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     states = {name: state for name, (_, state) in runs.items()}

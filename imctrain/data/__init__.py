@@ -7,3 +7,5 @@ from imctrain.data.dataset import Dataset as Dataset
 from imctrain.data.dataset import Source as Source
 from imctrain.data.dataset import Split as Split
 from imctrain.data.loading import load as load
+from imctrain.data.sources import EMBEDDED as EMBEDDED
+from imctrain.data.sources import OFFICIAL as OFFICIAL

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import UInt8
 
 from imctrain.data.dataset import Images
 from imctrain.errors import UserError
@@ -37,7 +38,9 @@ class Augment:
         if self.cutout < 0:
             raise UserError(f"cutout = {self.cutout} is not possible: allowed is 0 or more")
 
-    def apply(self, images: Images, rng: np.random.Generator) -> Images:
+    def apply(
+        self, images: UInt8[np.ndarray, "n height width channels"], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "n height width channels"]:
         """Augmented copies of uint8 [n, h, w, c], each image with its own draws from `rng`."""
         shifted = self._shift(images, rng)
         if self.cutout:

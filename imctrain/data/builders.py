@@ -9,19 +9,18 @@ builders hand over PNG bytes, read archives themselves, and refuse what would sp
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.core.utils import tfds_path
-from tensorflow_datasets.image_classification import Cifar10 as TfdsCifar10
-from tensorflow_datasets.image_classification import FashionMNIST as TfdsFashionMnist
 
 from imctrain.data.archive import Progress
-from imctrain.data.dataset import Images, RawImages
+from imctrain.data.dataset import Images, Labels, RawImages
+from imctrain.data.official import Official
 from imctrain.errors import UserError
 
 PNG_COMPRESSION = 1
@@ -31,6 +30,15 @@ LARGEST_SPLIT = 900 << 20
 """Bytes of PNG in a split; TFDS keeps 1000 MiB of records in memory before it needs TensorFlow to spill them."""
 
 Reader = Callable[[tfds.download.DownloadManager], RawImages]
+Example = tuple[int, dict[str, object]]
+"""A key, and the features of an image as TFDS encodes them."""
+
+
+@runtime_checkable
+class MakeBuilder(Protocol):
+    """A class of builders, as `importing` calls it."""
+
+    def __call__(self, *, reader: Reader, progress: Progress, data_dir: Path) -> tfds.core.DatasetBuilder: ...
 
 
 def png_bytes(image: np.ndarray) -> bytes:
@@ -51,7 +59,7 @@ class _FromRawImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
 
     # Stock TFDS looks for the checksums of downloads beside the builder's source file, with a package that it does
     # not install (importlib_resources).
-    url_infos: Any = None
+    url_infos: Mapping[str, checksums.UrlInfo] | None = None
 
     def __init__(self, *, reader: Reader, progress: Progress, data_dir: Path):
         self._reader = reader
@@ -70,45 +78,46 @@ class _FromRawImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterable[Example]]:
         raw = self._reader(dl_manager)
         self.info.features["label"].names = list(raw.classes)
         self.info.metadata.update(raw.source.as_dict())
         return {name: self._examples(name, split.images, split.labels) for name, split in raw.splits.items()}
 
-    def _examples(self, split: str, images: Images, labels: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _examples(self, split: str, images: Images, labels: Labels) -> Iterator[Example]:
         has_id = "id" in self.info.features
         encoded = 0
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            example: dict[str, Any] = {"image": png_bytes(image), "label": int(label)}
-            encoded += len(example["image"])
+            png = png_bytes(image)
+            encoded += len(png)
             if encoded > LARGEST_SPLIT:
                 raise UserError(
                     f"{self.name} has more than {LARGEST_SPLIT >> 20} MiB of {split} images: "
                     "import smaller or fewer images"
                 )
-            if has_id:
-                example["id"] = f"{split}_{index:05d}"
-            yield index, example
+            known: dict[str, object] = {"id": f"{split}_{index:05d}"} if has_id else {}
+            yield index, {"image": png, "label": int(label)} | known
             if index % 1000 == 999 or index == len(labels) - 1:
                 self._progress(f"writing {split} images", index + 1, len(labels))
 
-    def _generate_examples(self, *args: Any, **kwargs: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, *args: object, **kwargs: object) -> Iterator[Example]:
         raise NotImplementedError("_split_generators hands over the generators")
 
 
-class Cifar10(_FromRawImages, TfdsCifar10, skip_registration=True):  # type: ignore[call-arg]
-    """TFDS's Cifar10, from any of the sources that `importing` reads."""
-
-    name = "cifar10"
-    url_infos = checksums.load_url_infos(tfds_path() / "url_checksums" / "cifar10.txt")
+def known_urls(name: str) -> Mapping[str, checksums.UrlInfo]:
+    """Size and checksum of a data set's downloads by their address, as TFDS has them."""
+    return checksums.load_url_infos(tfds_path() / "url_checksums" / f"{name}.txt")
 
 
-class FashionMnist(_FromRawImages, TfdsFashionMnist, skip_registration=True):  # type: ignore[call-arg]
-    """TFDS's FashionMNIST, from idx files."""
+def official_builder(official: Official) -> MakeBuilder:
+    """TFDS's own builder of a published data set, from any of the sources that `importing` reads."""
+    stock = getattr(tfds.image_classification, official.tfds)
 
-    name = "fashion_mnist"
-    url_infos = checksums.load_url_infos(tfds_path() / "url_checksums" / "fashion_mnist.txt")
+    class Stock(_FromRawImages, stock, skip_registration=True):  # type: ignore[call-arg, misc, valid-type]
+        name = official.name
+        url_infos = known_urls(official.name)
+
+    return Stock
 
 
 class _ImageTree(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -133,7 +142,7 @@ class _ImageTree(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # ty
         )
 
 
-def image_tree_builder(name: str, shape: tuple[int, int, int], classes: tuple[str, ...]) -> type[_FromRawImages]:
+def image_tree_builder(name: str, shape: tuple[int, int, int], classes: tuple[str, ...]) -> MakeBuilder:
     """A builder class for a data set that TFDS does not know, of one image shape."""
 
     class ImageTree(_FromRawImages, _ImageTree, skip_registration=True):  # type: ignore[call-arg]

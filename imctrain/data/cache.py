@@ -16,10 +16,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -168,7 +167,7 @@ def _abandoned(folder: Path) -> bool:
 class _Records:
     """One split's records, undecoded, and the keys of the features to take."""
 
-    examples: Sequence[Any]
+    examples: Sequence[Mapping[str, bytes]]
     image: str
     label: str
 

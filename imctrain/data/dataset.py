@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,11 +51,11 @@ class Source:
     sha256: str = ""
     lossy: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, str | bool]:
         return {"kind": self.kind, "file": self.file, "sha256": self.sha256, "lossy": self.lossy}
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Source:
+    def from_dict(cls, found: Mapping[str, object]) -> Source:
         """The source stored in a prepared data set's metadata; data sets of TFDS's own have none."""
         if "kind" not in found:
             return cls("tfds")

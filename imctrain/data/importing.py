@@ -16,21 +16,25 @@ import socket
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from imctrain.data import idx, official, prepared
-from imctrain.data.archive import Progress, first_member, no_progress, sha256_of_file
+from imctrain.data import prepared
+from imctrain.data.archive import Progress, no_progress, sha256_of_file
 from imctrain.data.dataset import RawImages
 from imctrain.data.image_tree import read_tree
+from imctrain.data.official import Official
 from imctrain.data.paths import resolve_data_dir
 from imctrain.data.prepared import Prepared
-from imctrain.data.verify import CIFAR10, FASHION_MNIST, FASHION_MNIST_CLASSES, Expected, verify
+from imctrain.data.sources import EMBEDDED, OFFICIAL
+from imctrain.data.verify import verify
 from imctrain.errors import UserError
 
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 STAGING_PREFIX = ".importing-"
-PUBLISHED = {"cifar10": CIFAR10, "fashion_mnist": FASHION_MNIST}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -40,19 +44,17 @@ def import_dataset(
     *,
     data_dir: str | Path | None = None,
     replace: bool = False,
-    expected: dict[str, Expected] = PUBLISHED,
-    checksums: dict[str, str] | None = official.OFFICIAL_SHA256,
+    official: Mapping[str, Official] = OFFICIAL,
     progress: Progress = no_progress,
 ) -> tuple[Prepared, bool]:
     """Prepares a data set, unless it already is prepared from the same source.
 
     Args:
-        name: "cifar10", "fashion_mnist", or a new name for an image tree.
-        path: an archive or folder; None downloads the official archive (cifar10 only).
+        name: one of `official`, or a new name for an image tree.
+        path: an archive or folder; None downloads the official archive, of those that TFDS downloads.
         data_dir: where to put it; None for the default.
         replace: replace what was prepared from another source.
-        expected: what published data sets must contain.
-        checksums: what the official CIFAR-10 archives must hash to; None to skip the check.
+        official: the published data sets, by name.
         progress: told what is being done.
 
     Returns:
@@ -61,12 +63,14 @@ def import_dataset(
     Raises:
         UserError: the source is missing, damaged, or not what it should be; nothing is left behind.
     """
-    if not _NAME.fullmatch(name) or name == "digits":
-        raise UserError(f"data set name {name!r} is not possible: use a-z, 0-9 and _ (digits is built in)")
+    if not _NAME.fullmatch(name) or name in EMBEDDED:
+        built_in = " and ".join(EMBEDDED)
+        raise UserError(f"data set name {name!r} is not possible: use a-z, 0-9 and _ ({built_in} is built in)")
+    own = official.get(name)
     source = None if path is None else Path(path).expanduser()
     if source is not None and not source.exists():
         raise UserError(f"{source} does not exist: give an archive or a folder with images of {name}")
-    if source is None and name != "cifar10":
+    if source is None and not (own is not None and own.downloads):
         raise UserError(f"{name} is not downloaded for you: give its path, `imctrain data import {name} PATH`")
 
     folder = resolve_data_dir(data_dir)
@@ -77,8 +81,8 @@ def import_dataset(
             return existing, False
     raw = None
     if source is not None:
-        raw = _read(name, source, checksums, progress)
-        verify(raw, expected.get(name), str(source))
+        raw = _read(name, source, official, progress)
+        verify(raw, None if own is None else own.expected, str(source))
     if existing is not None and not replace:
         assert raw is not None
         if raw.source.sha256 == existing.source.sha256:
@@ -88,7 +92,7 @@ def import_dataset(
             "add --replace to replace it"
         )
     with _staging(folder) as stage:
-        builder = _builder(name, raw, stage, expected.get(name), checksums, progress)
+        builder = _builder(name, raw, own, stage, progress)
         _prepare(builder, folder, downloads=stage / "downloads")
         _move_into_place(Path(builder.data_dir), folder / Path(builder.data_dir).relative_to(stage), stage)
     done = _existing(name, folder)
@@ -101,64 +105,51 @@ def _existing(name: str, folder: Path) -> Prepared | None:
     return None if path is None else prepared.describe(path, name)
 
 
-def _read(name: str, path: Path, checksums: dict[str, str] | None, progress: Progress) -> RawImages:
+def _read(name: str, path: Path, official: Mapping[str, Official], progress: Progress) -> RawImages:
     """Reads whatever kind of source `path` is."""
-    if name == "fashion_mnist":
-        return idx.read_idx_folder(path, FASHION_MNIST_CLASSES, progress=progress)
-    if path.is_file():
-        folder = first_member(path).split("/")[0]
-        if folder in official.OFFICIAL_SHA256:
-            if name != "cifar10":
-                raise UserError(f"{path} is the official CIFAR-10 archive: import it as cifar10, not {name}")
-            return official.read_official(path, folder, checksums=checksums, progress=progress)
-    elif any(
-        (path / part / "test_batch").with_suffix(suffix).is_file()
-        for part in ("", *official.OFFICIAL_SHA256)
-        for suffix in ("", ".bin")
-    ):
-        raise UserError(f"{path} is an extracted CIFAR-10 archive: give the .tar.gz itself, so that it can be verified")
+    own = official.get(name)
+    if own is not None and own.recognise is None:
+        return own.read(path, checksums=own.checksums, progress=progress)
+    for known in official.values():
+        if known.recognise is not None and known.recognise(path):
+            if known.name != name:
+                raise UserError(f"{path} is the official {known.title} archive: import it as {known.name}, not {name}")
+            return known.read(path, checksums=known.checksums, progress=progress)
     return read_tree(path, progress=progress)
 
 
 def _builder(
-    name: str,
-    raw: RawImages | None,
-    stage: Path,
-    expected: Expected | None,
-    checksums: dict[str, str] | None,
-    progress: Progress,
-) -> Any:
+    name: str, raw: RawImages | None, own: Official | None, stage: Path, progress: Progress
+) -> tfds.core.DatasetBuilder:
     from imctrain.data import builders
 
-    if name == "cifar10":
+    def read(manager: tfds.download.DownloadManager) -> RawImages:
+        if raw is not None:
+            return raw
+        assert own is not None
+        archive = _download(own.name, manager, progress)
+        fetched = own.read(archive, checksums=own.checksums, progress=progress)
+        verify(fetched, own.expected, str(archive))
+        return fetched
 
-        def read(manager: Any) -> RawImages:
-            if raw is not None:
-                return raw
-            archive = _download(manager, progress)
-            fetched = official.read_official(archive, official.BINARY_FOLDER, checksums=checksums, progress=progress)
-            verify(fetched, expected, str(archive))
-            return fetched
-
-        return builders.Cifar10(reader=read, progress=progress, data_dir=stage)
+    if own is not None:
+        return builders.official_builder(own)(reader=read, progress=progress, data_dir=stage)
     assert raw is not None
-    if name == "fashion_mnist":
-        return builders.FashionMnist(reader=lambda manager: raw, progress=progress, data_dir=stage)
-    shape = raw.splits["train"].images.shape[1:]
-    tree = builders.image_tree_builder(name, shape, raw.classes)
-    return tree(reader=lambda manager: raw, progress=progress, data_dir=stage)
+    height, width, channels = raw.splits["train"].images.shape[1:]
+    tree = builders.image_tree_builder(name, (height, width, channels), raw.classes)
+    return tree(reader=read, progress=progress, data_dir=stage)
 
 
-def _download(manager: Any, progress: Progress) -> Path:
+def _download(name: str, manager: tfds.download.DownloadManager, progress: Progress) -> Path:
     """The official archive through TFDS's download manager, which verifies its checksum."""
     import requests
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
     from tensorflow_datasets.core.download.util import DownloadError
 
-    from imctrain.data.builders import Cifar10
+    from imctrain.data import builders
 
-    (url,) = Cifar10.url_infos
-    elsewhere = "download it elsewhere and run `imctrain data import cifar10 PATH`"
+    (url,) = builders.known_urls(name)
+    elsewhere = f"download it elsewhere and run `imctrain data import {name} PATH`"
     host = str(urllib.parse.urlsplit(url).hostname)
     if not urllib.request.getproxies():
         # TFDS retries for minutes where there is no network at all.
@@ -177,7 +168,7 @@ def _download(manager: Any, progress: Progress) -> Path:
         raise UserError(f"cannot download {url} ({type(fault).__name__}); {elsewhere}") from fault
 
 
-def _prepare(builder: Any, folder: Path, downloads: Path) -> None:
+def _prepare(builder: tfds.core.DatasetBuilder, folder: Path, downloads: Path) -> None:
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(force_checksums_validation=True, try_download_gcs=False)

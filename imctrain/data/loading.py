@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from imctrain.data import cache, digits, prepared
+from imctrain.data import cache, prepared
 from imctrain.data.archive import Progress, no_progress
 from imctrain.data.dataset import Dataset, Source
 from imctrain.data.paths import resolve_data_dir, search_dirs
+from imctrain.data.sources import EMBEDDED, OFFICIAL
 from imctrain.errors import UserError
 
 
@@ -26,8 +27,8 @@ def load(name: str, data_dir: str | Path | None = None, *, progress: Progress = 
     Raises:
         UserError: it is not prepared (the message has the command that prepares it), or not usable.
     """
-    if name == digits.NAME:
-        return digits.load_digits()
+    if name in EMBEDDED:
+        return EMBEDDED[name]()
     records = prepared.find(name, data_dir)
     if records is None:
         raise UserError(_not_prepared(name, data_dir))
@@ -51,8 +52,8 @@ def load(name: str, data_dir: str | Path | None = None, *, progress: Progress = 
 
 
 def _not_prepared(name: str, data_dir: str | Path | None) -> str:
-    known = [digits.NAME, *(entry.name for entry in prepared.list_prepared(data_dir))]
-    nearest = difflib.get_close_matches(name, [*known, "cifar10", "fashion_mnist"], n=1, cutoff=0.75)
+    known = [*EMBEDDED, *(entry.name for entry in prepared.list_prepared(data_dir))]
+    nearest = difflib.get_close_matches(name, [*known, *OFFICIAL], n=1, cutoff=0.75)
     hint = f" (did you mean {nearest[0]}?)" if nearest and nearest[0] != name else ""
     command = f"imctrain data import {name} PATH"
     if data_dir is not None:

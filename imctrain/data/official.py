@@ -1,133 +1,53 @@
-"""The official CIFAR-10 archives: cifar-10-binary.tar.gz and cifar-10-python.tar.gz.
-
-Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Both archives hold the same
-60,000 images in the same order: five training batches of 10,000 and one test batch.
-"""
+"""What a published data set is: its facts, and how its files are read. One file each; `sources` lists them."""
 
 from __future__ import annotations
 
-import io
-import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
-import numpy as np
-
-from imctrain.data.archive import Progress, archive_files, no_progress, sha256_of_file
-from imctrain.data.dataset import RawImages, Source, Split
-from imctrain.errors import UserError
-
-BINARY_FOLDER = "cifar-10-batches-bin"
-PYTHON_FOLDER = "cifar-10-batches-py"
-SIDE = 32
-PIXEL_BYTES = 3 * SIDE * SIDE
-
-OFFICIAL_SHA256 = {
-    # As TFDS has it (url_checksums/cifar10.txt).
-    BINARY_FOLDER: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-    # As Keras has it (keras.datasets.cifar10).
-    PYTHON_FOLDER: "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-}
-
-_BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
-_PICKLE_NAMES = {
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-}
+from imctrain.data.archive import Progress, no_progress
+from imctrain.data.dataset import RawImages
+from imctrain.data.verify import Expected
 
 
-def read_official(
-    path: Path,
-    folder: str,
-    *,
-    checksums: dict[str, str] | None = OFFICIAL_SHA256,
-    progress: Progress = no_progress,
-) -> RawImages:
-    """All images of an official archive, in its own order.
+@runtime_checkable
+class Reader(Protocol):
+    """Reads all images of a data set's own files, in their order."""
 
-    Args:
-        path: the .tar.gz.
-        folder: `BINARY_FOLDER` or `PYTHON_FOLDER`: which of the two it is.
-        checksums: the SHA-256 that each must have; None to skip the check.
+    def __call__(self, path: Path, *, checksums: Mapping[str, str], progress: Progress = no_progress) -> RawImages:
+        """Raises UserError for a wrong checksum, and for files that are missing, damaged or malformed.
 
-    Raises:
-        UserError: a wrong checksum, a damaged archive, a missing or malformed batch.
+        Args:
+            path: file or folder as it was published.
+            checksums: SHA-256 by kind of file, see `Official`.
+            progress: told what is being read.
+        """
+
+
+@dataclass(frozen=True)
+class Official:
+    """A published data set.
+
+    Attributes:
+        name: as `imctrain data import` and `[data] name` take it, and as TFDS has it.
+        title: as people write it.
+        expected: what it must contain.
+        tfds: name of TFDS's builder in `tensorflow_datasets.image_classification`.
+        read: reads its own files.
+        checksums: SHA-256 that a published file must have, by kind of file; a kind that is left out is not checked.
+        recognise: whether a path holds its own files, so that they are taken for nothing else, and whatever else is
+            given is read as an image tree; raises UserError for such files in a form that cannot be verified. None:
+            it is read from its own files alone.
+        downloads: TFDS knows where its file is, in the form that `read` takes.
     """
-    progress(f"checking {path.name}", 0, 0)
-    digest = sha256_of_file(path)
-    if checksums is not None and digest != checksums[folder]:
-        raise UserError(
-            f"{path} has SHA-256 {digest}, but the official archive has {checksums[folder]}: download it again"
-        )
-    suffix = ".bin" if folder == BINARY_FOLDER else ""
-    meta = "batches.meta.txt" if folder == BINARY_FOLDER else "batches.meta"
-    wanted = {meta, *(name + suffix for names in _BATCHES.values() for name in names)}
-    found: dict[str, bytes] = {}
-    for member, content in archive_files(path):
-        if member.parent.name == folder and member.name in wanted:
-            found[member.name] = content
-            progress(f"reading {path.name}", len(found), len(wanted))
-    missing = sorted(wanted - found.keys())
-    if missing:
-        raise UserError(f"{path} has no {folder}/{missing[0]}: it is not the official archive; download it again")
 
-    decode = _binary_batch if folder == BINARY_FOLDER else _python_batch
-    splits = {}
-    for split, names in _BATCHES.items():
-        batches = [decode(f"{path}: {name}{suffix}", found[name + suffix]) for name in names]
-        images = np.concatenate([batch.images for batch in batches])
-        splits[split] = Split(images, np.concatenate([batch.labels for batch in batches]))
-    classes = _class_names(f"{path}: {meta}", found[meta], folder)
-    kind = "cifar-10-binary" if folder == BINARY_FOLDER else "cifar-10-python"
-    return RawImages(splits, classes, Source(kind, path.name, digest))
-
-
-def _class_names(where: str, content: bytes, folder: str) -> tuple[str, ...]:
-    if folder == BINARY_FOLDER:
-        return tuple(line.strip() for line in content.decode("ascii", "replace").splitlines() if line.strip())
-    names = _unpickle(where, content).get(b"label_names", [])
-    return tuple(name.decode("ascii", "replace") for name in names)
-
-
-def _planes_to_images(pixels: np.ndarray) -> np.ndarray:
-    """[n, 3072] of colour planes, each row by row, to [n, 32, 32, 3]."""
-    return np.ascontiguousarray(pixels.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
-
-
-def _binary_batch(where: str, content: bytes) -> Split:
-    record = 1 + PIXEL_BYTES
-    if not content or len(content) % record:
-        raise UserError(f"{where} has {len(content)} bytes, which is no whole number of {record}-byte records")
-    records = np.frombuffer(content, np.uint8).reshape(-1, record)
-    return Split(_planes_to_images(records[:, 1:]), records[:, 0].astype(np.int32))
-
-
-def _python_batch(where: str, content: bytes) -> Split:
-    batch = _unpickle(where, content)
-    pixels = batch.get(b"data")
-    labels = np.asarray(batch.get(b"labels", ()), np.int32)
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXEL_BYTES):
-        raise UserError(f"{where} does not hold uint8 data of {PIXEL_BYTES} bytes an image and as many labels")
-    return Split(_planes_to_images(pixels), labels)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Rebuilds numpy arrays and plain containers and refuses to import anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        # The archive was written before numpy renamed this package.
-        module = module.replace("numpy.core.", "numpy._core.")
-        if (module, name) not in _PICKLE_NAMES:
-            raise pickle.UnpicklingError(f"it wants to import {module}.{name}")
-        return super().find_class(module, name)
-
-
-def _unpickle(where: str, content: bytes) -> dict[bytes, Any]:
-    try:
-        found = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
-    except Exception as fault:  # a damaged pickle raises almost anything
-        raise UserError(f"{where} cannot be unpickled ({fault}): download the archive again") from fault
-    if not isinstance(found, dict):
-        raise UserError(f"{where} holds a {type(found).__name__}, not a dictionary: download the archive again")
-    return found
+    name: str
+    title: str
+    expected: Expected
+    tfds: str
+    read: Reader
+    checksums: Mapping[str, str]
+    recognise: Callable[[Path], bool] | None = None
+    downloads: bool = False

@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from imctrain.data.dataset import Source
 from imctrain.data.paths import search_dirs
 from imctrain.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 INFO_FILE = "dataset_info.json"
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -98,7 +101,7 @@ def describe(path: Path, name: str) -> Prepared:
     )
 
 
-def read_builder(path: Path) -> Any:
+def read_builder(path: Path) -> tfds.core.DatasetBuilder:
     """TFDS's read-only builder of a record folder.
 
     Raises:
@@ -114,7 +117,7 @@ def read_builder(path: Path) -> Any:
         raise UserError(f"{path} holds no readable TFDS data set ({reason}): delete it and import it again") from fault
 
 
-def image_and_label(info: Any, name: str) -> tuple[str, str]:
+def image_and_label(info: tfds.core.DatasetInfo, name: str) -> tuple[str, str]:
     """Keys of the image and the label among a TFDS data set's features.
 
     The supervised keys decide if they are an image and a class; else there must be one feature of each kind.

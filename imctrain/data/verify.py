@@ -9,31 +9,6 @@ import numpy as np
 from imctrain.data.dataset import RawImages
 from imctrain.errors import UserError
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-FASHION_MNIST_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-
 
 @dataclass(frozen=True)
 class Expected:
@@ -48,10 +23,6 @@ class Expected:
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     per_class: dict[str, int]
-
-
-CIFAR10 = Expected((32, 32, 3), CIFAR10_CLASSES, {"train": 5000, "test": 1000})
-FASHION_MNIST = Expected((28, 28, 1), FASHION_MNIST_CLASSES, {"train": 6000, "test": 1000})
 
 
 def verify(raw: RawImages, expected: Expected | None, where: str) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from imctrain.data import Dataset, Source, Split, load
+from imctrain.data import OFFICIAL, Dataset, Source, Split, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import hardware_problems, hardware_warnings
 from imctrain.experiment.ledger_table import ledger_records
@@ -20,7 +20,7 @@ from imctrain.experiment.setup import Setup, set_up
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
-SHAPES = {"cifar10": ((32, 32, 3), 10), "fashion_mnist": ((28, 28, 1), 10)}
+SHAPES = {name: (known.expected.shape, len(known.expected.classes)) for name, known in OFFICIAL.items()}
 """Image shape and classes of data sets that may be inspected before they are prepared."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -29,18 +29,27 @@ from jax.extend.core import jaxprs_in_params as _jaxprs_in_params
 from jax.interpreters import ad as _ad
 from jax.interpreters import batching as _batching
 from jax.interpreters import mlir as _mlir
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
 
 Atom = Var | Literal
+Value = ArrayLike | jax.ShapeDtypeStruct
+"""A value of a program: an array or a tracer, a constant of numpy or a number; its shape where nothing is computed."""
+Params = Mapping[str, Any]
+"""Parameters of an equation: every primitive has others."""
+Consts = Sequence[object]
+"""What a jaxpr took for constant: values, and references that may be refused."""
+T = TypeVar("T")
 
 
 def aval(atom: Atom) -> Any:
-    """The abstract value of a variable: shape, dtype and size."""
+    """The abstract value of a variable: shape, dtype and size, where it is an array (JAX has no type for it)."""
     return atom.aval
 
 
-def explicit_axes(value: Any) -> tuple[str, ...]:
+def explicit_axes(value: object) -> tuple[str, ...]:
     """The mesh axes of type Explicit that an abstract value is sharded over."""
     sharding = getattr(value, "sharding", None)
     mesh, spec = getattr(sharding, "mesh", None), getattr(sharding, "spec", ())
@@ -49,12 +58,12 @@ def explicit_axes(value: Any) -> tuple[str, ...]:
     return tuple(name for name in named if kinds.get(name) == jax.sharding.AxisType.Explicit)
 
 
-def varying_axes(value: Any) -> tuple[str, ...]:
+def varying_axes(value: Value) -> tuple[str, ...]:
     """The axes of the `jax.shard_map` around that a value is known to differ over (none with check_vma = False)."""
     return tuple(sorted(getattr(getattr(_core.typeof(value), "mat", None), "varying", ())))
 
 
-def bind(eqn: JaxprEqn, args: Sequence[Any]) -> list[Any]:
+def bind(eqn: JaxprEqn, args: Sequence[Value]) -> list[Value]:
     """Apply an equation's primitive as it is, custom derivative and batching rules included; a list of outputs."""
     out = eqn.primitive.bind(*args, **eqn.primitive.get_bind_params(eqn.params))
     return list(out) if eqn.primitive.multiple_results else [out]
@@ -91,7 +100,7 @@ _marking = jax.make_user_context(False)
 _pull_back: Any = _api._vjp3_bwd
 
 
-def _marked(cotangent: Any) -> Any:
+def _marked(cotangent: object) -> object:
     if not isinstance(cotangent, jax.Array | np.ndarray | np.generic | float):
         return cotangent
     return (
@@ -99,7 +108,7 @@ def _marked(cotangent: Any) -> Any:
     )
 
 
-def _pull_back_marked(*fixed_and_cotangents: Any) -> Any:
+def _pull_back_marked(*fixed_and_cotangents: PyTree) -> PyTree:
     *fixed, cotangents = fixed_and_cotangents
     return _pull_back(*fixed, jax.tree.map(_marked, cotangents) if _marking.value else cotangents)
 
@@ -109,12 +118,12 @@ def _pull_back_marked(*fixed_and_cotangents: Any) -> Any:
 _api._vjp3_bwd = _pull_back_marked
 
 
-def sub_jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
+def sub_jaxprs(params: Params) -> list[Jaxpr]:
     """The jaxprs among an equation's parameters, constants of closed ones left aside."""
     return list(_jaxprs_in_params(params))
 
 
-def constants(jaxpr: ClosedJaxpr) -> list[Any]:
+def constants(jaxpr: ClosedJaxpr) -> list[object]:
     """What a jaxpr took for constant, with what the jaxprs inside it took."""
     found, inside = list(jaxpr.consts), [eqn.params for eqn in jaxpr.jaxpr.eqns]
     while inside:
@@ -135,12 +144,12 @@ def without_dead_code(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(live, jaxpr.consts)
 
 
-def constrain(values: Sequence[Any], shardings: Sequence[Any]) -> list[Any]:
+def constrain(values: Sequence[Value], shardings: Sequence[object]) -> list[Value]:
     """Values with the shardings that a nested jit asked for; an unspecified one asks for nothing."""
     return [_constrained(value, wanted) for value, wanted in zip(values, shardings, strict=True)]
 
 
-def _constrained(value: Any, wanted: Any) -> Any:
+def _constrained(value: Value, wanted: object) -> Value:
     if isinstance(wanted, _UnspecifiedValue):
         return value
     axis_types = getattr(getattr(wanted, "mesh", None), "axis_types", ())
@@ -149,7 +158,7 @@ def _constrained(value: Any, wanted: Any) -> Any:
     return jax.lax.with_sharding_constraint(value, wanted)
 
 
-def is_live(tracer: jax.core.Tracer) -> bool:
+def is_live(tracer: jax.core.Tracer[Any]) -> bool:
     """Whether a tracer belongs to a trace that is still running: a finished one's values cannot be used any more."""
     trace = _core.trace_ctx.trace
     while trace is not None:
@@ -159,7 +168,7 @@ def is_live(tracer: jax.core.Tracer) -> bool:
     return False
 
 
-def abstract(leaf: Any) -> Any:
+def abstract(leaf: Value) -> Hashable:
     """The abstract value (hashable) of an array, a tracer or a `ShapeDtypeStruct`."""
     if isinstance(leaf, jax.ShapeDtypeStruct):
         return _core.ShapedArray(leaf.shape, leaf.dtype, weak_type=bool(leaf.weak_type))
@@ -171,7 +180,7 @@ def trace_settings() -> Hashable:
     return _config.trace_context()
 
 
-def reverse_only(values: Sequence[Any], message: str) -> list[Any]:
+def reverse_only(values: Sequence[Value], message: str) -> list[Value]:
     """Arrays as they are; but a derivative of them in forward mode raises UserError(message).
 
     Reverse mode is forward mode that is never run: JAX records the tangents and transposes the record. So each tangent
@@ -185,11 +194,11 @@ _reverse_only.multiple_results = True
 _recorded = _Primitive("imc_recorded_tangent")
 
 
-def _never_evaluated(*_: Any, message: str) -> NoReturn:
+def _never_evaluated(*_: object, message: str) -> NoReturn:
     raise UserError(message)
 
 
-def _tangents(primals: Sequence[Any], tangents: Sequence[Any], *, message: str) -> tuple[list[Any], list[Any]]:
+def _tangents(primals: Sequence[T], tangents: Sequence[T], *, message: str) -> tuple[list[T], list[T]]:
     # The primal values pass by themselves, so that a differentiated program saves no value under two names.
     return list(primals), [t if type(t) is _ad.Zero else _recorded.bind(t, message=message) for t in tangents]
 

@@ -6,13 +6,63 @@ import contextlib
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple, TypeAlias, TypeGuard
 
 import jax
 import numpy as np
+from jax.tree_util import PyTreeDef
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
-from imctrain.intercept._jax_internals import ClosedJaxpr, abstract, constants, cotangents_marked, trace_settings
+from imctrain.intercept._jax_internals import (
+    ClosedJaxpr,
+    Value,
+    abstract,
+    constants,
+    cotangents_marked,
+    trace_settings,
+)
+
+Args: TypeAlias = tuple[PyTree, ...]
+Kwargs: TypeAlias = Mapping[str, PyTree]
+Leaf: TypeAlias = object
+"""A leaf of an argument or a result: an array, or anything that is static."""
+
+
+class Origin(NamedTuple):
+    """Where a leaf of the results comes from.
+
+    Attributes:
+        kind: the next output of the jaxpr, an argument's leaf that nothing changed, or a value that is no array.
+        argument: number of that leaf. value: that value.
+    """
+
+    kind: Literal["output", "argument", "static"]
+    argument: int = -1
+    value: object = None
+
+
+class Changes(NamedTuple):
+    """What a call did to modules.
+
+    Attributes:
+        nodes: what changed, by number of the module. returns_nodes: the results hold modules.
+    """
+
+    nodes: Mapping[int, str]
+    returns_nodes: bool
+
+
+NO_CHANGES = Changes({}, False)
+
+
+class Called(NamedTuple):
+    """Results of a traced call: leaves of the state it may have changed, leaves of its result, tree of both."""
+
+    state: list[Leaf]
+    out: list[Leaf]
+    tree: PyTreeDef
+    changes: Changes
 
 
 @dataclass(frozen=True)
@@ -21,20 +71,21 @@ class Results:
 
     Attributes:
         tree: the structure of all results.
-        leaves: where each leaf comes from: the next output of the jaxpr, an argument's leaf that nothing changed, or
-            a value that is no array.
-        aside: what `Arguments.flatten` had to say besides.
+        leaves: where each leaf comes from.
+        changes: what the call did to modules.
     """
 
-    tree: Any
-    leaves: tuple[tuple[Literal["output", "argument", "static"], Any], ...]
-    aside: Any
+    tree: PyTreeDef
+    leaves: tuple[Origin, ...]
+    changes: Changes
 
-    def filled(self, outputs: Sequence[Any], arguments: Sequence[Any]) -> Any:
+    def filled(self, outputs: Sequence[Value], arguments: Sequence[Leaf]) -> PyTree:
         """The results, from the outputs of the jaxpr and the leaves of the arguments that it was given."""
         given = iter(outputs)
-        taken = {"output": lambda _: next(given), "argument": arguments.__getitem__, "static": lambda value: value}
-        return jax.tree.unflatten(self.tree, [taken[origin](value) for origin, value in self.leaves])
+        leaves: list[Leaf] = []
+        for kind, argument, value in self.leaves:
+            leaves.append(next(given) if kind == "output" else arguments[argument] if kind == "argument" else value)
+        return jax.tree.unflatten(self.tree, leaves)
 
 
 class Arguments:
@@ -45,14 +96,14 @@ class Arguments:
         trained: of each leaf, whether it is a trained weight.
     """
 
-    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weights: Sequence[int]):
+    def __init__(self, args: Args, kwargs: Kwargs, weights: Sequence[int]):
         chosen = weight_arguments(args, weights)
         self.leaves, self.tree = jax.tree.flatten((args, kwargs))
         self.trained = [number in chosen for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
         self.trained += [False] * (len(self.leaves) - len(self.trained))
 
     @property
-    def dynamic(self) -> list[Any]:
+    def dynamic(self) -> list[Value]:
         """The leaves that are arrays."""
         return [leaf for leaf in self.leaves if is_array(leaf)]
 
@@ -62,19 +113,19 @@ class Arguments:
         static = tuple((type(leaf), leaf) for leaf in self.leaves if not is_array(leaf))
         return self.tree, places, tuple(map(abstract, self.dynamic)), static, trace_settings()
 
-    def trace(self, fn: Callable[..., Any]) -> tuple[ClosedJaxpr, Results]:
+    def trace(self, fn: Callable[..., object]) -> tuple[ClosedJaxpr, Results]:
         """`fn` of these arguments as a jaxpr from `dynamic` to the arrays among its results."""
         traced: list[Results] = []
 
-        def flat(*dynamic: Any) -> list[Any]:
+        def flat(*dynamic: Value) -> list[Leaf]:
             given = iter(dynamic)
             leaves = [next(given) if is_array(leaf) else leaf for leaf in self.leaves]
             numbers = {id(leaf): number for number, leaf in enumerate(leaves) if is_array(leaf)}
-            state, out, tree, aside = self.flatten(fn, leaves)
-            origins: list[Any] = [("argument", numbers[id(s)]) if id(s) in numbers else _origin(s) for s in state]
+            state, out, tree, changes = self.flatten(fn, leaves)
+            origins = [Origin("argument", numbers[id(s)]) if id(s) in numbers else _origin(s) for s in state]
             origins += map(_origin, out)
-            traced[:] = [Results(tree, tuple(origins), aside)]
-            return [leaf for leaf, (kind, _) in zip([*state, *out], origins, strict=True) if kind == "output"]
+            traced[:] = [Results(tree, tuple(origins), changes)]
+            return [leaf for leaf, origin in zip([*state, *out], origins, strict=True) if origin.kind == "output"]
 
         with _changes_in_reach(), cotangents_marked():
             jaxpr = jax.make_jaxpr(flat)(*self.dynamic)
@@ -82,21 +133,19 @@ class Arguments:
             raise UserError("the function closes over a mutable array (jax.Ref): give it the array as an argument")
         return jaxpr, traced[0]
 
-    def flatten(self, fn: Callable[..., Any], leaves: Sequence[Any]) -> tuple[list[Any], list[Any], Any, Any]:
-        """Call `fn` with these leaves: leaves of the state it changed, leaves of its result, tree of both, a note."""
+    def flatten(self, fn: Callable[..., object], leaves: Sequence[Leaf]) -> Called:
+        """Call `fn` with these leaves."""
         args, kwargs = jax.tree.unflatten(self.tree, leaves)
         out, tree = jax.tree.flatten(fn(*args, **kwargs))
-        return [], out, tree, None
+        return Called([], out, tree, NO_CHANGES)
 
-    def result(self, results: Results, outputs: Sequence[Any]) -> Any:
+    def result(self, results: Results, outputs: Sequence[Value]) -> PyTree:
         """What the call returns, from the outputs of the jaxpr."""
         return results.filled(outputs, self.leaves)
 
 
 @contextlib.contextmanager
-def arguments_of(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], weights: Sequence[int]
-) -> Iterator[Arguments]:
+def arguments_of(fn: Callable[..., object], args: Args, kwargs: Kwargs, weights: Sequence[int]) -> Iterator[Arguments]:
     """The arguments of a call, until its result is put together.
 
     Raises UserError for a mutable array (jax.Ref), and for weights that name no argument.
@@ -110,7 +159,7 @@ def arguments_of(
         yield _checked(Arguments(args, kwargs, weights))
 
 
-def weight_arguments(args: tuple[Any, ...], weights: Sequence[int]) -> set[int]:
+def weight_arguments(args: Args, weights: Sequence[int]) -> set[int]:
     """Which positional arguments hold the trained weights, counted from 0."""
     for number in weights:
         if not -len(args) <= number < len(args):
@@ -128,7 +177,7 @@ def constants_hold(jaxpr: ClosedJaxpr) -> Callable[[], bool]:
     return lambda: all(variable.get_raw_value() is value for variable, value in behind)
 
 
-def is_array(leaf: Any) -> bool:
+def is_array(leaf: object) -> TypeGuard[Value]:
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
 
 
@@ -148,8 +197,8 @@ def _changes_in_reach() -> Iterator[None]:
         ) from error
 
 
-def _origin(leaf: Any) -> tuple[str, Any]:
-    return ("output", None) if is_array(leaf) else ("static", leaf)
+def _origin(leaf: Leaf) -> Origin:
+    return Origin("output") if is_array(leaf) else Origin("static", value=leaf)
 
 
 def _checked(given: Arguments) -> Arguments:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
+from jaxtyping import PyTree
 
 from imctrain.imc.engines.base import ARRAY_SCOPE, FORMATS_SCOPE
-from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, scopes, sub_jaxprs
+from imctrain.intercept._jax_internals import ClosedJaxpr, Jaxpr, Value, scopes, sub_jaxprs
 from imctrain.intercept.arguments import is_array
 from imctrain.intercept.known_primitives import ARRAY_OPERATIONS
 from imctrain.intercept.naming import scope_path, unique_names
@@ -42,7 +43,7 @@ def count_matmuls(jaxpr: Jaxpr | ClosedJaxpr) -> MatmulCount:
     return MatmulCount(*(places.count(where) for where in ("array", "formats", "outside")))
 
 
-def digital_matmuls(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
+def digital_matmuls(fn: Callable[..., object], *args: PyTree, **kwargs: PyTree) -> list[str]:
     """Names of the floating-point matmuls that `fn(*args, **kwargs)` computes outside of every site.
 
     For a differentiated train step these are the forward and backward products of the sites that a rule left float;
@@ -55,7 +56,7 @@ def digital_matmuls(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> list[s
     leaves, tree = jax.tree.flatten((args, kwargs))
     places = [place for place, leaf in enumerate(leaves) if is_array(leaf)]
 
-    def of_arrays(*arrays: Any) -> Any:
+    def of_arrays(*arrays: Value) -> list[Value]:
         full = list(leaves)
         for place, array in zip(places, arrays, strict=True):
             full[place] = array

@@ -11,38 +11,41 @@ import functools
 import gc
 import types
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
 import jax
 import numpy as np
 from flax import nnx
+from jaxtyping import PyTree
 
 DEPTH = 8
 """Steps from a function to a module."""
 THINGS = 2000
 """Objects looked at for one function, and elements of one container."""
 
+Node: TypeAlias = nnx.Pytree | nnx.Variable[PyTree]
+"""A module, a variable or another object that nnx knows by reference."""
+
 _NUMBERS = (int, float, complex, np.ndarray, np.generic, jax.Array, jax.Ref)
 _NOTHING_INSIDE: tuple[type, ...] = (*_NUMBERS, str, bytes, type(None), type, types.ModuleType)
 
 
-def is_node(thing: Any) -> bool:
-    """Whether it is a module, a variable or another object that nnx knows by reference."""
+def is_node(thing: object) -> TypeGuard[Node]:
     return isinstance(thing, nnx.Pytree | nnx.Variable)
 
 
-def is_whole(thing: Any) -> bool:
+def is_whole(thing: object) -> bool:
     """Where a walk through pytrees ends: at a node, and at an `nnx.State`, which is a value as any pytree is."""
     return is_node(thing) or isinstance(thing, nnx.State)
 
 
-def captured_nodes(things: Iterable[Any]) -> list[Any]:
+def captured_nodes(things: Iterable[object]) -> list[Node]:
     """The outermost nodes that functions, and objects that no pytree opens, reach; each once, nearest first."""
-    nodes: list[Any] = []
-    seen: dict[int, Any] = {}  # holds what it has seen, so that no id is used twice
+    nodes: list[Node] = []
+    seen: dict[int, object] = {}  # holds what it has seen, so that no id is used twice
     level = list(things)
     for _ in range(DEPTH):
-        following: list[Any] = []
+        following: list[object] = []
         for thing in level:
             if isinstance(thing, _NOTHING_INSIDE) or id(thing) in seen or len(seen) > THINGS:
                 continue
@@ -55,7 +58,7 @@ def captured_nodes(things: Iterable[Any]) -> list[Any]:
     return nodes
 
 
-def variables_behind(constants: Sequence[Any]) -> list[tuple[nnx.Variable[Any], Any]]:
+def variables_behind(constants: Sequence[object]) -> list[tuple[nnx.Variable[PyTree], object]]:
     """The variables that hold these arrays, each with its array."""
     ids = {id(constant) for constant in constants}
     holders = gc.get_referrers(*constants) if constants else []
@@ -63,7 +66,7 @@ def variables_behind(constants: Sequence[Any]) -> list[tuple[nnx.Variable[Any], 
     return [(holder, value) for holder in variables if id(value := holder.get_raw_value()) in ids]
 
 
-def _inside(thing: Any) -> Iterator[Any]:
+def _inside(thing: object) -> Iterator[object]:
     match thing:
         case types.FunctionType():
             yield from _of_function(thing)
@@ -81,7 +84,7 @@ def _inside(thing: Any) -> Iterator[Any]:
             yield from [attributes["__wrapped__"]] if "__wrapped__" in attributes else attributes.values()
 
 
-def _of_function(fn: types.FunctionType) -> Iterator[Any]:
+def _of_function(fn: types.FunctionType) -> Iterator[object]:
     for cell in fn.__closure__ or ():
         try:
             yield cell.cell_contents

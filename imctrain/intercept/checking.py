@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +11,11 @@ import numpy as np
 from imctrain.errors import HardwareWarning, UserError
 from imctrain.imc.forecast.health import clipped_too_much, is_silent, next_count, silence_text
 from imctrain.imc.site.site import Site
+from imctrain.intercept._jax_internals import Value
 from imctrain.intercept.naming import nearest
+
+Reports = Mapping[str, Mapping[str, Value]]
+"""The reports of `ImcFunction.update` by site: numbers, or arrays of the reports that a scan stacked."""
 
 
 class ReportCheck:
@@ -22,7 +25,7 @@ class ReportCheck:
         self._silent: dict[tuple[str, str], int] = {}
         self._over: dict[tuple[str, str], int] = {}
 
-    def __call__(self, sites: Mapping[str, Site], reports: Mapping[str, Mapping[str, Any]], patience: int) -> None:
+    def __call__(self, sites: Mapping[str, Site], reports: Reports, patience: int) -> None:
         """See `ImcFunction.check`. sites: those that are known, by name."""
         if patience < 1:
             raise UserError(f"check got patience = {patience}: give the reports in a row that it takes, 1 or more")
@@ -59,7 +62,7 @@ class ReportCheck:
             raise UserError(problem)
 
 
-def _one_by_one(report: Mapping[str, Any], mvm: str) -> list[dict[str, float]]:
+def _one_by_one(report: Mapping[str, Value], mvm: str) -> list[dict[str, float]]:
     """The values of one MVM that are judged, one dictionary for each report that is stacked."""
     keys = [key for key in (f"snr_db_{mvm}", f"clipped_{mvm}") if key in report]
     columns = [np.ravel(np.asarray(report[key], np.float64)) for key in keys]

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
 from imctrain.intercept._jax_internals import (
+    Atom,
     ClosedJaxpr,
     JaxprEqn,
+    Value,
     aval,
     bind,
     explicit_axes,
@@ -50,7 +52,7 @@ class DerivativeRule:
         return any(isinstance(c, jax.core.Tracer) and not is_live(c) for c in self.consts)
 
     @property
-    def consts(self) -> list[Any]:
+    def consts(self) -> list[object]:
         return [*self.forward.consts, *self.backward.consts]
 
 
@@ -66,10 +68,10 @@ def trace_rule(eqn: JaxprEqn, name: str) -> DerivativeRule | None:
     inputs = tuple(i for i in inputs if i not in consts)
     if not inputs or not outputs:
         return None
-    structure: list[Any] = []
+    structure: list[jax.tree_util.PyTreeDef] = []
 
-    def forward(*operands: Any) -> Any:
-        def call(*differentiable: Any) -> list[Any]:
+    def forward(*operands: Value) -> tuple[list[Value], list[Value]]:
+        def call(*differentiable: Value) -> list[Value]:
             everything = list(operands)
             for i, value in zip(inputs, differentiable, strict=True):
                 everything[i] = value
@@ -80,9 +82,9 @@ def trace_rule(eqn: JaxprEqn, name: str) -> DerivativeRule | None:
         structure.append(tree)
         return results, residuals
 
-    def backward(residuals: Sequence[Any], cotangents: Sequence[Any]) -> Any:
+    def backward(residuals: Sequence[Value], cotangents: Sequence[Value]) -> PyTree:
         given = iter(cotangents)
-        full = [next(given) if i in outputs else _no_cotangent(aval(v)) for i, v in enumerate(eqn.outvars)]
+        full = [next(given) if i in outputs else _no_cotangent(aval(v).shape) for i, v in enumerate(eqn.outvars)]
         return jax.tree.unflatten(structure[-1], residuals)(full)
 
     try:
@@ -101,16 +103,16 @@ def closure_message(eqn: JaxprEqn, name: str) -> str:
     )
 
 
-def _inexact(atoms: Sequence[Any]) -> tuple[int, ...]:
+def _inexact(atoms: Sequence[Atom]) -> tuple[int, ...]:
     return tuple(i for i, atom in enumerate(atoms) if jnp.issubdtype(aval(atom).dtype, jnp.inexact))
 
 
-def _shape(atom: Any) -> jax.ShapeDtypeStruct:
+def _shape(atom: Atom) -> jax.ShapeDtypeStruct:
     value = aval(atom)
     sharding = value.sharding if explicit_axes(value) else None
     return jax.ShapeDtypeStruct(value.shape, value.dtype, weak_type=value.weak_type, sharding=sharding)
 
 
-def _no_cotangent(value: Any) -> np.ndarray:
+def _no_cotangent(shape: tuple[int, ...]) -> np.ndarray:
     """What JAX takes for the cotangent of an integer result."""
-    return np.zeros(value.shape, jax.dtypes.float0)
+    return np.zeros(shape, jax.dtypes.float0)

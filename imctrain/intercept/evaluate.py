@@ -7,13 +7,14 @@ collected by hand and returned as that cotangent at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
 from imctrain.imc.site.first_order import differentiated_once, no_derivative
@@ -22,6 +23,7 @@ from imctrain.intercept._jax_internals import (
     Atom,
     JaxprEqn,
     Literal,
+    Value,
     Var,
     bind,
     constrain,
@@ -31,8 +33,12 @@ from imctrain.intercept._jax_internals import (
 from imctrain.intercept.keys import execution_key
 from imctrain.intercept.plan import Block, CustomStep, Found, NestedStep, SiteStep, Step
 
-States = dict[str, Any]
+States: TypeAlias = dict[str, PyTree]
 """State, or telemetry, by site name."""
+Ran: TypeAlias = tuple[list[Value], States]
+"""Outputs of a part of the program, and the telemetry that was collected in it."""
+Carry: TypeAlias = tuple[Array, list[Value], States]
+"""Of a loop: the number of the iteration, the program's own carry, telemetry so far."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Taps:
 
     added: Mapping[str, Array]
     digital: bool
-    operands: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    operands: dict[str, tuple[Value, Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,12 @@ class Execution:
         return replace(self, iterations=(*self.iterations, number))
 
 
-def evaluate(block: Block, args: Sequence[Any], run: Execution) -> tuple[list[Any], States]:
+def evaluate(block: Block, args: Sequence[Value], run: Execution) -> Ran:
     """Outputs of a block, and the telemetry of its sites where the run collects it (empty elsewhere)."""
-    values: dict[Var, Any] = dict(zip(block.jaxpr.jaxpr.invars, args, strict=True))
+    values: dict[Var, Value] = dict(zip(block.jaxpr.jaxpr.invars, args, strict=True))
     values |= dict(zip(block.jaxpr.jaxpr.constvars, block.jaxpr.consts, strict=True))
 
-    def read(atoms: Sequence[Atom]) -> list[Any]:
+    def read(atoms: Sequence[Atom]) -> list[Value]:
         return [atom.val if isinstance(atom, Literal) else values[atom] for atom in atoms]
 
     telemetry: States = {}
@@ -88,7 +94,7 @@ def evaluate(block: Block, args: Sequence[Any], run: Execution) -> tuple[list[An
     return read(block.jaxpr.jaxpr.outvars), telemetry
 
 
-def _evaluate_equation(eqn: JaxprEqn, step: Step | None, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _evaluate_equation(eqn: JaxprEqn, step: Step | None, args: list[Value], run: Execution) -> Ran:
     if step is None or not any(found.site is not None for found in step.all_found):
         return bind(eqn, args), {}
     if isinstance(step, SiteStep):
@@ -107,7 +113,7 @@ def _evaluate_equation(eqn: JaxprEqn, step: Step | None, args: list[Any], run: E
     return _NESTED.get(eqn.primitive.name, _call)(eqn, step, args, run)
 
 
-def _site(site: Site, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _site(site: Site, args: list[Value], run: Execution) -> Ran:
     name = site.spec.name
     lhs, rhs = args
     key = execution_key(run.key, site.spec.index, run.iterations, (lhs, rhs))
@@ -119,7 +125,7 @@ def _site(site: Site, args: list[Any], run: Execution) -> tuple[list[Any], State
     return [out], {name: telemetry}
 
 
-def _in_reverse_only(name: str, values: Any) -> Any:
+def _in_reverse_only(name: str, values: PyTree) -> PyTree:
     """A pytree as it is, that JAX differentiates in reverse mode only: else an error that names the site."""
     leaves, tree = jax.tree.flatten(values)
     places = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
@@ -128,15 +134,16 @@ def _in_reverse_only(name: str, values: Any) -> Any:
     return jax.tree.unflatten(tree, leaves)
 
 
-def _tapped(site: Site, eqn: JaxprEqn, args: list[Any], run: Execution, taps: Taps) -> list[Any]:
+def _tapped(site: Site, eqn: JaxprEqn, args: list[Value], run: Execution, taps: Taps) -> list[Value]:
     name = site.spec.name
+    out: PyTree
     (out,) = bind(eqn, args) if taps.digital else _site(site, args, run)[0]
     # The cotangent of what is added is that of the output, as the site's backward rule gets it.
     taps.operands[name] = (args[0], args[1])
     return [out + taps.added[name].astype(out.dtype)]
 
 
-def _per_element(state: Any, key: Array) -> Any:
+def _per_element(state: PyTree, key: Array) -> PyTree:
     """The state, with a batch dimension where `jax.vmap` gave the key one.
 
     Telemetry is not linear in the output's cotangent, as JAX takes a backward rule to be: what does not depend on the
@@ -151,7 +158,7 @@ def _reports(site: Site, run: Execution) -> bool:
     return run.collects and not site.one_way
 
 
-def _call(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _call(eqn: JaxprEqn, step: NestedStep, args: list[Value], run: Execution) -> Ran:
     (block,) = step.blocks
     if eqn.primitive.name != "jit":
         return evaluate(block, args, run)
@@ -159,11 +166,11 @@ def _call(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> t
     return constrain(outputs, eqn.params["out_shardings"]), telemetry
 
 
-def _remat(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _remat(eqn: JaxprEqn, step: NestedStep, args: list[Value], run: Execution) -> Ran:
     (block,) = step.blocks
 
     # Key and states are arguments, so that recomputation repeats the same noise and no tracer is closed over.
-    def body(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> tuple[list[Any], States]:
+    def body(key: Array, states: States, iterations: tuple[Array, ...], args: list[Value]) -> Ran:
         inner = replace(run, key=key, states=states, iterations=iterations)
         return evaluate(block, args, inner)
 
@@ -175,13 +182,13 @@ def _any(flags: bool | Sequence[bool]) -> bool:
     return flags if isinstance(flags, bool) else any(flags)
 
 
-def _scan(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _scan(eqn: JaxprEqn, step: NestedStep, args: list[Value], run: Execution) -> Ran:
     (block,) = step.blocks
     params = eqn.params
     first, count = params["num_consts"], params["num_carry"]
     consts, start, slices = args[:first], args[first : first + count], args[first + count :]
 
-    def body(carry: tuple[Array, list[Any], States], x: list[Any]) -> tuple[Any, list[Any]]:
+    def body(carry: Carry, x: list[Value]) -> tuple[Carry, list[Value]]:
         number, values, total = carry
         outputs, telemetry = evaluate(block, [*consts, *values, *x], run.iteration(number))
         return (number + 1, outputs[:count], _add(total, telemetry)), outputs[count:]
@@ -197,17 +204,17 @@ def _scan(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> t
     return [*carry, *stacked], telemetry
 
 
-def _while(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _while(eqn: JaxprEqn, step: NestedStep, args: list[Value], run: Execution) -> Ran:
     condition_block, body_block = step.blocks
     first, second = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
     cond_consts, body_consts, start = args[:first], args[first : first + second], args[first + second :]
 
-    def condition(carry: tuple[Array, list[Any], States]) -> Array:
+    def condition(carry: Carry) -> Value:
         number, values, _ = carry
         (proceed,), _ = evaluate(condition_block, [*cond_consts, *values], run.iteration(number))
         return proceed
 
-    def body(carry: tuple[Array, list[Any], States]) -> tuple[Array, list[Any], States]:
+    def body(carry: Carry) -> Carry:
         number, values, total = carry
         outputs, telemetry = evaluate(body_block, [*body_consts, *values], run.iteration(number))
         return number + 1, outputs, _add(total, telemetry)
@@ -216,11 +223,11 @@ def _while(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> 
     return outputs, telemetry
 
 
-def _cond(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _cond(eqn: JaxprEqn, step: NestedStep, args: list[Value], run: Execution) -> Ran:
     which, *operands = args
 
-    def branch(block: Block) -> Any:
-        def taken(*operands: Any) -> tuple[list[Any], States]:
+    def branch(block: Block) -> Callable[..., Ran]:
+        def taken(*operands: Value) -> Ran:
             outputs, telemetry = evaluate(block, operands, run)
             return outputs, _add(_no_telemetry(step, run), telemetry)
 
@@ -232,22 +239,24 @@ def _cond(eqn: JaxprEqn, step: NestedStep, args: list[Any], run: Execution) -> t
 _NESTED = {"remat2": _remat, "scan": _scan, "while": _while, "cond": _cond}
 
 
-def _custom(step: CustomStep, args: list[Any], run: Execution) -> tuple[list[Any], States]:
+def _custom(step: CustomStep, args: list[Value], run: Execution) -> Ran:
     rule, count = step.rule, len(step.primal.jaxpr.jaxpr.outvars)
     operands = len(args)  # the rules below outlive this trace, and must close over no value of it
     name = next(found.name for found in step.all_found if found.site is not None)
     guarded = differentiated_once(name)
 
     @jax.custom_vjp
-    def call(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> list[Any]:
+    def call(key: Array, states: States, iterations: tuple[Array, ...], args: list[Value]) -> list[Value]:
         return evaluate(step.primal, args, Execution(key, states, iterations))[0]
 
-    def forward(key: Array, states: States, iterations: tuple[Array, ...], args: list[Any]) -> tuple[list[Any], Any]:
+    def forward(
+        key: Array, states: States, iterations: tuple[Array, ...], args: list[Value]
+    ) -> tuple[list[Value], PyTree]:
         states, args = guarded((states, args))
         outputs, telemetry = evaluate(step.forward, args, Execution(key, states, iterations, collects=True))
         return outputs[:count], (outputs[count:], telemetry, key, states, iterations)
 
-    def backward(kept: Any, cotangents: list[Any]) -> tuple[None, States, None, list[Any]]:
+    def backward(kept: PyTree, cotangents: list[Value]) -> tuple[None, States, None, list[Value | None]]:
         residuals, telemetry, key, states, iterations = kept
         residuals, states, given = guarded((residuals, states, [cotangents[i] for i in rule.outputs]))
         inner = Execution(key, states, iterations, collects=True)

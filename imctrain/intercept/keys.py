@@ -17,6 +17,7 @@ from jax import Array
 from jax.custom_batching import custom_vmap
 
 from imctrain.errors import UserError
+from imctrain.intercept._jax_internals import Value
 
 
 def typed_key(key: Array) -> Array:
@@ -54,7 +55,7 @@ def _fold(key: Array, element: Array) -> Array:
     return flat.reshape(key.shape)
 
 
-def execution_key(key: Array, site_index: int, iterations: Sequence[Array], operands: Sequence[Array]) -> Array:
+def execution_key(key: Array, site_index: int, iterations: Sequence[Array], operands: Sequence[Value]) -> Array:
     """The key of one execution of one site (the chain at the head of this file)."""
     key = jax.random.fold_in(key, site_index)
     for iteration in iterations:

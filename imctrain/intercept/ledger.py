@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
+
+import numpy as np
 
 from imctrain.errors import UserError
 from imctrain.imc.mvm.operand import OperandInfo
@@ -37,7 +39,7 @@ class LedgerEntry:
     lhs_shape: tuple[int, ...]
     rhs_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
-    dtype: Any
+    dtype: np.dtype | None
     lhs: OperandInfo
     rhs: OperandInfo
     executions: int | None
@@ -79,7 +81,11 @@ class Ledger(Sequence[LedgerEntry]):
     def __contains__(self, item: object) -> bool:
         return item in self._by_name if isinstance(item, str) else item in self._entries
 
-    def __getitem__(self, which: Any) -> Any:
+    @overload
+    def __getitem__(self, which: int | str) -> LedgerEntry: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[LedgerEntry, ...]: ...
+    def __getitem__(self, which: int | str | slice) -> LedgerEntry | tuple[LedgerEntry, ...]:
         if not isinstance(which, str):
             return self._entries[which]
         if which not in self._by_name:

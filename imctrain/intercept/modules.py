@@ -14,25 +14,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
 from flax import errors, nnx
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
-from imctrain.intercept.arguments import Arguments, Results, weight_arguments
-from imctrain.intercept.captured import captured_nodes, is_node, is_whole
+from imctrain.intercept._jax_internals import Value
+from imctrain.intercept.arguments import Args, Arguments, Called, Changes, Kwargs, Leaf, Results, weight_arguments
+from imctrain.intercept.captured import Node, captured_nodes, is_node, is_whole
 
 TAG = "imctrain.on_imc"
 """Names the update context of the four steps."""
 
 
+Containers = dict[tuple[int, str], object]
+"""Content of plain containers, by place and name of the attribute."""
+
+
 @contextlib.contextmanager
 def modules_of(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], weights: Sequence[int]
+    fn: Callable[..., object], args: Args, kwargs: Kwargs, weights: Sequence[int]
 ) -> Iterator[Arguments | None]:
     """The arguments of a call with modules, until their state is put back; None where no module takes part."""
     leaves = jax.tree.leaves((args, kwargs), is_leaf=is_whole)
@@ -54,8 +60,8 @@ def modules_of(
 class Apart:
     """A module as its structure, and the value of each variable or array in it."""
 
-    graph: nnx.GraphDef[Any]
-    values: list[Any]
+    graph: nnx.GraphDef[Node]
+    values: list[PyTree]
 
 
 class ModuleArguments(Arguments):
@@ -65,7 +71,7 @@ class ModuleArguments(Arguments):
         captured: nodes that the function reaches by itself; arguments like the others, but no one passes them.
     """
 
-    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], captured: list[Any], weights: Sequence[int]):
+    def __init__(self, args: Args, kwargs: Kwargs, captured: list[Node], weights: Sequence[int]):
         chosen = weight_arguments(args, weights)
         self._captured = captured
         whole = (args, kwargs, captured)
@@ -89,10 +95,10 @@ class ModuleArguments(Arguments):
     def program_key(self) -> Hashable:
         return super().program_key(), tuple(self._containers.items())
 
-    def _apart(self, context: nnx.SplitContext, tree: Any, is_weight: bool) -> Any:
+    def _apart(self, context: nnx.SplitContext, tree: PyTree, is_weight: bool) -> PyTree:
         """A pytree with its nodes taken apart; notes which of its leaves are weights, and their names."""
 
-        def apart(leaf: Any) -> Any:
+        def apart(leaf: object) -> object:
             if not is_node(leaf):
                 self.trained += [is_weight] * len(jax.tree.leaves(leaf))
                 return leaf
@@ -105,7 +111,7 @@ class ModuleArguments(Arguments):
 
         return jax.tree.map(apart, tree, is_leaf=is_whole)
 
-    def flatten(self, fn: Callable[..., Any], leaves: Sequence[Any]) -> tuple[list[Any], list[Any], Any, Any]:
+    def flatten(self, fn: Callable[..., object], leaves: Sequence[Leaf]) -> Called:
         apart = jax.tree.unflatten(self.tree, leaves)
         with nnx.merge_context(TAG, True) as merge:
             args, kwargs, captured = _together(merge, apart)
@@ -128,14 +134,14 @@ class ModuleArguments(Arguments):
         }
         returns_nodes = any(map(_is_apart, jax.tree.leaves(result, is_leaf=_is_apart)))
         structure = jax.tree.structure((after, result))
-        return jax.tree.leaves(after), jax.tree.leaves(result), structure, (changes, returns_nodes)
+        return Called(jax.tree.leaves(after), jax.tree.leaves(result), structure, Changes(changes, returns_nodes))
 
-    def result(self, results: Results, outputs: Sequence[Any]) -> Any:
+    def result(self, results: Results, outputs: Sequence[Value]) -> PyTree:
         """What the call returns; what it changed in modules is changed.
 
         Raises UserError where the change belongs to a module of a trace around this call.
         """
-        changes, returns_nodes = results.aside
+        changes, returns_nodes = results.changes
         for number in self._foreign:
             if number in changes:
                 raise UserError(
@@ -150,40 +156,40 @@ class ModuleArguments(Arguments):
         return result
 
 
-def _nodes(tree: Any) -> list[Any]:
+def _nodes(tree: PyTree) -> list[Node]:
     return [leaf for leaf in jax.tree.leaves(tree, is_leaf=is_whole) if is_node(leaf)]
 
 
-def _map_nodes(fn: Callable[[Any], Any], tree: Any) -> Any:
+def _map_nodes(fn: Callable[[Node], object], tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: fn(leaf) if is_node(leaf) else leaf, tree, is_leaf=is_whole)
 
 
-def _parts(root: Any) -> list[Any]:
+def _parts(root: Node) -> list[Node]:
     """The nodes inside a node, itself included, in an order that its structure alone decides."""
     return [part for _, part in nnx.iter_graph(root, graph=True) if is_node(part)]
 
 
-def _is_variable(node: Any) -> bool:
+def _is_variable(node: object) -> TypeGuard[nnx.Variable[PyTree]]:
     return isinstance(node, nnx.Variable)
 
 
-def _is_apart(tree: Any) -> bool:
+def _is_apart(tree: object) -> TypeGuard[Apart]:
     return isinstance(tree, Apart)
 
 
-def _split(context: nnx.SplitContext, node: Any) -> Apart:
+def _split(context: nnx.SplitContext, node: Node) -> Apart:
     graph, flat = context.flatten(node)
     return Apart(graph, list(map(_value, flat.leaves)))  # type: ignore[union-attr]
 
 
-def _together(context: nnx.MergeContext, tree: Any) -> Any:
-    def together(leaf: Any) -> Any:
+def _together(context: nnx.MergeContext, tree: PyTree) -> PyTree:
+    def together(leaf: object) -> object:
         return context.unflatten(leaf.graph, leaf.values) if _is_apart(leaf) else leaf
 
     return jax.tree.map(together, tree, is_leaf=lambda leaf: _is_apart(leaf) or isinstance(leaf, nnx.State))
 
 
-def _value(part: Any) -> Any:
+def _value(part: object) -> PyTree:
     """What a variable holds, numbers as arrays: they would be another program with every new value."""
     if not _is_variable(part):
         return _number(part)
@@ -195,11 +201,11 @@ def _value(part: Any) -> Any:
     return jax.tree.map(_number, part.get_raw_value())
 
 
-def _number(leaf: Any) -> Any:
+def _number(leaf: object) -> object:
     return jnp.asarray(leaf) if isinstance(leaf, bool | int | float | complex) else leaf
 
 
-def _may_change(root: Any) -> bool:
+def _may_change(root: Node) -> bool:
     """Whether a node belongs to the trace that runs now."""
     try:
         nnx.to_tree((root,), prefix=(None,), split_fn=lambda *_: None)
@@ -209,7 +215,7 @@ def _may_change(root: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _standing_in(inner: list[Any], outer: list[Any]) -> Iterator[dict[int, Any]]:
+def _standing_in(inner: list[Node], outer: list[Node]) -> Iterator[dict[int, Node]]:
     """While it lasts, the nodes that a function closes over have the content of those of the trace.
 
     A module shares its dictionary with the one of the trace, so that what is set on one is set on both. Gives the nodes
@@ -228,18 +234,18 @@ def _standing_in(inner: list[Any], outer: list[Any]) -> Iterator[dict[int, Any]]
             _fill(own, content)
 
 
-def _content(node: Any) -> Any:
+def _content(node: Node) -> PyTree:
     return node.__getstate__() if _is_variable(node) else node.__dict__
 
 
-def _fill(node: Any, content: Any) -> None:
+def _fill(node: Node, content: PyTree) -> None:
     if _is_variable(node):
         node.__setstate__(content)
     else:
         object.__setattr__(node, "__dict__", content)
 
 
-def _containers(aparts: Iterable[Apart]) -> dict[tuple[int, str], Any]:
+def _containers(aparts: Iterable[Apart]) -> Containers:
     """Plain lists, dicts and sets among the attributes of modules, and what is in them now.
 
     nnx takes them for structure, so they are the caller's own, and a traced function changes them once, not at every
@@ -252,7 +258,7 @@ def _containers(aparts: Iterable[Apart]) -> dict[tuple[int, str], Any]:
     }
 
 
-def _inside(value: Any) -> Any:
+def _inside(value: object) -> object:
     match value:
         case list() | tuple():
             return tuple(map(_inside, value))
@@ -263,7 +269,7 @@ def _inside(value: Any) -> Any:
     return value
 
 
-def _refuse_changed(before: dict[tuple[int, str], Any], after: dict[tuple[int, str], Any]) -> None:
+def _refuse_changed(before: Containers, after: Containers) -> None:
     for place, content in before.items():
         try:
             same = content == after[place]

@@ -8,7 +8,7 @@ ones proves nothing; unsigned ones and booleans are never negative.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from imctrain.intercept._jax_internals import JaxprEqn, aval
 
 
+@runtime_checkable
 class Known(Protocol):
     """What the rules read of a fact (see `provenance.Fact`)."""
 
@@ -29,7 +30,7 @@ class Known(Protocol):
     def if_false(self) -> frozenset[int]: ...
 
 
-Rule = Callable[[JaxprEqn, Sequence[Any]], bool]
+Rule = Callable[[JaxprEqn, Sequence[Known]], bool]
 
 
 def nonneg_outputs(eqn: JaxprEqn, facts: Sequence[Known]) -> list[bool]:
@@ -47,7 +48,7 @@ def nonneg_outputs(eqn: JaxprEqn, facts: Sequence[Known]) -> list[bool]:
     ]
 
 
-def is_nonneg_value(value: Any) -> bool:
+def is_nonneg_value(value: object) -> bool:
     """Whether a concrete constant is nowhere below 0 (False for what is no real number, such as a key)."""
     dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_) or jnp.issubdtype(dtype, jnp.complexfloating):
@@ -55,7 +56,7 @@ def is_nonneg_value(value: Any) -> bool:
     return not np.any(np.asarray(value).astype(np.float64) < 0)
 
 
-def _is_unsigned(dtype: Any) -> bool:
+def _is_unsigned(dtype: np.dtype) -> bool:
     return dtype == jnp.bool_ or bool(jnp.issubdtype(dtype, jnp.unsignedinteger))
 
 

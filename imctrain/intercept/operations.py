@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from imctrain.imc.mvm.contraction import ConvSpec, DotSpec
 from imctrain.imc.mvm.operand import OperandInfo
-from imctrain.intercept._jax_internals import JaxprEqn, aval, explicit_axes
+from imctrain.intercept._jax_internals import JaxprEqn, Params, aval, explicit_axes
 
 SHORT_NAMES = {"dot_general": "dot", "conv_general_dilated": "conv"}
 """What the two array operations are called in site names; other primitives go by their own name."""
@@ -23,7 +23,7 @@ class Operation:
     Attributes:
         scope: path of its named scopes. kind: "dot", "conv", or the primitive that cannot be rewritten.
         op: its static parameters; None where it cannot run on the array, for the reason given in `obstacle`.
-        lhs_shape, rhs_shape, out_shape, dtype: of the operands and the result.
+        lhs_shape, rhs_shape, out_shape, dtype: of the operands and the result; no dtype where that is no array.
         lhs, rhs: what is known of the operands.
         executions: times it runs in one call of the function; None inside a while loop.
         conditional: inside a branch, so that it may not run at all.
@@ -36,7 +36,7 @@ class Operation:
     lhs_shape: tuple[int, ...]
     rhs_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
-    dtype: Any
+    dtype: np.dtype | None
     lhs: OperandInfo
     rhs: OperandInfo
     executions: int | None
@@ -100,12 +100,12 @@ def obstacle_of(
     )
 
 
-def _dot_spec(params: Mapping[str, Any]) -> DotSpec:
+def _dot_spec(params: Params) -> DotSpec:
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = params["dimension_numbers"]
     return DotSpec(((_ints(lhs_contract), _ints(rhs_contract)), (_ints(lhs_batch), _ints(rhs_batch))))
 
 
-def _conv_spec(params: Mapping[str, Any]) -> ConvSpec:
+def _conv_spec(params: Params) -> ConvSpec:
     numbers = params["dimension_numbers"]
     return ConvSpec(
         window_strides=_ints(params["window_strides"]),
@@ -118,5 +118,5 @@ def _conv_spec(params: Mapping[str, Any]) -> ConvSpec:
     )
 
 
-def _ints(values: Iterable[Any]) -> tuple[int, ...]:
+def _ints(values: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(v) for v in values)

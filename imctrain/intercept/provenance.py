@@ -11,9 +11,8 @@ From two facts a site knows how to encode its operands.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from imctrain.intercept._jax_internals import (
     ClosedJaxpr,
     JaxprEqn,
     Literal,
+    Value,
     Var,
     aval,
     closed,
@@ -82,17 +82,17 @@ class Fact:
         return OperandInfo(kind, self.nonneg, differentiated=differentiated and self.trained)  # type: ignore[arg-type]
 
 
-def weight_fact(leaf: Any) -> Fact:
+def weight_fact(leaf: Value) -> Fact:
     """Of a leaf of a `weights` argument."""
     return Fact(trained=_is_inexact(leaf), nonneg=_is_unsigned(leaf))
 
 
-def data_fact(leaf: Any) -> Fact:
+def data_fact(leaf: Value) -> Fact:
     """Of a leaf of any other argument."""
     return Fact(data=True, nonneg=_is_unsigned(leaf))
 
 
-def constant_fact(value: Any) -> Fact:
+def constant_fact(value: object) -> Fact:
     """Of a constant of a jaxpr. A tracer that the function closes over could be anything: data that trains."""
     if isinstance(value, jax.core.Tracer):
         return Fact(data=True, trained=True)
@@ -178,7 +178,7 @@ def _scan_inputs(eqn: JaxprEqn, facts: Sequence[Fact]) -> tuple[ClosedJaxpr, lis
     return body, [*consts, *carry, *slices]
 
 
-def _fixpoint(start: Sequence[Fact], step: Any) -> list[Fact]:
+def _fixpoint(start: Sequence[Fact], step: Callable[[list[Fact]], list[Fact]]) -> list[Fact]:
     """Facts of a loop's carry that hold before every iteration. Ends: each join only weakens a finite fact."""
     carry = [_renamed(fact) for fact in start]
     while True:
@@ -251,10 +251,10 @@ def _guards(eqn: JaxprEqn, facts: Sequence[Fact]) -> tuple[frozenset[int], froze
     return facts[0].if_true, facts[0].if_false
 
 
-def _is_inexact(leaf: Any) -> bool:
+def _is_inexact(leaf: object) -> bool:
     return bool(jnp.issubdtype(getattr(leaf, "dtype", None) or jnp.result_type(leaf), jnp.inexact))
 
 
-def _is_unsigned(leaf: Any) -> bool:
-    dtype = leaf.dtype
+def _is_unsigned(leaf: Value) -> bool:
+    dtype = jnp.result_type(leaf) if isinstance(leaf, int | float | complex) else leaf.dtype
     return dtype == jnp.bool_ or bool(jnp.issubdtype(dtype, jnp.unsignedinteger))

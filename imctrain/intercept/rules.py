@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 
 from imctrain.errors import UserError
 from imctrain.intercept.naming import nearest
@@ -32,7 +31,7 @@ class Rule:
 
     match: str
     path: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str) or not self.match:
@@ -86,7 +85,7 @@ def check_all_match(rules: Sequence[Rule], names: Sequence[str]) -> None:
         raise UserError(f"rule {rule.match!r} matches no site; nearest of {len(names)} sites: {near}")
 
 
-def override(hardware: Hardware, changes: Mapping[str, Any]) -> Hardware:
+def override(hardware: Hardware, changes: Mapping[str, object]) -> Hardware:
     """`hardware` with the settings named by dotted keys replaced, all at once.
 
     Lists become tuples, as a configuration file has no others. `noise.sigma_lsb` is the total noise and keeps its
@@ -102,8 +101,8 @@ def override(hardware: Hardware, changes: Mapping[str, Any]) -> Hardware:
         noise = hardware.noise.replace(sigma_lsb=None, sigma_array_lsb=array, sigma_adc_lsb=adc)
         hardware = hardware.replace(noise=noise)
     known = set(known_keys())
-    nested: dict[str, dict[str, Any]] = {}
-    fields: dict[str, Any] = {}
+    nested: dict[str, dict[str, object]] = {}
+    fields: dict[str, object] = {}
     for key, value in changes.items():
         if key not in known:
             raise UserError(f"{key!r} is no hardware key; nearest: {', '.join(nearest(key, sorted(known)))}")

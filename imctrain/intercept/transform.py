@@ -6,19 +6,20 @@ import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 import jax
 from jax import Array
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
 from imctrain.imc.chip.figures import Chip, chip_of, require_alike
 from imctrain.imc.forecast.advice import advise, find_problems
 from imctrain.imc.forecast.health import PATIENCE
 from imctrain.imc.site.site import Site, make_site
-from imctrain.intercept._jax_internals import varying_axes, without_dead_code
+from imctrain.intercept._jax_internals import Value, varying_axes, without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
-from imctrain.intercept.checking import ReportCheck
+from imctrain.intercept.checking import ReportCheck, Reports
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
 from imctrain.intercept.ledger import Ledger, ledger_of
@@ -29,16 +30,18 @@ from imctrain.intercept.resolve import resolve
 from imctrain.intercept.rules import Rule, check_overrides, hardware_of
 from imctrain.settings import Hardware
 
+R = TypeVar("R")
+
 CACHED_PROGRAMS = 32
 """Traced programs that one function keeps: one for each combination of argument shapes and static arguments."""
 
 
 def on_imc(
-    fn: Callable[..., Any],
+    fn: Callable[..., R],
     hardware: Hardware,
     rules: Sequence[Rule] = (),
     weights: int | Sequence[int] = 0,
-) -> ImcFunction:
+) -> ImcFunction[R]:
     """`fn` with every `dot_general` and `conv_general_dilated` in it computed on the simulated array.
 
     The result is a JAX function like any other: differentiate, jit, vmap or checkpoint it from outside, and the
@@ -89,13 +92,13 @@ class _Program:
     block: Block
     ledger: Ledger
     sites: dict[str, Site]
-    run: Callable[..., list[Any]]
+    run: Callable[..., list[Value]]
     results: Results
     reusable: bool
     is_valid: Callable[[], bool]
 
 
-class ImcFunction:
+class ImcFunction(Generic[R]):
     """A function on the simulated array; made by `on_imc`.
 
     Calling it takes the function's own arguments and, by keyword, `key` (a JAX key; each call needs its own, or noise
@@ -104,7 +107,7 @@ class ImcFunction:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], hardware: Hardware, rules: Sequence[Rule] = (), weights: int | Sequence[int] = 0
+        self, fn: Callable[..., R], hardware: Hardware, rules: Sequence[Rule] = (), weights: int | Sequence[int] = 0
     ):
         if not callable(fn):
             raise UserError(f"on_imc got {fn!r}: give a function")
@@ -122,8 +125,8 @@ class ImcFunction:
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(
-        self, *args: Any, key: Array, state: States | None = None, chip: Chips | None = None, **kwargs: Any
-    ) -> Any:
+        self, *args: PyTree, key: Array, state: States | None = None, chip: Chips | None = None, **kwargs: PyTree
+    ) -> R:
         """The function's result. Raises UserError for a state or a chip of other sites than the function's."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             _check_same_everywhere((key, given.dynamic))
@@ -138,12 +141,12 @@ class ImcFunction:
             }
             return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
 
-    def init(self, *args: Any, **kwargs: Any) -> States:
+    def init(self, *args: PyTree, **kwargs: PyTree) -> States:
         """Fresh state of every simulated site, by name. Arguments may be `jax.ShapeDtypeStruct`s."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             return _init_states(self._program(given))
 
-    def chip(self, *args: Any, hardware: Hardware | None = None, **kwargs: Any) -> Chips:
+    def chip(self, *args: PyTree, hardware: Hardware | None = None, **kwargs: PyTree) -> Chips:
         """The chip that a call runs on, for its `chip` argument: figures by site, as arrays.
 
         Given as an argument of a compiled function, another chip costs no compilation. Chips of several dies, stacked
@@ -179,13 +182,13 @@ class ImcFunction:
 
     def tapped(
         self,
-        *args: Any,
+        *args: PyTree,
         key: Array,
         added: Mapping[str, Array],
         state: States | None = None,
         digital: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Any, dict[str, tuple[Array, Array]]]:
+        **kwargs: PyTree,
+    ) -> tuple[R, dict[str, tuple[Value, Value]]]:
         """The function's result, and the operands (lhs, rhs) that each simulated site met: for recording.
 
         The cotangent of `added` (zeros of every site's output shape) is the gradient at each site's output, as the
@@ -212,12 +215,12 @@ class ImcFunction:
             raise UserError(f"no simulated site is called {name!r}; nearest: {near}")
         return self._sites[name]
 
-    def ledger(self, *args: Any, **kwargs: Any) -> Ledger:
+    def ledger(self, *args: PyTree, **kwargs: PyTree) -> Ledger:
         """Every matmul of the function in program order, float ones included. Arguments as for `init`."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             return self._program(given).ledger
 
-    def advice(self, *args: Any, **kwargs: Any) -> list[str]:
+    def advice(self, *args: PyTree, **kwargs: PyTree) -> list[str]:
         """What cannot work on this hardware and what to do about it, a line each; arguments as for `init`.
 
         From shapes and hardware alone, before anything runs (see `imc.advice`): empty says that nothing was found, not
@@ -226,7 +229,7 @@ class ImcFunction:
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             return advise(find_problems(self._program(given).sites))
 
-    def check(self, reports: Mapping[str, Mapping[str, Any]], *, patience: int = PATIENCE) -> None:
+    def check(self, reports: Reports, *, patience: int = PATIENCE) -> None:
         """Judge the reports of `update`, after each step and outside of jit.
 
         Warns (`errors.HardwareWarning`), once for each MVM, where the output held no signal in `patience` reports in a
@@ -240,12 +243,12 @@ class ImcFunction:
         """
         self._check(self._sites, reports, patience)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """For copies and pickles: without the traced programs, which a copy traces for itself when it is called."""
         sites = {name: site.spec for name, site in self._sites.items()}
         return self.__dict__ | {"_programs": {}, "_sites": sites}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, PyTree]) -> None:
         self.__dict__ |= state | {"_sites": {name: make_site(spec) for name, spec in state["_sites"].items()}}
 
     def _program(self, given: Arguments) -> _Program:
@@ -279,7 +282,7 @@ class ImcFunction:
 
         # Inlined where it is called under jit; called eagerly, it compiles once and runs fast.
         @functools.partial(jax.jit, inline=True)
-        def run(key: Array, states: States, dynamic: list[Any]) -> list[Any]:
+        def run(key: Array, states: States, dynamic: list[Value]) -> list[Value]:
             return evaluate(block, dynamic, Execution(key, states))[0]
 
         reusable = not planner.holds_tracers
@@ -304,7 +307,7 @@ def _init_states(program: _Program) -> States:
     return {name: site.init_state() for name, site in program.sites.items()}
 
 
-def _check_same_everywhere(values: Any) -> None:
+def _check_same_everywhere(values: PyTree) -> None:
     """State and telemetry are of all devices: JAX could not prove that they are, where it looks for it."""
     for leaf in jax.tree.leaves(values):
         if axes := varying_axes(leaf) if isinstance(leaf, jax.core.Tracer) else ():
@@ -314,7 +317,7 @@ def _check_same_everywhere(values: Any) -> None:
             )
 
 
-def _check_names(state: Mapping[str, Any], sites: Mapping[str, Any], what: str = "state") -> None:
+def _check_names(state: Mapping[str, object], sites: Mapping[str, object], what: str = "state") -> None:
     missing = [name for name in sites if name not in state]
     extra = [name for name in state if name not in sites]
     if missing:

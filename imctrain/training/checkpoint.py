@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
 from imctrain.files import write_json
@@ -31,6 +32,10 @@ ASIDE = "damaged-"
 """A damaged checkpoint is renamed to this and its step: it is in nobody's way, and somebody may want to look at it."""
 _ABOUT = "about"
 """Beside the position: what the run was when the checkpoint was written. Written by all versions that write `SUMS`."""
+
+
+JsonObject = dict[str, Any]
+"""A JSON object as it is read: what is in it is for the reader to say."""
 
 
 class Damaged(Exception):
@@ -48,9 +53,9 @@ class Stored:
     """
 
     step: int
-    arrays: dict[str, Any]
-    position: dict[str, Any]
-    about: dict[str, Any] | None
+    arrays: dict[str, np.ndarray]
+    position: JsonObject
+    about: JsonObject | None
     damaged: dict[int, str]
 
 
@@ -94,10 +99,10 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        state: Any,
-        position: dict[str, Any],
+        state: PyTree,
+        position: JsonObject,
         test_accuracy: float | None,
-        about: dict[str, Any] | None = None,
+        about: JsonObject | None = None,
     ) -> None:
         """Store the state after `step` steps; a step that is stored already is left alone.
 
@@ -189,7 +194,7 @@ class Checkpoints:
                 f"checkpoint {step} in {self._folder} is damaged ({error}): take another one, or train again"
             ) from error
 
-    def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
+    def restore(self, template: PyTree, step: int | None = None) -> tuple[PyTree, JsonObject]:
         """(state, position) of the checkpoint after `step` steps (the newest by default).
 
         Raises UserError for a checkpoint that is damaged, or not of such a state.
@@ -199,7 +204,7 @@ class Checkpoints:
         stored = self.whole(step)
         return self.fit(stored, template), stored.position
 
-    def fit(self, stored: Stored, template: Any) -> Any:
+    def fit(self, stored: Stored, template: PyTree) -> PyTree:
         """A checkpoint's arrays in the structure, shapes and dtypes of `template`.
 
         Raises UserError for a checkpoint that is not of such a state.
@@ -239,13 +244,13 @@ def newest(folder: Path, say: Callable[[str], None] = lambda text: None) -> Stor
     return found
 
 
-def sums(folder: Path) -> dict[str, list[Any]]:
+def sums(folder: Path) -> dict[str, list[int | str]]:
     """What `SUMS` says of a checkpoint's files as they are."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
     return {path.relative_to(folder).as_posix(): _sum(path) for path in files}
 
 
-def _sum(path: Path) -> list[Any]:
+def _sum(path: Path) -> list[int | str]:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
     return [path.stat().st_size, digest.hexdigest()]
@@ -279,6 +284,6 @@ def _reason(error: Exception) -> str:
     return found[1] if found else f"{type(error).__name__}: {text[:200]}"
 
 
-def _flat(tree: Any) -> dict[str, Any]:
+def _flat(tree: PyTree) -> dict[str, np.ndarray]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 HOPELESS = 1000.0
 """A loss this many times that of guessing is no spike that training recovers from."""
@@ -36,13 +37,13 @@ class Health(NamedTuple):
     logits: Array
 
 
-def leaf_names(tree: Any) -> list[str]:
+def leaf_names(tree: PyTree) -> list[str]:
     """Names of a network's parameters: "layers/0/conv/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value") for path, _ in leaves]
 
 
-def health(params: Any, gradients: Any, telemetry: dict[str, Any], logits: Array) -> Health:
+def health(params: PyTree, gradients: PyTree, telemetry: dict[str, PyTree], logits: Array) -> Health:
     """The record of a step, inside jit; telemetry: {site: what its backward pass returned}."""
     sites = sorted(telemetry)
     return Health(
@@ -54,11 +55,11 @@ def health(params: Any, gradients: Any, telemetry: dict[str, Any], logits: Array
     )
 
 
-def _largest(tree: Any) -> Array:
+def _largest(tree: PyTree) -> Array:
     return jnp.stack([jnp.max(jnp.abs(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(tree)])
 
 
-def _parts(telemetry: Any, *, forward: bool) -> list[Array]:
+def _parts(telemetry: PyTree, *, forward: bool) -> list[Array]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(telemetry)
     return [leaf for path, leaf in leaves if ("forward" in jax.tree_util.keystr(path)) == forward]
 
@@ -101,5 +102,5 @@ def find(record: Health, loss: float, *, classes: int, parameters: Sequence[str]
     return None
 
 
-def _first_bad(values: Any) -> int:
+def _first_bad(values: Array) -> int:
     return int(np.argmin(np.isfinite(values)))

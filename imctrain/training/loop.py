@@ -7,16 +7,16 @@ import time
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from imctrain.data import Augment, Batches, Dataset, Split
 from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.settings import Config
-from imctrain.training.checkpoint import Checkpoints
+from imctrain.training.checkpoint import Checkpoints, JsonObject
 from imctrain.training.divergence import Diverged as Diverged
 from imctrain.training.divergence import find, leaf_names
 from imctrain.training.metrics import MetricsLog, truncate_metrics
@@ -26,6 +26,9 @@ from imctrain.training.progress import TrainingProgress
 from imctrain.training.signals import Interrupted, StopRequest
 from imctrain.training.sites import SiteSummary, flatten_reports
 from imctrain.training.step import Steps, TrainState
+
+Metrics = dict[str, PyTree]
+"""What a step measures, see `Steps.train`."""
 
 
 class Trainer:
@@ -45,7 +48,7 @@ class Trainer:
         ledger: Ledger | None,
         folder: Path,
         parallel: DataParallel,
-        about: dict[str, Any] | None = None,
+        about: JsonObject | None = None,
     ):
         self._config = config
         self._about = about
@@ -146,7 +149,7 @@ class Trainer:
         """The remaining steps of an epoch, with lines of metrics and checkpoints where they are due."""
         log_every, before_epoch = self._config.training.log_every, position.epoch * self.steps_per_epoch
         steps = min(self.steps_per_epoch, self.total_steps - before_epoch)
-        pending: list[dict[str, Any]] = []
+        pending: list[Metrics] = []
         for batch in islice(self._train.epoch(position.epoch, position.step), steps - position.step):
             images, labels = self._parallel.batch(batch.images, batch.labels)
             before = time.monotonic()
@@ -179,7 +182,7 @@ class Trainer:
         late = seconds is not None and time.monotonic() - self._saved >= seconds
         return late or (steps is not None and done % steps == 0)
 
-    def _collect(self, pending: list[dict[str, Any]], position: Position, done: int) -> dict[str, Any]:
+    def _collect(self, pending: list[Metrics], position: Position, done: int) -> Metrics:
         """Fetch the metrics of the newest steps, check them, add them up. Returns those of the last."""
         fetched = jax.device_get(pending)
         batch = self._config.data.batch_size
@@ -198,7 +201,7 @@ class Trainer:
 
     def _line(
         self,
-        newest: dict[str, Any],
+        newest: Metrics,
         position: Position,
         done: int,
         log: MetricsLog,

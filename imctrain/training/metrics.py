@@ -6,9 +6,9 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 from imctrain.files import write_text
+from imctrain.training.checkpoint import JsonObject
 from imctrain.training.events import Events
 
 
@@ -25,7 +25,7 @@ class MetricsLog:
         self._stream = path.open("a", encoding="utf-8")
         self._events = None if tensorboard is None else Events.open(tensorboard, step)
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: JsonObject) -> None:
         """Append one record ("kind", "step", "epoch" and values); numbers that are not finite become null."""
         self._stream.write(json.dumps(_clean(record)) + "\n")
         self._stream.flush()
@@ -44,7 +44,7 @@ class MetricsLog:
                 self._events.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[JsonObject]:
     """Records of a metrics file; a last line that was cut off is left out."""
     records = []
     if path.exists():
@@ -66,7 +66,7 @@ def truncate_metrics(path: Path, step: int, epochs: int) -> None:
     write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: object) -> object:
     if isinstance(value, dict):
         return {key: _clean(item) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

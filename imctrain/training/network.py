@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import jax
 from flax import nnx
 from jax import Array
+from jaxtyping import PyTree
 
 from imctrain.models import build
+
+
+@runtime_checkable
+class Forward(Protocol):
+    """Both forward passes of a network, and what they start from (see `Network`)."""
+
+    params: PyTree
+    rest: PyTree
+
+    def train_forward(self, params: PyTree, rest: PyTree, images: Array, /) -> tuple[Array, PyTree]: ...
+
+    def eval_forward(self, params: PyTree, rest: PyTree, images: Array, /) -> Array: ...
 
 
 class Network:
@@ -21,20 +34,19 @@ class Network:
     def __init__(self, name: str, *, shape: tuple[int, int, int], classes: int, width: int | None, seed: int):
         model = build(name, shape=shape, classes=classes, width=width, rngs=nnx.Rngs(seed))
         model.train()
-        self._train_graph: Any
-        self.params: Any
-        self.rest: Any
+        self.params: PyTree
+        self.rest: PyTree
         self._train_graph, (self.params, self.rest) = _split(model)
         model.eval()
         self._eval_graph = nnx.graphdef(model)
 
-    def train_forward(self, params: Any, rest: Any, images: Array) -> tuple[Array, Any]:
+    def train_forward(self, params: PyTree, rest: PyTree, images: Array) -> tuple[Array, PyTree]:
         """(logits [b, classes], the batch statistics after this batch)."""
         model = nnx.merge(self._train_graph, params, rest, copy=True)
         logits = model(images)
         return logits, nnx.state(model, nnx.Not(nnx.Param))
 
-    def eval_forward(self, params: Any, rest: Any, images: Array) -> Array:
+    def eval_forward(self, params: PyTree, rest: PyTree, images: Array) -> Array:
         """Logits with the running batch statistics."""
         return nnx.merge(self._eval_graph, params, rest, copy=True)(images)
 
@@ -43,6 +55,6 @@ class Network:
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
 
-def _split(model: nnx.Module) -> tuple[Any, tuple[Any, Any]]:
+def _split(model: nnx.Module) -> tuple[nnx.GraphDef[nnx.Module], tuple[PyTree, PyTree]]:
     graph, params, rest = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
     return graph, (params, rest)

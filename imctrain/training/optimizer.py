@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
 from imctrain.settings import TrainingConfig
 
@@ -32,7 +31,7 @@ def make_optimizer(config: TrainingConfig, steps_per_epoch: int) -> optax.Gradie
     """Clipping, decay of matrices and kernels (not of biases and norms), and the optimizer."""
     rate = learning_rate(config, steps_per_epoch)
 
-    def schedule(count: Any) -> Any:
+    def schedule(count: PyTree) -> PyTree:
         # optax mixes integers and floats, which strict dtype promotion forbids.
         return rate(jnp.asarray(count, jnp.float32))
 
@@ -48,5 +47,5 @@ def make_optimizer(config: TrainingConfig, steps_per_epoch: int) -> optax.Gradie
     return optax.chain(*parts)
 
 
-def _matrices(params: Any) -> Any:
+def _matrices(params: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from imctrain.errors import UserError
 
@@ -26,13 +25,13 @@ class DataParallel:
         self._batch = NamedSharding(mesh, PartitionSpec("data"))
         self._replicated = NamedSharding(mesh, PartitionSpec())
 
-    def batch(self, *arrays: Any) -> Any:
+    def batch(self, *arrays: PyTree) -> PyTree:
         """Arrays with the batch first, each device holding its share."""
         if len(self.devices) == 1:
             return arrays
         return jax.device_put(arrays, self._batch)
 
-    def replicate(self, tree: Any) -> Any:
+    def replicate(self, tree: PyTree) -> PyTree:
         """The same on every device."""
         if len(self.devices) == 1:
             return tree

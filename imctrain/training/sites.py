@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 from imctrain.imc.forecast.health import PATIENCE, clipped_too_much, is_silent, next_count, silence_text
 from imctrain.intercept import Ledger
@@ -80,7 +79,7 @@ class SiteSummary:
         return shares
 
 
-def flatten_reports(reports: dict[str, dict[str, Any]]) -> dict[str, float]:
+def flatten_reports(reports: dict[str, dict[str, float]]) -> dict[str, float]:
     """{"site:quantity": value} of the finite values, for a line of metrics."""
     return {
         f"{site}:{key}": float(value)

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jaxtyping import Float, Int, PyTree
 
 from imctrain.intercept import ImcFunction, Rule, on_imc
 from imctrain.settings import Hardware
 from imctrain.training.divergence import health
-from imctrain.training.network import Network
+from imctrain.training.network import Forward
 
 # What the training key is folded with, so that training and evaluation never share noise.
 _TRAIN, _EVAL = 0, 1
@@ -26,10 +27,10 @@ class TrainState(NamedTuple):
         step: int32, steps taken since the start.
     """
 
-    params: Any
-    rest: Any
-    optimizer: Any
-    sites: Any
+    params: PyTree
+    rest: PyTree
+    optimizer: PyTree
+    sites: dict[str, PyTree]
     step: Array
 
 
@@ -41,8 +42,8 @@ class Given(NamedTuple):
     """
 
     key: Array
-    train: Any
-    evaluate: Any
+    train: PyTree
+    evaluate: PyTree
 
 
 class Step:
@@ -51,10 +52,10 @@ class Step:
     def __init__(self, function: Any, given: Given):
         self._function, self.given = function, given
 
-    def __call__(self, *operands: Any) -> Any:
+    def __call__(self, *operands: PyTree) -> PyTree:
         return self._function(*operands, self.given)
 
-    def lower(self, *operands: Any) -> Step:
+    def lower(self, *operands: PyTree) -> Step:
         """As `jax.jit` has it."""
         return Step(self._function.lower(*operands, self.given), self.given)
 
@@ -84,11 +85,11 @@ class Steps(NamedTuple):
     train: Step
     evaluate: Step
     initial: TrainState
-    function: ImcFunction | None
+    function: ImcFunction[tuple[Array, PyTree]] | None
 
 
 def make_steps(
-    network: Network,
+    network: Forward,
     optimizer: optax.GradientTransformation,
     *,
     images: jax.ShapeDtypeStruct,
@@ -117,15 +118,17 @@ def make_steps(
     # Steps give their input's memory away, which leaves that share memory cannot do.
     sites = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), sites)
 
-    def forward(params: Any, rest: Any, batch: Array, sites: Any, key: Array, chip: Any) -> Any:
+    def forward(
+        params: PyTree, rest: PyTree, batch: Array, sites: PyTree, key: Array, chip: PyTree
+    ) -> tuple[Array, PyTree]:
         if on_array is None:
             return network.train_forward(params, rest, batch)
         return on_array(params, rest, batch, key=key, state=sites, chip=chip)
 
-    def train(state: TrainState, batch: Array, labels: Array, given: Given) -> tuple[TrainState, dict[str, Any]]:
+    def train(state: TrainState, batch: Array, labels: Array, given: Given) -> tuple[TrainState, dict[str, PyTree]]:
         key = _key(given.key, _TRAIN, state.step)
 
-        def objective(params: Any, sites: Any) -> Any:
+        def objective(params: PyTree, sites: PyTree) -> tuple[Array, tuple[Array, PyTree]]:
             logits, rest = forward(params, state.rest, batch, sites, key, given.train)
             return training_loss(logits, labels, label_smoothing), (logits, rest)
 
@@ -145,7 +148,14 @@ def make_steps(
         return TrainState(params, rest, optimizer_state, sites, state.step + 1), metrics
 
     def evaluate(
-        params: Any, rest: Any, sites: Any, batch: Array, labels: Array, mask: Array, number: Array, given: Given
+        params: PyTree,
+        rest: PyTree,
+        sites: PyTree,
+        batch: Array,
+        labels: Array,
+        mask: Array,
+        number: Array,
+        given: Given,
     ) -> tuple[Array, Array]:
         if eval_on_array is None:
             logits = network.eval_forward(params, rest, batch)
@@ -162,7 +172,9 @@ def make_steps(
     return Steps(*steps, initial, on_array)
 
 
-def training_loss(logits: Array, labels: Array, label_smoothing: float) -> Array:
+def training_loss(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"], label_smoothing: float
+) -> Float[Array, ""]:
     """Mean cross entropy of a batch: logits float32 [b, classes], labels int32 [b]; a scalar."""
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
     return jnp.mean(optax.softmax_cross_entropy(logits, targets))

@@ -6,8 +6,9 @@ The limits are this project's decision. None of it is an error: the numbers are 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from imctrain.training.checkpoint import JsonObject
 
 ROSE = 1.5
 """The loss rose if it ended at so many times its lowest (and by a twentieth of a guess's loss at least) ..."""
@@ -17,9 +18,7 @@ FAR, SPREADS = 0.1, 4.0
 """Accuracy fell if it ended so far below its best, and at least so many standard deviations of the test's sampling."""
 
 
-def verdict(
-    records: Sequence[Mapping[str, Any]], *, classes: int, chance: float, test_images: int, remedy: str
-) -> list[str]:
+def verdict(records: Sequence[JsonObject], *, classes: int, chance: float, test_images: int, remedy: str) -> list[str]:
     """What is wrong with the end of a training; empty where nothing is.
 
     Args:
@@ -31,7 +30,7 @@ def verdict(
     return [f"{text}: {remedy}" for text in found if text is not None]
 
 
-def _loss(records: Sequence[Mapping[str, Any]], classes: int) -> str | None:
+def _loss(records: Sequence[JsonObject], classes: int) -> str | None:
     lines = [_number(record, "loss") for record in records if record["kind"] == "train"]
     epochs = [_number(record, "loss") for record in records if record["kind"] == "epoch"]
     if not lines or not epochs:
@@ -47,7 +46,7 @@ def _loss(records: Sequence[Mapping[str, Any]], classes: int) -> str | None:
     return None
 
 
-def _accuracy(records: Sequence[Mapping[str, Any]], chance: float, test_images: int) -> str | None:
+def _accuracy(records: Sequence[JsonObject], chance: float, test_images: int) -> str | None:
     tests = [(_number(record, "test_accuracy"), record["epoch"]) for record in records if "test_accuracy" in record]
     if not tests:
         return None
@@ -69,7 +68,7 @@ def _accuracy(records: Sequence[Mapping[str, Any]], chance: float, test_images: 
     return None
 
 
-def _number(record: Mapping[str, Any], key: str) -> float:
+def _number(record: JsonObject, key: str) -> float:
     """A value of a record; what was not finite is null there, and as bad as can be."""
     value = record.get(key)
     return math.inf if value is None else float(value)

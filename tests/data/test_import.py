@@ -18,8 +18,7 @@ import pytest
 import tensorflow_datasets as tfds
 from data_archives import (
     PER_CLASS,
-    SMALL_CIFAR10,
-    SMALL_FASHION,
+    SMALL,
     binary_archive,
     by_class,
     encode,
@@ -31,18 +30,19 @@ from data_archives import (
     write_tree,
 )
 
-from imctrain.data import Split, builders, load, official
+from imctrain.data import OFFICIAL, Split, builders, load
 from imctrain.data.archive import sha256_of_file
+from imctrain.data.cifar10 import BINARY_FOLDER
+from imctrain.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from imctrain.data.importing import import_dataset
 from imctrain.data.prepared import list_prepared
-from imctrain.data.verify import CIFAR10_CLASSES, FASHION_MNIST_CLASSES
 from imctrain.errors import UserError
 
 SPLITS = random_splits()
 
 
 def import_small(path: Path, home: Path, **options):
-    return import_dataset("cifar10", path, data_dir=home, expected=SMALL_CIFAR10, checksums=None, **options)
+    return import_dataset("cifar10", path, data_dir=home, official=SMALL, **options)
 
 
 def assert_nothing_left(home: Path) -> None:
@@ -136,7 +136,7 @@ def test_official_checksums_are_enforced(tmp_path):
     (info,) = tfds.core.download.checksums.load_url_infos(
         tfds.core.utils.tfds_path() / "url_checksums" / "cifar10.txt"
     ).values()
-    assert official.OFFICIAL_SHA256[official.BINARY_FOLDER] == info.checksum
+    assert OFFICIAL["cifar10"].checksums[BINARY_FOLDER] == info.checksum
     for make in (binary_archive, python_archive):
         path = make(tmp_path / f"{make.__name__}.tar.gz", SPLITS)
         with pytest.raises(UserError, match=r"has SHA-256 .* official archive has .*: download it again"):
@@ -301,11 +301,11 @@ def test_killed_import_leaves_no_data_set_and_is_cleaned_up(tmp_path):
     path = binary_archive(tmp_path / "a.tar.gz", SPLITS)
     script = (
         "import os, signal, sys\n"
-        "from data_archives import SMALL_CIFAR10\n"
+        "from data_archives import SMALL\n"
         "from imctrain.data.importing import import_dataset\n"
         "def kill(what, done, total):\n"
         "    if what.startswith('writing test'): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "import_dataset('cifar10', sys.argv[1], data_dir=sys.argv[2], expected=SMALL_CIFAR10, checksums=None,"
+        "import_dataset('cifar10', sys.argv[1], data_dir=sys.argv[2], official=SMALL,"
         " progress=kill)\n"
     )
     tests = Path(__file__).parents[1]
@@ -364,22 +364,22 @@ def test_download_goes_through_tfds_with_its_checksum(tmp_path, monkeypatch, web
 
     def official_is(checksum: str) -> None:
         info = tfds.core.download.checksums.UrlInfo(archive.stat().st_size, checksum, archive.name)
-        monkeypatch.setattr(builders.Cifar10, "url_infos", {url: info})
+        monkeypatch.setattr(builders, "known_urls", lambda name: {url: info})
 
-    (known,) = builders.Cifar10.url_infos.values()
-    assert known.checksum == official.OFFICIAL_SHA256[official.BINARY_FOLDER]
+    (known,) = builders.known_urls("cifar10").values()
+    assert known.checksum == OFFICIAL["cifar10"].checksums[BINARY_FOLDER]
     home = tmp_path / "home"
     official_is("0" * 64)
     with pytest.raises(UserError, match="wrong checksum"):
-        import_dataset("cifar10", data_dir=home, expected=SMALL_CIFAR10, checksums=None)
+        import_dataset("cifar10", data_dir=home, official=SMALL)
     assert_nothing_left(home)
     official_is(sha256_of_file(archive))
-    prepared, _ = import_dataset("cifar10", data_dir=home, expected=SMALL_CIFAR10, checksums=None)
+    prepared, _ = import_dataset("cifar10", data_dir=home, official=SMALL)
     assert prepared.splits == {"train": 50, "test": 20}
     assert prepared.source.sha256 == sha256_of_file(archive)
     archive.unlink()
     with pytest.raises(UserError, match="cannot download"):
-        import_dataset("cifar10", data_dir=tmp_path / "elsewhere", expected=SMALL_CIFAR10, checksums=None)
+        import_dataset("cifar10", data_dir=tmp_path / "elsewhere", official=SMALL)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -387,11 +387,11 @@ def test_fashion_mnist_from_idx_files(tmp_path, packed):
     splits = random_splits((28, 28, 1))
     folder = idx_folder(tmp_path / "idx", splits, packed)
     home = tmp_path / "home"
-    prepared, _ = import_dataset("fashion_mnist", folder, data_dir=home, expected=SMALL_FASHION)
+    prepared, _ = import_dataset("fashion_mnist", folder, data_dir=home, official=SMALL)
     assert prepared.shape == (28, 28, 1)
     loaded = load("fashion_mnist", home)
     stock = tfds.builder("fashion_mnist", data_dir=str(home)).info.features["label"].names
-    assert loaded.classes == tuple(stock) == FASHION_MNIST_CLASSES
+    assert loaded.classes == tuple(stock) == OFFICIAL["fashion_mnist"].expected.classes
     assert sorted(image.tobytes() for image in loaded.test.images) == sorted(i.tobytes() for i in splits["test"].images)
 
 
@@ -409,14 +409,14 @@ def test_wrong_idx_files_are_refused(tmp_path):
     for wrong, message in faults:
         (tmp_path / "plain" / name).write_bytes(wrong)
         with pytest.raises(UserError, match=message):
-            import_dataset("fashion_mnist", tmp_path / "plain", data_dir=tmp_path / "home", expected=SMALL_FASHION)
+            import_dataset("fashion_mnist", tmp_path / "plain", data_dir=tmp_path / "home", official=SMALL)
     (tmp_path / "plain" / name).unlink()
     with pytest.raises(UserError, match="neither"):
-        import_dataset("fashion_mnist", tmp_path / "plain", data_dir=tmp_path / "home", expected=SMALL_FASHION)
+        import_dataset("fashion_mnist", tmp_path / "plain", data_dir=tmp_path / "home", official=SMALL)
     packed = idx_folder(tmp_path / "packed", splits)
     damaged(packed / f"{name}.gz", 100)
     with pytest.raises(UserError, match="cannot be read"):
-        import_dataset("fashion_mnist", packed, data_dir=tmp_path / "home", expected=SMALL_FASHION)
+        import_dataset("fashion_mnist", packed, data_dir=tmp_path / "home", official=SMALL)
     assert_nothing_left(tmp_path / "home")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from data_archives import SMALL_CIFAR10, binary_archive, encode, random_splits
+from data_archives import SMALL, binary_archive, encode, random_splits
 from typer.testing import CliRunner
 
 from imctrain.cli.data import app
@@ -27,7 +27,7 @@ SPLITS = random_splits()
 def home(tmp_path: Path) -> Path:
     """A data directory with a small cifar10."""
     archive = binary_archive(tmp_path / "archive.tar.gz", SPLITS)
-    import_dataset("cifar10", archive, data_dir=tmp_path / "home", expected=SMALL_CIFAR10, checksums=None)
+    import_dataset("cifar10", archive, data_dir=tmp_path / "home", official=SMALL)
     return tmp_path / "home"
 
 
@@ -72,7 +72,7 @@ def test_the_content_of_a_data_set_is_told_by_every_pixel_and_label(home, tmp_pa
     assert len({found.content, *others}) == 5
     # The same pixels under another name and in another place are the same content.
     archive = binary_archive(tmp_path / "again.tar.gz", SPLITS)
-    import_dataset("cifar10", archive, data_dir=tmp_path / "other", expected=SMALL_CIFAR10, checksums=None)
+    import_dataset("cifar10", archive, data_dir=tmp_path / "other", official=SMALL)
     assert load("cifar10", tmp_path / "other").content == found.content
     # A cache knows its content; one that was made before caches did is hashed once.
     monkeypatch.setattr(cache, "content_hash", None)
@@ -89,7 +89,7 @@ def test_the_content_of_a_data_set_is_told_by_every_pixel_and_label(home, tmp_pa
 def test_data_imported_again_under_the_same_name_has_another_content(home, tmp_path):
     before = load("cifar10", home).content
     archive = binary_archive(tmp_path / "new.tar.gz", random_splits(seed=1))
-    import_dataset("cifar10", archive, data_dir=home, expected=SMALL_CIFAR10, checksums=None, replace=True)
+    import_dataset("cifar10", archive, data_dir=home, official=SMALL, replace=True)
     assert load("cifar10", home).content != before
 
 

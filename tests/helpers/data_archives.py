@@ -7,17 +7,22 @@ import io
 import pickle
 import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from imctrain.data import OFFICIAL
+from imctrain.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from imctrain.data.dataset import Split
-from imctrain.data.verify import CIFAR10_CLASSES, FASHION_MNIST_CLASSES, Expected
 
 PER_CLASS = {"train": 5, "test": 2}
-SMALL_CIFAR10 = {"cifar10": Expected((32, 32, 3), CIFAR10_CLASSES, PER_CLASS)}
-SMALL_FASHION = {"fashion_mnist": Expected((28, 28, 1), FASHION_MNIST_CLASSES, PER_CLASS)}
+SMALL = {
+    name: replace(known, expected=replace(known.expected, per_class=PER_CLASS), checksums={})
+    for name, known in OFFICIAL.items()
+}
+"""The official data sets with fewer images, whose archives are not the published ones."""
 IDX_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),

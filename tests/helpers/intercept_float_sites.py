@@ -12,6 +12,7 @@ import pytest
 from jax import lax
 
 from imctrain.imc.mvm.contraction import DotSpec
+from imctrain.imc.site.site import Site
 from imctrain.imc.site.spec import SiteSpec
 from imctrain.intercept import ImcFunction, digital_matmuls, on_imc
 from imctrain.settings import Hardware
@@ -19,18 +20,19 @@ from imctrain.settings import Hardware
 KEY = jax.random.key(7)
 
 
-class FloatSite:
+class FloatSite(Site):
     """What a `Site` offers, with an exact product (plus noise, if asked for) under the scope of the array."""
 
     noise = 0.0
 
     on_array = False
     """It meets no chip."""
+    mvms = ()
+    one_way = False
 
     def __init__(self, spec: SiteSpec):
         self.spec = spec
         self.one_way = "gradient" in (spec.lhs.kind, spec.rhs.kind)
-        self.mvms = ()
 
     def init_state(self) -> dict[str, jax.Array]:
         return {"calls": jnp.zeros(()), "backward": jnp.zeros(())}

@@ -1,4 +1,4 @@
-"""Weights and activations of 2 to 8 bits: integers come out exact, noise follows the formula, plans count the passes."""
+"""Weights and activations of 2 to 8 bits: integers are exact, noise follows the formula, plans count the passes."""
 
 from __future__ import annotations
 

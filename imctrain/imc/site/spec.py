@@ -27,7 +27,7 @@ class SiteSpec:
     op: DotSpec | ConvSpec
     lhs_shape: tuple[int, ...]
     rhs_shape: tuple[int, ...]
-    dtype: np.dtype | type
+    dtype: np.dtype | type | None
     lhs: OperandInfo
     rhs: OperandInfo
     hardware: Hardware
