@@ -30,6 +30,18 @@ BELOW = {
 }
 for upper in ("experiment", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
+KNOWN_CIRCLES = {
+    # A section tells which key was meant where one is unknown; the names of keys are read from sections.
+    ("imctrain.settings.base", "imctrain.settings.keys"),
+    # `Hardware.from_calibration` is what users call; what it does makes a Hardware.
+    ("imctrain.settings.from_calibration", "imctrain.settings.hardware"),
+    # Arguments hold modules, and what a function does to modules is told by its arguments.
+    ("imctrain.intercept.arguments", "imctrain.intercept.modules"),
+}
+"""Modules that import each other, each pair in a function at one end. No other may, and none of these need to."""
+ROOMS = ("arrays", "progress", "options", "schema", "reading", "virtual_chip", "fit", "sections", "judging")
+ROOMS += ("summary", "datasheet", "compare", "calibrate")
+"""Rooms and files of calibration/, lowest first: each may import those before it."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
 HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}
 
@@ -58,6 +70,56 @@ def test_imports_go_down_only(path):
         parts = module.split(".")
         if parts[0] == "imctrain" and len(parts) > 1 and parts[1] in BELOW:
             assert parts[1] in BELOW[own] | {own}, f"{path}:{line}: {own} imports {module}, which is not below it"
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Modules of `known` that a file imports, in functions too; a name that is no module is its package's."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= full if full <= known else (full & known) | {node.module}
+    return (found & known) - {module(path)}
+
+
+def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
+    """Sets of nodes that reach each other, each sorted."""
+    reached = {node: set(targets) for node, targets in graph.items()}
+    changed = True
+    while changed:
+        changed = False
+        for targets in reached.values():
+            more = set().union(*(reached[target] for target in targets)) - targets
+            targets |= more
+            changed = changed or bool(more)
+    inside = [node for node in reached if node in reached[node]]
+    return {tuple(sorted(n for n in inside if n in reached[m] and m in reached[n])) for m in inside}
+
+
+def test_no_modules_import_each_other_but_those_that_are_known():
+    known = {module(path) for path in MODULES}
+    found = circles({module(path): imported_modules(path, known) for path in MODULES})
+    assert not found - KNOWN_CIRCLES, "a new circle of imports: move what both need into a file below both"
+    assert not KNOWN_CIRCLES - found, "a circle that is gone: take it off the list"
+
+
+def test_rooms_of_calibration_import_in_one_direction():
+    known = {module(path) for path in MODULES}
+    folder = PACKAGE / "calibration"
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).parts[0].removesuffix(".py")
+        below = ROOMS if own == "__init__" else ROOMS[: ROOMS.index(own) + 1]
+        for name in imported_modules(path, known):
+            if name.startswith("imctrain.calibration"):
+                room = name.removeprefix("imctrain.calibration.").split(".")[0]
+                assert room in below, f"{path}: {name} is not below {own}"
 
 
 @pytest.mark.parametrize("own", ["settings", "frozen_defaults", "errors", "limits", "files", "packed", "calibration"])

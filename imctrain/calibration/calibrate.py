@@ -7,17 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from imctrain.calibration.assemble import assemble
-from imctrain.calibration.bootstrap import DEFAULT_REPLICATES, bootstrap
-from imctrain.calibration.column_curves import column_curves
-from imctrain.calibration.conversions import Conversions, FileFacts, Progress
-from imctrain.calibration.diagnostics import residuals
-from imctrain.calibration.evidence import Evidence
-from imctrain.calibration.fit import ChipFit, fit_chip
-from imctrain.calibration.histogram import MAX_CELLS, Reducer
-from imctrain.calibration.judge import refuse_counts, refuse_fit, refuse_residuals, warnings_of
-from imctrain.calibration.schema import Calibration, Source, refuse_inconsistent
-from imctrain.calibration.setup import MeasurementSetup
+from imctrain.calibration.fit.bootstrap import DEFAULT_REPLICATES, bootstrap
+from imctrain.calibration.fit.chip_fit import ChipFit, fit_chip
+from imctrain.calibration.fit.column_curves import column_curves
+from imctrain.calibration.fit.residuals import residuals
+from imctrain.calibration.judging.refusals import refuse_counts, refuse_fit, refuse_residuals
+from imctrain.calibration.judging.warnings import warnings_of
+from imctrain.calibration.options import require
+from imctrain.calibration.progress import Progress, untold
+from imctrain.calibration.reading.conversions import Conversions, FileFacts
+from imctrain.calibration.reading.reducer import MAX_CELLS, Reducer
+from imctrain.calibration.reading.setup import MeasurementSetup
+from imctrain.calibration.schema import Calibration, Source
+from imctrain.calibration.schema.consistency import refuse_inconsistent
+from imctrain.calibration.sections.assemble import assemble
+from imctrain.calibration.sections.evidence import Evidence
 from imctrain.errors import UserError
 
 LEAST_REPLICATES, MOST_REPLICATES = 20, 2000
@@ -45,10 +49,8 @@ class Request:
     max_cells: int = MAX_CELLS
 
     def __post_init__(self) -> None:
-        if not LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES:
-            raise UserError(
-                f"--bootstrap {self.replicates} is not possible: allowed is {LEAST_REPLICATES} to {MOST_REPLICATES}"
-            )
+        possible = LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES
+        require(possible, "--bootstrap", self.replicates, f"{LEAST_REPLICATES} to {MOST_REPLICATES}")
 
 
 def calibrate_file(
@@ -72,7 +74,7 @@ def calibrate_file(
         reducer.add(batch)
     histogram = reducer.finish()
     facts = conversions.facts
-    tell = fitting or (lambda fraction: None)
+    tell = fitting or untold
     where = f"{path}: rows 1 to {facts.rows}"
     refuse_counts(histogram, where, request.single_column)
     fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
@@ -98,7 +100,7 @@ def calibrate_file(
 
 
 def _die(fit: ChipFit, wanted: str | None) -> str:
-    dies = list(dict.fromkeys(fit.transfer.die.tolist()))
+    dies = fit.transfer.dies
     if wanted is None:
         return dies[0]
     if wanted not in dies:

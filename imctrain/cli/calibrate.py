@@ -13,7 +13,7 @@ from imctrain.errors import UserError
 
 if TYPE_CHECKING:
     from imctrain.calibration import Calibration
-    from imctrain.calibration.evidence import Evidence
+    from imctrain.calibration.sections.evidence import Evidence
 
 PLOTS = (".png", ".pdf")
 
@@ -110,7 +110,7 @@ def calibrate(
         return
     from imctrain.calibration import load_calibration
     from imctrain.calibration.calibrate import Request, calibrate_file
-    from imctrain.calibration.setup import MeasurementSetup
+    from imctrain.calibration.reading.setup import MeasurementSetup
     from imctrain.cli.bars import bars
 
     target = out or measured.with_name(measured.name.split(".")[0] + ".json")
@@ -161,7 +161,7 @@ def _write(calibration: Calibration, evidence: Evidence | None, other: Calibrati
         text = calibration.model_dump_json(indent=1) + "\n"
         files.enter_context(replacing(target)).write_text(text, encoding="utf-8")
         if evidence is not None:
-            from imctrain.calibration.datasheet import draw_datasheet
+            from imctrain.calibration.datasheet.page import draw_datasheet
             from imctrain.report.style import pyplot
 
             plt = pyplot()
@@ -174,7 +174,7 @@ def _write(calibration: Calibration, evidence: Evidence | None, other: Calibrati
 
 
 def _plot_comparison(a: Calibration, b: Calibration, target: Path, files: ExitStack) -> None:
-    from imctrain.calibration.compare import draw_comparison
+    from imctrain.calibration.compare.page import draw_comparison
     from imctrain.files import replacing
     from imctrain.report.style import pyplot
 
@@ -217,7 +217,8 @@ def _print_figures(calibration: Calibration) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from imctrain.calibration.summary import figures, geometry, origin
+    from imctrain.calibration.summary.figures import figures
+    from imctrain.calibration.summary.headline import geometry, origin
 
     console = Console(highlight=False, markup=False)
     console.print(f"{calibration.name}: {origin(calibration)}", soft_wrap=True)
@@ -238,8 +239,8 @@ def _print_comparison(a: Calibration, b: Calibration) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from imctrain.calibration.compare import column_differences, side_by_side
-    from imctrain.calibration.summary import origin
+    from imctrain.calibration.compare.differences import column_differences, side_by_side
+    from imctrain.calibration.summary.headline import origin
 
     console = Console(highlight=False, markup=False)
     for letter, c in (("A", a), ("B", b)):

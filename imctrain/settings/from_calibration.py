@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imctrain.calibration import Calibration, load_calibration
-from imctrain.calibration.means import column_mean
+from imctrain.calibration.schema.typical import column_mean
 from imctrain.errors import UserError
 from imctrain.settings.base import Section
 from imctrain.settings.chip import ChipSpec, ColumnError

@@ -157,13 +157,13 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(here, monkeypatch, caps
 
 
 def test_a_failure_while_writing_leaves_nothing_behind(here, conversions, monkeypatch):
-    from imctrain.calibration import datasheet
+    from imctrain.calibration.datasheet import page
 
     def fails(*_: object) -> None:
         raise OSError(28, "No space left on device", "measured.png")
 
     (here / "measured.csv").write_text(conversions)
-    monkeypatch.setattr(datasheet, "draw_datasheet", fails)
+    monkeypatch.setattr(page, "draw_datasheet", fails)
     assert call(monkeypatch, "calibrate", "measured.csv", *TOLD, "--plot") == 1
     assert names(here) == ["measured.csv"]
 

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from calibration_tools import Chip, calibrated
 
-from imctrain.calibration.bootstrap import bootstrap
-from imctrain.calibration.fit import fit_chip
-from imctrain.calibration.histogram import Reducer
-from imctrain.calibration.likelihood import cell_scores
+from imctrain.calibration.fit.bootstrap import bootstrap
+from imctrain.calibration.fit.chip_fit import fit_chip
+from imctrain.calibration.fit.likelihood import cell_scores
+from imctrain.calibration.reading.reducer import Reducer
 
 
 def listed(calibration, what):

@@ -9,8 +9,8 @@ from calibration_tools import Chip, calibrated
 from imc_sites import dot_site, hardware, integer_operands, run
 
 from imctrain.calibration import Calibration, load_calibration, parse_calibration, shipped_names
-from imctrain.calibration.means import column_mean, die_mean
-from imctrain.calibration.summary import figures
+from imctrain.calibration.schema.typical import column_mean, die_mean
+from imctrain.calibration.summary.figures import figures
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip
 from imctrain.experiment.hardware import build_hardware
 from imctrain.imc.chip.columns import column_errors, macro_errors

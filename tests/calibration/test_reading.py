@@ -14,11 +14,11 @@ from calibration_tools import Chip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imctrain.calibration import csv_table
 from imctrain.calibration.calibrate import Request, calibrate_file
-from imctrain.calibration.conversions import Conversions
-from imctrain.calibration.histogram import Reducer
-from imctrain.calibration.setup import MeasurementSetup
+from imctrain.calibration.reading import csv_table
+from imctrain.calibration.reading.conversions import Conversions
+from imctrain.calibration.reading.reducer import Reducer
+from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.errors import UserError
 
 SETUP = MeasurementSetup()

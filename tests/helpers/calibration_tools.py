@@ -10,8 +10,8 @@ import polars as pl
 
 from imctrain.calibration import Calibration
 from imctrain.calibration.calibrate import Request, calibrate_file
-from imctrain.calibration.evidence import Evidence
-from imctrain.calibration.setup import MeasurementSetup
+from imctrain.calibration.reading.setup import MeasurementSetup
+from imctrain.calibration.sections.evidence import Evidence
 
 FULL_SCALE = 1152 * 16
 

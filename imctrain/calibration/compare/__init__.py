@@ -1,0 +1,1 @@
+"""Two calibrations side by side."""

@@ -1,0 +1,1 @@
+"""The datasheet: one page that shows what was measured, how well the fit describes it, and the figures."""

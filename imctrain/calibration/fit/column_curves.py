@@ -1,0 +1,55 @@
+"""What single columns do beyond the shared INL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imctrain.calibration.fit.chip_fit import ChipFit
+
+MOST_SEGMENTS, FEWEST_SEGMENTS = 32, 6
+FEWEST_ROWS_A_SEGMENT = 25
+
+
+@dataclass(frozen=True)
+class ColumnCurves:
+    """What single columns deviate from the shared INL: rms in LSB at R = 1, and bounds."""
+
+    rms: float
+    low: float
+    high: float
+
+
+def column_curves(fit: ChipFit, replicates: int, seed: int = 0) -> ColumnCurves | None:
+    """Excess of the variance of residuals' means over segments of v, beyond what noise explains.
+
+    None where there are too few conversions for segments. Bounds from redrawing columns.
+    """
+    transfer, h = fit.transfer, fit.transfer.histogram
+    good = fit.usable & ~fit.outliers
+    rows = h.rows / max(int(good.sum()), 1)
+    segments = int(min(MOST_SEGMENTS, rows // FEWEST_ROWS_A_SEGMENT))
+    if segments < FEWEST_SEGMENTS or transfer.knots.size == 0:
+        return None
+    v = transfer.v()
+    low, high = transfer.knots[0], transfer.knots[-1]
+    inside = (v >= low) & (v <= high)
+    segment = np.clip(((v - low) / (high - low) * segments).astype(int), 0, segments - 1)
+    key = transfer.unit_of_bin * segments + segment
+    # Shift of the mean in codes, by one Newton step in every segment; brought to LSB at R = 1.
+    size = transfer.units * segments
+    lever = transfer.inverse_range
+    score = np.bincount(key, inside * fit.scores.mean * lever, size).reshape(-1, segments)[good]
+    information = np.bincount(key, inside * fit.scores.curvature * lever**2, size).reshape(-1, segments)[good]
+    # Two segments' worth of freedom went into every column's gain and offset.
+    freedom = segments / (segments - 2)
+    known = information > 0
+    excess = np.where(known, score**2 / np.where(known, information, 1.0) * freedom - 1.0, 0.0).sum(axis=1)
+    weight = information.sum(axis=1)
+    value = float(excess.sum() / weight.sum())
+    rng = np.random.default_rng([seed, 1])
+    drawn = rng.integers(0, weight.size, (max(replicates, 50), weight.size))
+    spread = float(np.std(excess[drawn].sum(axis=1) / weight[drawn].sum(axis=1)))
+    rms, lowest, highest = (float(np.sqrt(max(0.0, value + 1.96 * k * spread))) for k in (0, -1, 1))
+    return ColumnCurves(rms, lowest, highest)

@@ -1,0 +1,1 @@
+"""What a fit must not be accepted with, and what its reader must be told."""

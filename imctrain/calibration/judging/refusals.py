@@ -1,0 +1,44 @@
+"""What a fit must not be accepted with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imctrain.calibration.fit.chip_fit import SWAPPED, ChipFit
+from imctrain.calibration.reading.histogram import Histogram
+from imctrain.errors import UserError
+
+LEAST_R2 = 0.5
+GAIN_LIMITS = (0.5, 1.25)
+"""Parasitic capacitance takes much of a swing away, and next to nothing adds to it."""
+
+
+def refuse_counts(h: Histogram, rows: str, single_column: bool) -> None:
+    """Raises UserError, naming `rows`, for conversions that nothing can be fitted to."""
+    if np.ptp(h.code) == 0:
+        raise UserError(f"{rows}: every code is {h.code[0]}: is the converter on, and is `code` its output?")
+    if np.ptp(h.u) == 0:
+        raise UserError(f"{rows}: every input is the same: sweep `ideal` (or `dot`) over the converter's range")
+    if np.unique(h.column).size == 1 and not single_column:
+        raise UserError(
+            f"{rows}: all are of column {h.column[0]}, so that the spread between columns cannot be known: measure "
+            "more columns, or accept that with --single-column"
+        )
+
+
+def refuse_fit(fit: ChipFit, rows: str) -> None:
+    """Raises UserError, naming `rows`, for a fit that cannot be that of a chip."""
+    gain = float(np.median(fit.parameters.gain[fit.usable]))
+    if gain < 0:
+        raise UserError(f"{rows}: code falls as the input rises: change the sign of one of the two; {SWAPPED}")
+    if not GAIN_LIMITS[0] <= gain <= GAIN_LIMITS[1]:
+        raise UserError(
+            f"{rows}: the columns' gain is {gain:.3g} of nominal, which no converter has: give the chip's own --rows "
+            "and --levels (for dot), --bits, --polarity, --zero-code and --range"
+        )
+
+
+def refuse_residuals(r2: float, rows: str) -> None:
+    """Raises UserError, naming `rows`, where the fit explains next to nothing."""
+    if r2 < LEAST_R2:
+        raise UserError(f"{rows}: the input explains {max(r2, 0):.0%} of the codes' variance: {SWAPPED}")

@@ -1,0 +1,1 @@
+"""How a lab file becomes measurements: rows read in a stream, checked, and counted."""

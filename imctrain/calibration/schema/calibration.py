@@ -1,0 +1,56 @@
+"""The calibration file: what is known of a chip's noise and mismatch, as JSON. See calibration/README.md.
+
+Units: one LSB is a step of the calibrated converter at reference range R = 1. gain is relative to the nominal transfer
+code = v * 2**(B-1) / R (bipolar) or v * 2**B / R (unipolar). Fields whose default is None are left out of the file
+when the measurements do not support them, except those of the base layout, which are then null.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from imctrain.calibration.schema.base import Model
+from imctrain.calibration.schema.fixed_pattern import Column, Inl, Spread
+from imctrain.calibration.schema.measured import Adc, Array, Source
+from imctrain.calibration.schema.noise import Noise, RangeNoise
+from imctrain.calibration.schema.quality import Fit
+from imctrain.calibration.schema.variation import Dependence, Die, DieSpread
+
+
+class Calibration(Model):
+    """A calibration file."""
+
+    base_nulls = frozenset({"source"})
+
+    schema_version: str = "1.0"
+    name: str
+    provenance: Literal["measured", "published", "assumed"]
+    notes: str = ""
+    source: Source | None = None
+    array: Array = Array()
+    adc: Adc = Adc()
+    noise: Noise
+    columns: tuple[Column, ...] = ()
+    spread: Spread = Spread()
+    inl: Inl = Inl()
+    fit: Fit = Fit()
+    ranges: tuple[RangeNoise, ...] | None = None
+    temperature: Dependence | None = None
+    supply: Dependence | None = None
+    dies: tuple[Die, ...] | None = None
+    die_spread: DieSpread | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Calibration:
+        if self.provenance == "measured" and self.source is None:
+            raise ValueError("provenance 'measured' needs a source: the measurements it was fitted to")
+        if self.provenance != "measured" and self.source is not None:
+            raise ValueError(f"provenance {self.provenance!r} has a source: only 'measured' may name measurements")
+        numbers = [column.column for column in self.columns]
+        if len(set(numbers)) != len(numbers):
+            raise ValueError("a column is listed twice")
+        if numbers and max(numbers) >= self.array.columns:
+            raise ValueError(f"column {max(numbers)} is beyond the array's {self.array.columns} columns")
+        return self

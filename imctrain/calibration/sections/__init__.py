@@ -1,0 +1,1 @@
+"""From a fit to the calibration file: every section with its bounds."""

@@ -1,0 +1,72 @@
+"""Dies, and the spread of their means."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import chi2
+
+from imctrain.calibration.arrays import Flags
+from imctrain.calibration.fit.bootstrap import LEVEL, half_width
+from imctrain.calibration.schema import Die, DieSpread, Interval
+from imctrain.calibration.sections.bounds import interval, positive, rounded
+from imctrain.calibration.sections.evidence import Evidence
+
+
+def dies_of(e: Evidence) -> tuple[tuple[Die, ...], DieSpread] | None:
+    """Every die, and the spread of their means; None with fewer than two."""
+    fit = e.fit
+    transfer, h = fit.transfer, fit.transfer.histogram
+    names = transfer.dies
+    if len(names) < 2:
+        return None
+    rows = np.bincount(transfer.unit_of_bin, np.add.reduceat(h.count, h.first_cell), transfer.units)
+    dies = []
+    for name in names:
+        members: Flags = (transfer.die == name) & fit.usable & ~fit.outliers
+        settings = members[transfer.unit]
+        if not members.any():
+            continue
+        step = fit.scores.spread[settings].sum() / max(fit.scores.spread_square[settings].sum(), 1e-9)
+        sigma = fit.noise.total * e.freedom * e.temporal_share * float(np.exp(np.clip(step, -1, 1)))
+        half = float(half_width(e.replicates.log_sigma_of(settings, fit)))
+        gain, offset = fit.parameters.gain[members], fit.parameters.offset[members]
+        half_gain, half_offset = (
+            float(half_width(changes[:, members].mean(axis=1))) for changes in (e.replicates.gain, e.replicates.offset)
+        )
+        dies.append(
+            Die(
+                die=name,
+                columns=int(members.sum()),
+                n=int(rows[members].sum()),
+                gain_mean=rounded(gain.mean()),
+                gain_std=rounded(gain.std(ddof=min(1, gain.size - 1))),
+                offset_mean_lsb=rounded(offset.mean()),
+                offset_std_lsb=rounded(offset.std(ddof=min(1, offset.size - 1))),
+                sigma_lsb=positive(sigma, half),
+                gain_mean_ci=interval(gain.mean(), half_gain),
+                offset_mean_ci_lsb=interval(offset.mean(), half_offset),
+            )
+        )
+    if len(dies) < 2:
+        return None
+    gain_std, offset_std, sigma_std = (
+        float(np.std(values, ddof=1))
+        for values in zip(*((die.gain_mean, die.offset_mean_lsb, die.sigma_lsb.value) for die in dies), strict=True)
+    )
+    spread = DieSpread(
+        gain_std=rounded(gain_std),
+        offset_std_lsb=rounded(offset_std),
+        sigma_std_lsb=rounded(sigma_std),
+        gain_std_ci=_of_population(gain_std, len(dies)),
+        offset_std_ci_lsb=_of_population(offset_std, len(dies)),
+        sigma_std_ci_lsb=_of_population(sigma_std, len(dies)),
+    )
+    return tuple(dies), spread
+
+
+def _of_population(std: float, count: int) -> Interval:
+    """Interval of a Gaussian population's standard deviation, from `count` members (chi-squared)."""
+    freedom = count - 1
+    quantiles = chi2.ppf([0.5 + LEVEL / 2, 0.5 - LEVEL / 2], freedom)
+    low, high = std * np.sqrt(freedom / quantiles)
+    return (rounded(low), rounded(high))

@@ -1,0 +1,156 @@
+"""A chip that is only its calibration: draws conversions as the real one would give them.
+
+    code = clip(round((gain * (u + inl(v)) + offset + sigma_array * eps1) / R + sigma_adc * eps2)),  u = v * codes_per_v
+
+in LSB at R = 1; every column that the calibration does not list is drawn around the mean of those that it lists, from
+its spread, as the simulator's floor plan does. For tests, demonstrations, and to see how many measurements a
+calibration needs. What it draws is marked, and can never be calibrated to something `measured`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imctrain.calibration.arrays import Floats, Ints
+from imctrain.calibration.reading.setup import MeasurementSetup
+from imctrain.calibration.schema import Calibration, Dependence
+from imctrain.calibration.schema.typical import column_mean, die_mean
+from imctrain.calibration.virtual_chip.plan import SamplePlan
+from imctrain.errors import UserError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CHUNK_ROWS = 500_000
+
+
+@dataclass(frozen=True)
+class VirtualChip:
+    """A chip, or several dies of it.
+
+    Attributes:
+        seed: of the columns that the calibration does not list, and of the noise.
+    """
+
+    calibration: Calibration
+    seed: int = 0
+
+    @property
+    def setup(self) -> MeasurementSetup:
+        """How it is measured."""
+        c = self.calibration
+        return MeasurementSetup(
+            bits=c.adc.bits,
+            polarity=c.adc.polarity,
+            rows=c.array.rows,
+            levels=2 ** (c.array.input_bits - 1),
+            columns=c.array.columns,
+            cell=c.array.cell,
+        )
+
+    def columns_of(self, die: int) -> tuple[Floats, Floats, Floats]:
+        """gain, offset (LSB at R = 1) and noise relative to the chip's, of each column, [array.columns].
+
+        The first die has the calibration's own columns, and its others are drawn around their mean. Further dies are
+        drawn around the mean of the dies.
+        """
+        c = self.calibration
+        rng = np.random.default_rng([self.seed, die])
+        mean = die_mean(c) if die > 0 and c.dies else column_mean(c)
+        gain = mean.gain + c.spread.gain_std * rng.standard_normal(c.array.columns)
+        offset = mean.offset_lsb + c.spread.offset_std_lsb * rng.standard_normal(c.array.columns)
+        noise = np.ones(c.array.columns)
+        if die > 0 and c.die_spread is not None:
+            gain += c.die_spread.gain_std * rng.standard_normal()
+            offset += c.die_spread.offset_std_lsb * rng.standard_normal()
+            noise += c.die_spread.sigma_std_lsb * rng.standard_normal() / max(c.noise.sigma_lsb.value, 1e-9)
+        for column in c.columns if die == 0 else ():
+            gain[column.column], offset[column.column] = column.gain, column.offset_lsb
+            # A column without a noise of its own has the chip's.
+            if column.sigma_lsb > 0 and c.noise.sigma_lsb.value > 0:
+                noise[column.column] = column.sigma_lsb / c.noise.sigma_lsb.value
+        return gain, offset, np.maximum(noise, 0.0)
+
+    def check(self, plan: SamplePlan) -> None:
+        """Raises UserError for what the calibration cannot tell."""
+        c = self.calibration
+        if plan.columns is not None and plan.columns > c.array.columns:
+            raise UserError(f"--columns {plan.columns} is not possible: the array of {c.name} has {c.array.columns}")
+        asked = ((plan.temperatures, c.temperature, "--temperature"), (plan.supplies, c.supply, "--vdd"))
+        for given, known, option in asked:
+            if given and known is None:
+                raise UserError(f"{option}: {c.name} does not say what depends on it: leave {option} out")
+
+    def frames(self, plan: SamplePlan) -> Iterator[pl.DataFrame]:
+        """Conversions, some hundred thousand rows at a time."""
+        dies = [self.columns_of(die) for die in range(plan.dies)]
+        patterns = tuple(np.stack(values) for values in zip(*dies, strict=True))
+        for number, start in enumerate(range(0, plan.conversions, CHUNK_ROWS)):
+            rows = min(CHUNK_ROWS, plan.conversions - start)
+            yield self._chunk(np.random.default_rng([self.seed, 1 << 20, number]), rows, plan, patterns)
+
+    def _chunk(
+        self, rng: np.random.Generator, rows: int, plan: SamplePlan, patterns: tuple[Floats, ...]
+    ) -> pl.DataFrame:
+        import polars as pl
+
+        c, setup = self.calibration, self.setup
+        full_scale = c.array.rows * 2 ** (c.array.input_bits - 1)
+        die = rng.integers(0, plan.dies, rows)
+        column = rng.integers(0, plan.columns or c.array.columns, rows)
+        reference = np.asarray(plan.ranges)[rng.integers(0, len(plan.ranges), rows)]
+        # Inputs fill the range: beyond it codes only clip.
+        if plan.levels is None:
+            share = rng.uniform(setup.lowest_v, 1.0, rows)
+        else:
+            share = np.linspace(setup.lowest_v, 1.0, plan.levels)[rng.integers(0, plan.levels, rows)]
+        dot = np.round(share * reference * full_scale).astype(np.int64)
+        v = dot / full_scale
+        data: dict[str, np.ndarray | pl.Series] = {}
+        if plan.dies > 1:
+            data["die"] = pl.Series([f"d{number}" for number in range(plan.dies)])[die]
+        data["column"] = column.astype(np.int32)
+        data[plan.entrance] = dot if plan.entrance == "dot" else np.round(v, 7)
+
+        gain, offset, noise = (values[die, column] for values in patterns)
+        for name, given, known in (
+            ("temperature_c", plan.temperatures, c.temperature),
+            ("vdd_v", plan.supplies, c.supply),
+        ):
+            if given and known is not None:
+                at = np.asarray(given)[rng.integers(0, len(given), rows)]
+                gain, offset, noise = _at_condition(at - known.reference, known, gain, offset, noise)
+                data[name] = at
+        data["code"] = self._codes(rng, v, reference, gain, offset, noise).astype(np.int32)
+        data["range"] = reference
+        data["simulated"] = np.ones(rows, np.int8)
+        return pl.DataFrame(data)
+
+    def _codes(
+        self, rng: np.random.Generator, v: Floats, reference: Floats, gain: Floats, offset: Floats, noise: Floats
+    ) -> Ints:
+        c, setup = self.calibration, self.setup
+        parts = c.noise
+        array, adc = (
+            (parts.sigma_lsb.value, 0.0)
+            if parts.sigma_array_lsb is None or parts.sigma_adc_lsb is None
+            else (parts.sigma_array_lsb.value, parts.sigma_adc_lsb.value)
+        )
+        inl = np.interp(v, c.inl.v, c.inl.lsb) if c.inl.v else 0.0
+        voltage = gain * (v * setup.codes_per_v + inl) + offset + noise * array * rng.standard_normal(v.size)
+        code = np.round(voltage / reference + noise * adc * rng.standard_normal(v.size))
+        return np.clip(code, setup.lowest, setup.highest).astype(np.int64)
+
+
+def _at_condition(
+    x: Floats, known: Dependence, gain: Floats, offset: Floats, noise: Floats
+) -> tuple[Floats, Floats, Floats]:
+    return (
+        gain * (1.0 + x * known.gain_per_unit.value),
+        offset + x * known.offset_lsb_per_unit.value,
+        noise * np.exp(x * known.sigma_per_unit.value),
+    )
