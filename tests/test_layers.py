@@ -17,7 +17,7 @@ BELOW = {
     "frozen_defaults": set(),
     "limits": set(),
     "files": {"errors"},
-    "packed": {"files", "errors"},
+    "records": {"frozen_defaults", "files", "errors"},
     "formats": set(),
     "calibration": {"files", "limits", "errors"},
     "settings": {"calibration", "frozen_defaults", "limits", "errors"},
@@ -25,8 +25,8 @@ BELOW = {
     "intercept": {"imc", "settings", "errors"},
     "data": {"errors"},
     "models": {"limits", "errors"},
-    "training": {"models", "data", "intercept", "imc", "settings", "files", "errors"},
-    "report": {"frozen_defaults", "packed", "files", "errors"},
+    "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
+    "report": {"records", "files", "errors"},
 }
 for upper in ("experiment", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
@@ -60,7 +60,7 @@ def test_imports_go_down_only(path):
             assert parts[1] in BELOW[own] | {own}, f"{path}:{line}: {own} imports {module}, which is not below it"
 
 
-@pytest.mark.parametrize("own", ["settings", "frozen_defaults", "errors", "limits", "files", "packed", "calibration"])
+@pytest.mark.parametrize("own", ["settings", "frozen_defaults", "errors", "limits", "files", "records", "calibration"])
 def test_layers_that_every_command_loads_import_no_jax(own):
     for path in (path for path in MODULES if layer(path) == own):
         found = {module.split(".")[0] for _, module in imported(ast.parse(path.read_text()))}

@@ -115,7 +115,7 @@ def pack(folder: Folder) -> None:
 
     Example: `imctrain sweep pack runs/noise`
     """
-    from imctrain import packed
+    from imctrain.records import packed
 
     target, count = packed.pack(folder)
     typer.echo(f"{count} trials packed into {target}, {target.stat().st_size / 1024:.0f} KiB")
@@ -127,9 +127,10 @@ def unpack(folder: Folder) -> None:
 
     Example: `imctrain sweep unpack runs/noise`
     """
-    from imctrain import packed
+    from imctrain.records import packed
+    from imctrain.records.layout import SweepFiles
 
-    typer.echo(f"{packed.unpack(folder)} trials unpacked in {folder / 'trials'}")
+    typer.echo(f"{packed.unpack(folder)} trials unpacked in {SweepFiles(folder).trials}")
 
 
 @app.command()
