@@ -31,6 +31,7 @@ from imctrain.imc.engines.kernels import digital
 from imctrain.imc.site.site import Site
 from imctrain.intercept import ImcFunction, on_imc
 from imctrain.records.layout import RunFiles
+from imctrain.report.mapping_snr import RecordedRun
 from imctrain.settings import MVMS, Config, config_hash, load_kept_config
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.loop import make_batches
@@ -95,7 +96,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             records += sample_all(function, state, operands, step)
     finally:
         checkpoints.close()
-    about = {
+    about: RecordedRun = {
         "config_hash": config_hash(written),
         "config": written.model_dump(mode="json", exclude_none=True),
         "path": config.imc.path,

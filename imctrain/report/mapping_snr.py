@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
+from imctrain.files import JsonValue
 from imctrain.report.style import COLOURS, pyplot, save_figure
 
 if TYPE_CHECKING:
@@ -68,17 +69,28 @@ class SnrSettings(TypedDict):
     trials: int
 
 
-class RecordingAbout(TypedDict):
-    """Of a recording's run; there is more in the file."""
+class RecordedRun(TypedDict):
+    """What a recording says of its run. config: as in its TOML, left out where SNRs are kept.
 
+    steps: of the checkpoints; epochs: of each. images: of the batch.
+    """
+
+    config_hash: str
+    config: NotRequired[dict[str, JsonValue]]
+    path: str
+    model: str
+    dataset: str
+    images: int
     steps: list[int]
+    epochs: list[float]
+    sites: list[str]
 
 
 class MappingSnr(TypedDict):
-    """The content of mapping_snr.json; recording: what the recording says of its run."""
+    """The content of mapping_snr.json."""
 
     schema_version: str
-    recording: RecordingAbout
+    recording: RecordedRun
     settings: SnrSettings
     records: list[SnrRecord]
 
