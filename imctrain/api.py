@@ -59,7 +59,7 @@ class Run:
         """What its sites were simulated on, rules apart; None for a float run."""
         if self.config.imc.path == "float":
             return None
-        from imctrain.experiment.hardware import build_hardware, calibration_of
+        from imctrain.experiment.from_config import build_hardware, calibration_of
 
         saved = RunFiles(self.folder).calibration
         imc = self.config.imc

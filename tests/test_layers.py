@@ -28,7 +28,7 @@ BELOW = {
     "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
     "report": {"records", "files", "errors"},
 }
-for upper in ("experiment", "bench", "sweep", "api", "cli"):
+for upper in ("experiment", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
 HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}

@@ -40,7 +40,7 @@ def inspect(
     print("compiling one step ...", file=sys.stderr)
     prepare_jax()
     from imctrain.experiment.advice import warn
-    from imctrain.experiment.inspect import inspect as inspect_experiment
+    from imctrain.studies.inspect import inspect as inspect_experiment
 
     inspection = inspect_experiment(loaded, config.parent)
     if as_json:

@@ -250,9 +250,9 @@ def _sweep(
     """Plan (unless `spec` is None), train, and write the results."""
     from rich.console import Console
 
-    from imctrain.sweep import run as sweeps
+    from imctrain.sweep import train as sweeps
     from imctrain.sweep.folder import SweepFolder
-    from imctrain.sweep.run import Executor as Pool
+    from imctrain.sweep.train import Executor as Pool
 
     console = Console(highlight=False)
     folder = SweepFolder(out)

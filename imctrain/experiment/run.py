@@ -19,9 +19,9 @@ from imctrain.experiment.advice import (
     warn,
 )
 from imctrain.experiment.continuing import about_run, finished_with
-from imctrain.experiment.folder import new_folder, write_start
 from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.ledger_records import ledger_records
+from imctrain.experiment.new_folder import new_folder, write_start
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.files import write_text
 from imctrain.imc.forecast.advice import Problem

@@ -11,7 +11,7 @@ from run_tools import call, write
 
 import imctrain
 from imctrain.errors import UserError
-from imctrain.sweep import run as sweeps
+from imctrain.sweep import train as sweeps
 from imctrain.sweep.base import marks_of
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from imctrain.errors import UserError
-from imctrain.experiment.sampling import Values
 from imctrain.files import replacing
-from imctrain.report.mapping_snr import RecordedRun
+from imctrain.report.mapping_figure import RecordedRun
+from imctrain.studies.sampling import Values
 
 VERSION = "1.0"
 LARGEST = 60_000.0

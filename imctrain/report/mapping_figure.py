@@ -59,7 +59,7 @@ class SnrRecord(TypedDict):
 
 
 class SnrSettings(TypedDict):
-    """What was measured (`experiment.mapping_snr.Settings`)."""
+    """What was measured (`studies.mapping_snr.Settings`)."""
 
     calibration: str
     sigmas: Sequence[float]

@@ -30,8 +30,7 @@ from jax import Array
 
 from imctrain.calibration import Calibration, load_calibration
 from imctrain.errors import UserError
-from imctrain.experiment.hardware import build_hardware
-from imctrain.experiment.recording import MvmRecord, Recording
+from imctrain.experiment.from_config import build_hardware
 from imctrain.files import write_json
 from imctrain.formats import quantise, top_code
 from imctrain.imc.chip import random_numbers as noise
@@ -41,8 +40,9 @@ from imctrain.imc.engines.kernels import exact
 from imctrain.imc.engines.kernels.exact import Reading
 from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
 from imctrain.imc.mvm.tiling import RowTiles
-from imctrain.report.mapping_snr import FILE, MappingSnr, SnrRecord, SnrSettings, draw_mapping_snr
+from imctrain.report.mapping_figure import FILE, MappingSnr, SnrRecord, SnrSettings, draw_mapping_snr
 from imctrain.settings import Hardware, ImcConfig, kept_config
+from imctrain.studies.recording import MvmRecord, Recording
 
 MAPPINGS = ("bit_serial", "grouped", "balanced")
 POLICIES = ("fixed", "per_site")

@@ -40,7 +40,7 @@ def plan(sweep: SweepFolder, spec: SweepSpec) -> list[str]:
 
 def _check_hardware(trials: Sequence[Trial], config_dir: Path) -> None:
     """Every trial's array must be possible: found out now, not after the trials before it."""
-    from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+    from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 
     for trial in trials:
         if trial.config.imc.path != "float":

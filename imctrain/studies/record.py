@@ -20,10 +20,8 @@ from jaxtyping import PyTree
 from imctrain.data import Batches, load
 from imctrain.errors import UserError
 from imctrain.experiment.continuing import require_same
-from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.identity import identity
-from imctrain.experiment.recording import MvmRecord, Recording
-from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.coding.encode import encode_gradient, scale_of_gradient
@@ -31,8 +29,10 @@ from imctrain.imc.engines.kernels import digital
 from imctrain.imc.site.site import Site
 from imctrain.intercept import ImcFunction, on_imc
 from imctrain.records.layout import RunFiles
-from imctrain.report.mapping_snr import RecordedRun
+from imctrain.report.mapping_figure import RecordedRun
 from imctrain.settings import MVMS, Config, config_hash, load_kept_config
+from imctrain.studies.recording import MvmRecord, Recording
+from imctrain.studies.sampling import BUDGET, Sampler
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.loop import make_batches
 from imctrain.training.position import Position
