@@ -61,6 +61,7 @@ class EpochLine(Kept):
 
 
 Line = TrainLine | EpochLine
+KINDS = ("train", "epoch")
 Row = dict[str, JsonValue]
 """A line as its JSON has it."""
 _LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
@@ -79,7 +80,10 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """Lines of a file, up to one that was cut off; none without a file. Raises UserError for lines of another kind."""
+    """Lines of a file, up to one that was cut off; none without a file.
+
+    Raises UserError for a line that lacks what its kind has.
+    """
     try:
         return _lines(read_rows(path))
     except ValidationError as error:
@@ -109,7 +113,8 @@ def epoch_lines(lines: Iterable[Line]) -> list[EpochLine]:
 
 
 def _lines(rows: Iterable[Row]) -> list[Line]:
-    return [_LINE.validate_python(row) for row in rows]
+    # A later version may write lines of other kinds beside these.
+    return [_LINE.validate_python(row) for row in rows if row.get("kind") in KINDS]
 
 
 def _row(text: str) -> Row | None:

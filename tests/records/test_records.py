@@ -115,15 +115,17 @@ def test_what_is_no_result_is_one_line(tmp_path):
     assert json.loads(file.read_text()) == {"error": "why", "code": 3}
 
 
-def test_metrics_of_another_kind_are_told_and_half_a_line_is_left_out(tmp_path):
+def test_damaged_metrics_are_told_and_half_a_line_is_left_out(tmp_path):
     file = RunFiles(tmp_path).metrics
     assert read_lines(file) == read_tail(file) == []
     whole = json.dumps({"kind": "epoch", "step": 8, "epoch": 1, "loss": None, "accuracy": 0.5, "seconds": 2.0})
     file.write_text(f'{whole}\n{{"kind": "ep')
     (line,) = read_lines(file)
     assert (line.kind, line.loss, line.test_accuracy, line.plain()) == ("epoch", None, None, json.loads(whole))
-    file.write_text('{"kind": "other"}\n')
-    with pytest.raises(UserError, match=r"metrics.jsonl holds no metrics of a run"):
+    file.write_text(f'{{"kind": "of a later version"}}\n{whole}\n')
+    assert read_lines(file) == [line]
+    file.write_text('{"kind": "epoch", "epoch": "one"}\n')
+    with pytest.raises(UserError, match=r"metrics.jsonl holds no metrics of a run \(epoch.step: Field required\)"):
         read_lines(file)
 
 
