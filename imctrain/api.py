@@ -4,21 +4,25 @@ import imctrain
 
 config = imctrain.load_config("experiments/quickstart.toml", ["training.epochs=3"])
 run = imctrain.train(config)                   # as `imctrain run` does; runs/NAME-TIMESTAMP, or out=
-run.result["test_accuracy"], run.metrics       # result.json, and metrics.jsonl as a polars frame
+run.result.test_accuracy, run.metrics          # result.json, and metrics.jsonl as a polars frame
 run = imctrain.load_run("runs/quickstart-20260101-120000")
 imctrain.load_results("runs")                  # a row per run, of all runs and sweeps below the folder
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imctrain.errors import UserError
+from imctrain.files import JsonValue
+from imctrain.records.layout import RunFiles
+from imctrain.records.metrics import read_rows
+from imctrain.records.plans import Label
+from imctrain.records.result import Result
 from imctrain.settings import Config, Hardware
 from imctrain.settings import load_config as _load_config
 
@@ -32,12 +36,12 @@ class Run:
 
     Attributes:
         folder: where it is. config: as resolved when it was trained.
-        result: of result.json; empty where the run is not finished.
+        result: of result.json; None where the run is not finished.
     """
 
     folder: Path
     config: Config
-    result: dict[str, Any] = field(repr=False)
+    result: Result | None = field(repr=False)
 
     @cached_property
     def metrics(self) -> polars.DataFrame:
@@ -45,22 +49,19 @@ class Run:
         test_accuracy; values that a line does not have are null. Raises UserError where there is none."""
         import polars
 
-        path = self.folder / "metrics.jsonl"
+        path = RunFiles(self.folder).metrics
         if not path.is_file():
             raise UserError(f"{self.folder} has no metrics yet (no metrics.jsonl): train it first")
-        # A run that was killed may have left half a line: it is not finished, and written again on resume.
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [row for line in lines if (row := _row(line)) is not None]
-        return polars.DataFrame(rows, infer_schema_length=None)
+        return polars.DataFrame(read_rows(path), infer_schema_length=None)
 
     @cached_property
     def hardware(self) -> Hardware | None:
         """What its sites were simulated on, rules apart; None for a float run."""
         if self.config.imc.path == "float":
             return None
-        from imctrain.experiment.hardware import build_hardware, calibration_of
+        from imctrain.experiment.from_config import build_hardware, calibration_of
 
-        saved = self.folder / "calibration.json"
+        saved = RunFiles(self.folder).calibration
         imc = self.config.imc
         if saved.is_file():
             imc = imc.replace(calibration=str(saved.absolute()))
@@ -113,14 +114,11 @@ def load_run(folder: str | Path) -> Run:
     from imctrain.settings import load_kept_config
 
     folder = Path(folder)
-    if not (folder / "config.toml").is_file():
+    files = RunFiles(folder)
+    if not files.is_run:
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
-    path = folder / "result.json"
-    try:
-        result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        raise UserError(f"{path} is no JSON: restore it, or train the run again") from None
-    return Run(folder, load_kept_config(folder / "config.toml"), result)
+    result = Result.read(files.result) if files.is_finished else None
+    return Run(folder, load_kept_config(files.config), result)
 
 
 def load_results(folder: str | Path) -> polars.DataFrame:
@@ -132,7 +130,8 @@ def load_results(folder: str | Path) -> polars.DataFrame:
     """
     import polars
 
-    from imctrain.report.results import copies_of, gather
+    from imctrain.records.copies import copies_of
+    from imctrain.records.runs import gather
 
     records = gather(Path(folder))
     copies = copies_of(records)
@@ -140,31 +139,20 @@ def load_results(folder: str | Path) -> polars.DataFrame:
     for record in records:
         if record.folder in copies:
             continue
-        plain = {key: value for key, value in record.result.items() if not isinstance(value, dict | list)}
-        for sweep, label in (record.labels or {"": {}}).items():
-            rows.append(
-                {
-                    "folder": str(record.folder),
-                    "sweep": sweep or None,
-                    "reference": label.get("reference"),
-                    "variant": label.get("variant"),
-                    "seed": label.get("seed", record.config.get("seed")),
-                    "error": record.error or None,
-                }
-                | {key: value if not isinstance(value, list) else str(value) for key, value in _axes(label).items()}
-                | {key: value for key, value in plain.items() if key != "seed"}
-            )
+        result = {} if record.result is None else record.result.plain()
+        plain = {key: value for key, value in result.items() if not isinstance(value, dict | list) and key != "seed"}
+        labels: dict[str, Label | None] = {**record.labels} or {"": None}
+        for sweep, label in labels.items():
+            row: dict[str, JsonValue] = {
+                "folder": str(record.folder),
+                "sweep": sweep or None,
+                "reference": label and label["reference"],
+                "variant": label and label["variant"],
+                "seed": label["seed"] if label is not None else record.setting("seed"),
+                "error": record.error or None,
+            }
+            axes = label["axes"] if label is not None else {}
+            row |= {key: value if not isinstance(value, list) else str(value) for key, value in axes.items()}
+            rows.append(row | plain)
     frame = polars.DataFrame(rows, infer_schema_length=None, strict=False)
     return frame.sort("sweep", "variant", "seed", "folder", nulls_last=True)
-
-
-def _axes(label: dict[str, Any]) -> dict[str, Any]:
-    return dict(label.get("axes") or {})
-
-
-def _row(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None

@@ -15,7 +15,7 @@ KEPT = Path(imctrain.__file__).parents[1] / "experiments" / "cifar10" / "results
 def test_a_run_that_is_there(finished):
     run = imctrain.load_run(finished)
     assert run.config == load_kept_config(finished / "config.toml")
-    assert 0 < run.result["test_accuracy"] <= 1
+    assert 0 < run.result.test_accuracy <= 1
     training = run.metrics.filter(run.metrics["kind"] == "train")
     assert training["loss"].is_not_null().all()
     assert training["step"].is_sorted()
@@ -31,7 +31,7 @@ def test_training_from_python_is_that_of_the_command(finished, tmp_path):
     run = imctrain.train(write(tmp_path), out=tmp_path / "run", quiet=True)
     again = imctrain.load_run(finished)
     assert run.folder == tmp_path / "run"
-    assert run.result["test_accuracy"] == again.result["test_accuracy"]
+    assert run.result.test_accuracy == again.result.test_accuracy
     assert run.metrics["loss"].to_list() == again.metrics["loss"].to_list()
     with pytest.raises(UserError, match="holds a run: continue it with --resume"):
         imctrain.train(write(tmp_path), out=tmp_path / "run", quiet=True)
@@ -42,7 +42,7 @@ def test_a_folder_without_a_run_and_a_run_without_a_result(tmp_path, finished):
         imctrain.load_run(tmp_path)
     (tmp_path / "config.toml").write_text((finished / "config.toml").read_text())
     run = imctrain.load_run(tmp_path)
-    assert run.result == {}
+    assert run.result is None
     with pytest.raises(UserError, match="no metrics yet"):
         _ = run.metrics
     lines = (finished / "metrics.jsonl").read_text()

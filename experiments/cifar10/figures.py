@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from imctrain.files import write_json
+from imctrain.records.runs import gather
+from imctrain.records.sweeps import find_sweep
 from imctrain.report.claims import summarise
-from imctrain.report.mapping_snr import draw_mapping_snr
-from imctrain.report.results import find_sweep, gather
+from imctrain.report.mapping_figure import draw_mapping_snr
 from imctrain.report.sweep_results import write_results
 
 RESULTS = Path(__file__).parent / "results"

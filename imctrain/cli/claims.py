@@ -37,9 +37,10 @@ def claims(
     Example: `imctrain claims experiments/cifar10/results/reproduction`
     """
     from imctrain.files import write_json
+    from imctrain.records.runs import gather
+    from imctrain.records.sweeps import sweeps_of
     from imctrain.report.claims import summarise
     from imctrain.report.crossing import Estimate
-    from imctrain.report.results import gather, sweeps_of
 
     records = gather(folder)
     names = sorted({found.name for found in sweeps_of(records)})
@@ -54,21 +55,22 @@ def claims(
     if summary["baseline_accuracy"] is not None:
         typer.echo(f"float baseline: {100 * summary['baseline_accuracy']:.2f} %")
     for claim in summary["claims"]:
-        if claim["holds"] is None:
+        accuracy, drop = claim["accuracy"], claim["drop_points"]
+        if accuracy is None or drop is None:
             typer.echo(f"{claim['id']}: no result yet")
         else:
             word = "holds" if claim["holds"] else "fails"
             typer.echo(
-                f"{claim['id']}: {word} at {claim['sigma_lsb']:g} LSB: {100 * claim['accuracy']:.2f} %, "
-                f"{claim['drop_points']:.2f} points below ({claim['drop_interval'][0]:.2f} to "
+                f"{claim['id']}: {word} at {claim['sigma_lsb']:g} LSB: {100 * accuracy:.2f} %, "
+                f"{drop:.2f} points below ({claim['drop_interval'][0]:.2f} to "
                 f"{claim['drop_interval'][1]:.2f}), {len(claim['seeds'])} seeds"
             )
-    for found in (summary["noise_tolerance_ratio"], *summary["other_noise_tolerance_ratios"]):
-        if "best" not in found:
+    for line in (summary["noise_tolerance_ratio"], *summary["other_noise_tolerance_ratios"]):
+        if "best" not in line:
             continue
-        ratio = Estimate(**{key: found[key] for key in ("value", "low", "high", "bound", "limit")})
+        ratio = Estimate(line["value"], line["low"], line["high"], line["bound"], line["limit"])
         typer.echo(
-            f"noise tolerance ratio, {found['best']} over plain, {found['points']:g} points below {found['below']}: "
+            f"noise tolerance ratio, {line['best']} over plain, {line['points']:g} points below {line['below']}: "
             f"{ratio.text()}"
         )
     typer.echo(f"written to {target}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from imctrain.cli.options import ConfigFile, Overrides
 from imctrain.experiment.jax_setup import prepare_jax
+from imctrain.records.ledger import LedgerSite
 
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
 
@@ -39,7 +40,7 @@ def inspect(
     print("compiling one step ...", file=sys.stderr)
     prepare_jax()
     from imctrain.experiment.advice import warn
-    from imctrain.experiment.inspect import inspect as inspect_experiment
+    from imctrain.studies.inspect import inspect as inspect_experiment
 
     inspection = inspect_experiment(loaded, config.parent)
     if as_json:
@@ -64,8 +65,8 @@ def inspect(
     warn(console, inspection.warnings)
 
 
-def _table(records: list[dict[str, Any]]) -> Table:
-    from imctrain.experiment.ledger_table import passes_label
+def _table(records: list[LedgerSite]) -> Table:
+    from imctrain.records.ledger import passes_label
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     simulated = any(record["path"] in ("statistical", "auto") for record in records)

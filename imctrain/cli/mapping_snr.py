@@ -48,8 +48,8 @@ def mapping_snr(
 
     say("loading jax ...")
     prepare_jax()
-    from imctrain.experiment.mapping_snr import SIGMAS, Settings, measure, summary, write_results
-    from imctrain.experiment.recording import load_recording
+    from imctrain.studies.mapping_snr import SIGMAS, Settings, measure, summary, write_results
+    from imctrain.studies.recording import load_recording
 
     settings = Settings(calibration, tuple(sorted(set(sigma or SIGMAS))), conversions=conversions)
     results = measure(load_recording(recording), settings, say)

@@ -46,8 +46,8 @@ def record(
 
     say("loading jax ...")
     prepare_jax()
-    from imctrain.experiment.record import record_run
-    from imctrain.experiment.recording import save_recording
+    from imctrain.studies.record import record_run
+    from imctrain.studies.recording import save_recording
 
     recording = record_run(run, step or (), say)
     save_recording(recording, out)

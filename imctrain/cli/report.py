@@ -32,13 +32,14 @@ def report(
     from rich.console import Console
 
     from imctrain.cli.bars import bars
+    from imctrain.records.layout import SweepFiles
     from imctrain.report.page import write_page
     from imctrain.report.sweep_results import write_results
 
     console = Console(highlight=False)
     target = out if out is not None else folder / "report.html"
     console.print(f"reading {folder} ...", markup=False, soft_wrap=True)
-    if (folder / "plan").is_dir():
+    if SweepFiles(folder).is_sweep:
         write_results(folder)
     with bars("drawing the runs") as (drawn,):
         count = write_page(folder, target, drawn)

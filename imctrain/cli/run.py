@@ -121,11 +121,11 @@ def run(
             f"then continue with: imctrain run --resume {place.folder}",
             1,
         )
-    accuracy = f"test accuracy {100 * result['test_accuracy']:.2f}%"
-    if "baseline_test_accuracy" in result:
-        accuracy += f" (float baseline {100 * result['baseline_test_accuracy']:.2f}%)"
+    accuracy = f"test accuracy {100 * result.test_accuracy:.2f}%"
+    if result.baseline_test_accuracy is not None:
+        accuracy += f" (float baseline {100 * result.baseline_test_accuracy:.2f}%)"
     console.print(
-        f"{accuracy}, {result['seconds_per_epoch']:.1f} s an epoch; results in {place.folder}",
+        f"{accuracy}, {result.seconds_per_epoch:.1f} s an epoch; results in {place.folder}",
         markup=False,
         soft_wrap=True,
     )

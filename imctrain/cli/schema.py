@@ -12,10 +12,13 @@ import typer
 class What(StrEnum):
     config = "config"
     calibration = "calibration"
+    result = "result"
 
 
 def schema(
-    what: Annotated[What, typer.Argument(help="config (an experiment's TOML) or calibration (JSON).")] = What.config,
+    what: Annotated[
+        What, typer.Argument(help="config (an experiment's TOML), calibration or result (JSON).")
+    ] = What.config,
 ) -> None:
     """Print a JSON Schema, for completion and checks in an editor.
 
@@ -29,6 +32,10 @@ def schema(
         from imctrain.settings import Config
 
         model = Config
+    elif what is What.result:
+        from imctrain.records.result import Result
+
+        model = Result
     else:
         from imctrain.calibration import Calibration
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from imctrain.cli.options import ConfigFile, Overrides
 from imctrain.errors import UserError
+from imctrain.files import JsonValue
+
+if TYPE_CHECKING:
+    from imctrain.sweep.spec import SweepSpec
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -93,7 +97,7 @@ def noise(
     """
     from imctrain.sweep.spec import SIGMA, make_spec, parse_axis
 
-    axes: dict[str, Any] = dict([parse_axis(f"{SIGMA}={sigma}")])
+    axes = dict([parse_axis(f"{SIGMA}={sigma}")])
     for key, text in (("imc.mapping.gradient", mapping), ("imc.adc.range_policy", range_policy)):
         if text is not None:
             axes |= dict([parse_axis(f"{key}={text}")])
@@ -115,7 +119,7 @@ def pack(folder: Folder) -> None:
 
     Example: `imctrain sweep pack runs/noise`
     """
-    from imctrain import packed
+    from imctrain.records import packed
 
     target, count = packed.pack(folder)
     typer.echo(f"{count} trials packed into {target}, {target.stat().st_size / 1024:.0f} KiB")
@@ -127,9 +131,10 @@ def unpack(folder: Folder) -> None:
 
     Example: `imctrain sweep unpack runs/noise`
     """
-    from imctrain import packed
+    from imctrain.records import packed
+    from imctrain.records.layout import SweepFiles
 
-    typer.echo(f"{packed.unpack(folder)} trials unpacked in {folder / 'trials'}")
+    typer.echo(f"{packed.unpack(folder)} trials unpacked in {SweepFiles(folder).trials}")
 
 
 @app.command()
@@ -166,7 +171,7 @@ def grid(
     """
     from imctrain.sweep.spec import make_spec, parse_axis
 
-    axes: dict[str, Any] = {}
+    axes: dict[str, tuple[JsonValue, ...]] = {}
     for item in axis:
         key, values = parse_axis(item)
         if key in axes:
@@ -214,7 +219,7 @@ def resume(
     _sweep(None, folder, jobs, executor, ray_address, keep_checkpoints, retry_failed)
 
 
-def _common(config: Path, seeds: str, references: str, overrides: list[str] | None) -> dict[str, Any]:
+def _common(config: Path, seeds: str, references: str, overrides: list[str] | None) -> dict[str, object]:
     from imctrain.sweep.spec import parse_axis
 
     try:
@@ -225,16 +230,16 @@ def _common(config: Path, seeds: str, references: str, overrides: list[str] | No
         if numbers[0] < 1:
             raise UserError(f"--seeds {seeds}: give 1 or more")
         numbers = list(range(numbers[0]))
-    changes = {}
+    changes: dict[str, JsonValue] = {}
     for item in overrides or []:
         key, values = parse_axis(item)
-        changes[key] = values[0] if len(values) == 1 else values
+        changes[key] = values[0] if len(values) == 1 else list(values)
     named = [name.strip() for name in references.split(",") if name.strip() not in ("", "none")]
     return {"config": str(config), "seeds": numbers, "references": named, "set": changes}
 
 
 def _sweep(
-    spec: Any,
+    spec: SweepSpec | None,
     out: Path,
     jobs: int | None,
     executor: Executor,
@@ -245,9 +250,9 @@ def _sweep(
     """Plan (unless `spec` is None), train, and write the results."""
     from rich.console import Console
 
-    from imctrain.sweep import run as sweeps
+    from imctrain.sweep import train as sweeps
     from imctrain.sweep.folder import SweepFolder
-    from imctrain.sweep.run import Executor as Pool
+    from imctrain.sweep.train import Executor as Pool
 
     console = Console(highlight=False)
     folder = SweepFolder(out)

@@ -11,6 +11,7 @@ from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.setup import Setup
 from imctrain.imc.forecast.advice import Problem, advise, all_remedies, find_problems, remedy_text
+from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
 from imctrain.training.loop import limit
 from imctrain.training.metrics import read_metrics
@@ -43,7 +44,7 @@ def training_warnings(config: Config, dataset: Dataset, folder: Path, problems: 
     labels = limit(dataset.test, config.data.test_limit).labels
     counts = np.bincount(np.asarray(labels), minlength=len(dataset.classes))
     return verdict(
-        read_metrics(folder / "metrics.jsonl"),
+        read_metrics(RunFiles(folder).metrics),
         classes=len(dataset.classes),
         chance=float(counts.max() / counts.sum()),
         test_images=int(counts.sum()),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.identity import (
     CALIBRATION,
-    DATA,
     FIXED,
     Difference,
     config_differences,
@@ -20,17 +17,18 @@ from imctrain.experiment.identity import (
     environment_differences,
     within,
 )
+from imctrain.records.identity import DATA, Identity
+from imctrain.records.layout import RunFiles
+from imctrain.records.result import Change, Result
 from imctrain.settings import Config, known_keys, load_kept_config
 from imctrain.training.checkpoint import Stored, newest
 
-CHANGED = "changed"
-"""Of a checkpoint and of result.json: [{"key", "from", "to", "step"}], what changed after so many steps."""
 OPTION = "--accept-changes"
 
 
 def about_run(
-    folder: Path, config: Config, now: dict[str, Any], accept: Sequence[str], say: Callable[[str], None]
-) -> dict[str, Any]:
+    folder: Path, config: Config, now: Identity, accept: Sequence[str], say: Callable[[str], None]
+) -> Identity:
     """What the next checkpoints of a run carry: its `identity` now, and what has changed on the way here.
 
     Args:
@@ -41,46 +39,48 @@ def about_run(
     Raises UserError for a difference that is not accepted, with both values of every one.
     """
     check_keys(accept)
-    stored = newest(folder / "checkpoints", say)
+    stored = newest(RunFiles(folder).checkpoints, say)
     if stored is None:
-        return now | {CHANGED: []}
+        return now.replace(changed=[])
     if stored.about is None:
         say(
             f"the checkpoint of step {stored.step} is of a version of imctrain that wrote no config into it: whether "
             "config, calibration and data are still what it was trained with cannot be checked"
         )
-        return now | {CHANGED: []}
-    found = differences(stored.about, now)
+        return now.replace(changed=[])
+    before = Identity.model_validate(stored.about)
+    found = differences(before, now)
     _refuse(found, accept, f"{folder} does not say what its checkpoint of step {stored.step} was trained with", folder)
-    _check_steps(folder, config, now, stored, found)
-    others = environment_differences(stored.about, now)
+    _check_steps(folder, config, now, before, stored.step, found)
+    others = environment_differences(before, now)
     if others:
         told = ", ".join(map(str, others))
         say(f"from step {stored.step} on another environment ({told}): the last bits of the results may differ by it")
     if found:
         say(f"changed from step {stored.step} on: {', '.join(map(str, found))}")
     entries = [entry(difference, stored.step) for difference in (*found, *others)]
-    return now | {CHANGED: [*stored.about.get(CHANGED, []), *entries]}
+    return now.replace(changed=[*before.changed, *entries])
 
 
-def finished_with(folder: Path, config: Config, dataset: Dataset, accept: Sequence[str]) -> list[dict[str, Any]]:
-    """How a finished training in `folder` differs from `config` and `dataset`: [{"key", "from", "to", "step"}].
+def finished_with(
+    folder: Path, result: Result, config: Config, dataset: Dataset, accept: Sequence[str]
+) -> list[Change]:
+    """How a finished training in `folder` differs from `config` and `dataset`.
 
     Raises UserError for a difference that is not accepted.
     """
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    before = load_kept_config(folder / "config.toml").model_dump(mode="json")
+    before = load_kept_config(RunFiles(folder).config).model_dump(mode="json")
     found = list(config_differences(before, config.model_dump(mode="json")))
-    content = result.get("dataset_content", dataset.content)
+    content = result.dataset_content or dataset.content
     if content != dataset.content:
         found.append(Difference(DATA, f"SHA-256 {content[:12]}", f"SHA-256 {dataset.content[:12]}"))
     _refuse(found, accept, f"{folder} was trained with other settings", folder, finished=True)
-    return [entry(difference, result["steps"]) for difference in found]
+    return [entry(difference, result.steps) for difference in found]
 
 
-def require_same(folder: Path, stored: Stored, now: dict[str, Any]) -> None:
+def require_same(folder: Path, stored: Stored, now: Identity) -> None:
     """Raise UserError where a checkpoint is not of what the folder says. A checkpoint without an identity passes."""
-    found = differences(stored.about, now) if stored.about is not None else []
+    found = differences(Identity.model_validate(stored.about), now) if stored.about is not None else []
     if found:
         raise UserError(
             f"{folder} does not say what its checkpoint of step {stored.step} was trained with: "
@@ -98,9 +98,9 @@ def check_keys(accept: Iterable[str]) -> None:
             raise UserError(f"{OPTION} {key}: there is no such key; the nearest is {nearest}")
 
 
-def entry(difference: Difference, step: int) -> dict[str, Any]:
+def entry(difference: Difference, step: int | None) -> Change:
     """As results and checkpoints list it."""
-    return {"key": difference.key, "from": difference.before, "to": difference.now, "step": step}
+    return Change(key=difference.key, before=difference.before, now=difference.now, step=step)
 
 
 def _refuse(found: list[Difference], accept: Sequence[str], what: str, folder: Path, *, finished: bool = False) -> None:
@@ -124,18 +124,19 @@ def _option_key(key: str) -> str:
     return CALIBRATION if within(key, [CALIBRATION]) else key
 
 
-def _check_steps(folder: Path, config: Config, now: dict[str, Any], stored: Stored, found: list[Difference]) -> None:
+def _check_steps(
+    folder: Path, config: Config, now: Identity, before: Identity, done: int, found: list[Difference]
+) -> None:
     """Steps that were done must mean the same, and must not be all there are."""
-    assert stored.about is not None
-    steps = now[DATA]["steps_per_epoch"]
-    if stored.about[DATA]["steps_per_epoch"] != steps:
+    steps = now.data.steps_per_epoch
+    if before.data.steps_per_epoch != steps:
         raise UserError(
-            f"an epoch of {folder} has {steps} steps now and had {stored.about[DATA]['steps_per_epoch']} at its "
-            f"checkpoint of step {stored.step}: data of another size cannot be taken within a run: start a new one"
+            f"an epoch of {folder} has {steps} steps now and had {before.data.steps_per_epoch} at its "
+            f"checkpoint of step {done}: data of another size cannot be taken within a run: start a new one"
         )
     total = config.training.total_steps(steps)
-    if found and stored.step >= total:
+    if found and done >= total:
         raise UserError(
-            f"{folder} has {stored.step} steps behind it, and its config wants {total} now: give more in "
+            f"{folder} has {done} steps behind it, and its config wants {total} now: give more in "
             "training.epochs, or start a new run"
         )

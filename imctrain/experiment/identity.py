@@ -11,11 +11,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 from imctrain.calibration import Calibration
 from imctrain.data import Dataset
+from imctrain.files import JsonValue
 from imctrain.frozen_defaults import FROZEN
+from imctrain.records.identity import DATA, DataIdentity, Identity
+from imctrain.records.kept_config import setting
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
@@ -24,8 +26,8 @@ FREE = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.m
 calibration are compared by content, wherever they lie."""
 FIXED = ("data.batch_size", "data.train_limit", "model")
 """Config keys that cannot change within a run, not even on request: its steps and its network would be others."""
-CALIBRATION, DATA, ENVIRONMENT = "calibration", "data.content", "environment"
-"""Keys of what is no part of the config; `environment` is told and never refused."""
+CALIBRATION, ENVIRONMENT = "calibration", "environment"
+"""With `DATA`, keys of what is no part of the config; `environment` is told and never refused."""
 NOT_COMPARED = ("notes", "schema_version")
 """Of a calibration: text for people."""
 LONGEST = 16
@@ -40,33 +42,33 @@ class Difference:
     """A key with the values that it has in a checkpoint and now; None where there is none."""
 
     key: str
-    before: Any
-    now: Any
+    before: JsonValue
+    now: JsonValue
 
     def __str__(self) -> str:
         return f"{self.key} {_text(self.before)} -> {_text(self.now)}"
 
 
-def identity(config: Config, dataset: Dataset, calibration: Calibration | None) -> dict[str, Any]:
-    """What a run is, as plain JSON values. The calibration is the one that is used, None on the float path."""
+def identity(config: Config, dataset: Dataset, calibration: Calibration | None) -> Identity:
+    """What a run is. The calibration is the one that is used, None on the float path."""
     import jax
 
     devices = [f"{device.platform}:{device.device_kind}" for device in jax.local_devices()]
     found = None if calibration is None else calibration.model_dump(mode="json", exclude=set(NOT_COMPARED))
-    return {
-        "config": config.model_dump(mode="json"),
-        CALIBRATION: None if found is None else dict(_leaves(found)),
-        DATA: {
-            "sha256": dataset.content,
-            "train_images": len(dataset.train),
-            "test_images": len(dataset.test),
-            "steps_per_epoch": make_batches(config, dataset)[0].steps_per_epoch,
-        },
-        ENVIRONMENT: {
+    return Identity(
+        config=config.model_dump(mode="json"),
+        calibration=None if found is None else dict(_leaves(found)),
+        data=DataIdentity(
+            sha256=dataset.content,
+            train_images=len(dataset.train),
+            test_images=len(dataset.test),
+            steps_per_epoch=make_batches(config, dataset)[0].steps_per_epoch,
+        ),
+        environment={
             **{package: metadata.version(package) for package in PACKAGES},
             "devices": f"{len(devices)} x {devices[0]}",
         },
-    }
+    )
 
 
 def calibration_hash(calibration: Calibration) -> str:
@@ -75,32 +77,31 @@ def calibration_hash(calibration: Calibration) -> str:
     return hashlib.sha256(_canonical(content).encode()).hexdigest()
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+def differences(before: Identity, now: Identity) -> list[Difference]:
     """Where what a checkpoint carries and what a folder says now differ in what is trained, key by key.
 
     A key that only one of two versions of imctrain knows is a difference if it is set to anything but what was done
     before it existed (`frozen_defaults`).
     """
-    found = list(config_differences(before["config"], now["config"]))
-    if before[CALIBRATION] is not None and now[CALIBRATION] is not None:
-        found += _compare(before[CALIBRATION], now[CALIBRATION], f"{CALIBRATION}.")
-    data, other = before[DATA], now[DATA]
-    if data["sha256"] != other["sha256"]:
-        found.append(Difference(DATA, _data(data), _data(other)))
+    found = list(config_differences(before.config, now.config))
+    if before.calibration is not None and now.calibration is not None:
+        found += _compare(before.calibration, now.calibration, f"{CALIBRATION}.")
+    if before.data.sha256 != now.data.sha256:
+        found.append(Difference(DATA, _data(before.data), _data(now.data)))
     return found
 
 
-def config_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+def config_differences(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Iterator[Difference]:
     """The same of two configs in JSON. Of two float trainings, what an array would have been is no difference."""
-    both_float = before.get("imc", {}).get("path") == now.get("imc", {}).get("path") == "float"
-    for difference in _compare(dict(_leaves(before)), dict(_leaves(now)), "", FROZEN):
+    both_float = setting(before, "imc.path") == setting(now, "imc.path") == "float"
+    for difference in _compare(dict(_leaves(dict(before))), dict(_leaves(dict(now))), "", FROZEN):
         if not (within(difference.key, FREE) or (both_float and within(difference.key, ("imc",)))):
             yield difference
 
 
-def environment_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+def environment_differences(before: Identity, now: Identity) -> list[Difference]:
     """Versions and devices that changed: the rest of a training may differ by them in its last bits."""
-    return list(_compare(before[ENVIRONMENT], now[ENVIRONMENT], f"{ENVIRONMENT}."))
+    return list(_compare(before.environment, now.environment, f"{ENVIRONMENT}."))
 
 
 def within(key: str, tables: tuple[str, ...] | list[str]) -> bool:
@@ -109,7 +110,10 @@ def within(key: str, tables: tuple[str, ...] | list[str]) -> bool:
 
 
 def _compare(
-    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str, defaults: Mapping[str, Any] | None = None
+    before: Mapping[str, JsonValue],
+    now: Mapping[str, JsonValue],
+    prefix: str,
+    defaults: Mapping[str, JsonValue] | None = None,
 ) -> Iterator[Difference]:
     for key in dict.fromkeys([*before, *now]):
         old, new = (side.get(key, (defaults or {}).get(key)) for side in (before, now))
@@ -117,31 +121,30 @@ def _compare(
             yield Difference(prefix + key, old, new)
 
 
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(value: JsonValue, prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     """(dotted key, value) of nested tables and lists of tables; long lists as their length and hash."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list | tuple) and len(value) > LONGEST:
+            yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and len(value) > LONGEST:
         digest = hashlib.sha256(_canonical(value).encode()).hexdigest()[:12]
         yield prefix, f"{len(value)} values, SHA-256 {digest}"
-    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for number, item in enumerate(value):
             yield from _leaves(item, f"{prefix}.{number}")
     else:
-        yield prefix, list(value) if isinstance(value, tuple) else value
+        yield prefix, value
 
 
-def _canonical(value: Any) -> str:
+def _canonical(value: JsonValue) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _data(data: Mapping[str, Any]) -> str:
-    images = f"{data['train_images']} + {data['test_images']} images"
-    return f"{images}, SHA-256 {data['sha256'][:12]}"
+def _data(data: DataIdentity) -> str:
+    return f"{data.train_images} + {data.test_images} images, SHA-256 {data.sha256[:12]}"
 
 
-def _text(value: Any) -> str:
+def _text(value: JsonValue) -> str:
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -20,13 +18,18 @@ from imctrain.experiment.advice import (
     training_warnings,
     warn,
 )
-from imctrain.experiment.continuing import CHANGED, about_run, finished_with
-from imctrain.experiment.folder import RESULT_VERSION, claim, new_folder, write_start
+from imctrain.experiment.continuing import about_run, finished_with
 from imctrain.experiment.identity import calibration_hash, identity
-from imctrain.experiment.ledger_table import ledger_markdown, ledger_records
+from imctrain.experiment.ledger_records import ledger_records
+from imctrain.experiment.new_folder import new_folder, write_start
 from imctrain.experiment.setup import Setup, set_up
-from imctrain.files import write_json, write_text
+from imctrain.files import write_text
 from imctrain.imc.forecast.advice import Problem
+from imctrain.records.identity import Identity
+from imctrain.records.layout import RunFiles
+from imctrain.records.ledger import write_ledger
+from imctrain.records.lock import claim
+from imctrain.records.result import VERSION, DataSource, Result, WorstSite
 from imctrain.settings import Config, config_hash, load_kept_config
 from imctrain.training.loop import Trainer
 from imctrain.training.parallel import DataParallel
@@ -42,10 +45,10 @@ class Place:
     folder: Path | None = None
 
 
-def start(config: Config, out: Path | None, config_dir: Path, console: Console, place: Place) -> dict[str, Any]:
+def start(config: Config, out: Path | None, config_dir: Path, console: Console, place: Place) -> Result:
     """Train a new run. Everything that can be wrong with the input is found before the folder is made.
 
-    Returns the content of result.json. Raises UserError, Diverged or Interrupted.
+    Raises UserError, Diverged or Interrupted.
     """
     console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
     dataset = load(config.data.name, config.data.data_dir)
@@ -56,30 +59,30 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
     with claim(folder):
         if setup.calibration is not None:
             # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
-            write_text(folder / "calibration.json", setup.calibration.model_dump_json(indent=1) + "\n")
+            write_text(RunFiles(folder).calibration, setup.calibration.model_dump_json(indent=1) + "\n")
         write_start(folder, config)
         return _train(config, dataset, setup, folder, parallel, console)
 
 
-def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] = ()) -> dict[str, Any]:
+def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] = ()) -> Result:
     """Continue a run from its newest good checkpoint, to the same bits as if it had not stopped.
 
     What the folder says now must be what the checkpoint was trained with, but for the keys in `accept` (dotted, or
     tables of them); result.json lists what changed. Raises UserError for any other difference.
     """
-    if not (folder / "config.toml").is_file():
+    files = RunFiles(folder)
+    if not files.is_run:
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
-    if (folder / "result.json").is_file():
-        raise UserError(f"{folder} is finished already: its result is in {folder / 'result.json'}")
+    if files.is_finished:
+        raise UserError(f"{folder} is finished already: its result is in {files.result}")
     place.folder = folder
     with claim(folder):
-        config = load_kept_config(folder / "config.toml")
+        config = load_kept_config(files.config)
         console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
-        saved = folder / "calibration.json"
-        if saved.is_file():
-            imc = config.imc.model_copy(update={"calibration": str(saved.absolute())})
+        if files.calibration.is_file():
+            imc = config.imc.model_copy(update={"calibration": str(files.calibration.absolute())})
             setup = set_up(config.model_copy(update={"imc": imc}), dataset)
         else:
             setup = set_up(config, dataset)
@@ -99,63 +102,64 @@ def _train(
     parallel: DataParallel,
     console: Console,
     accept: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Result:
     from imctrain.report.learning_curve import plot_learning_curve
 
     # Before anything is written: an edited folder stays as it is.
     about = _about(folder, config, dataset, setup, accept, console)
+    files = RunFiles(folder)
     if setup.ledger is not None:
-        write_json(folder / "ledger.json", ledger_records(setup.ledger))
-        write_text(folder / "ledger.md", ledger_markdown(setup.ledger))
+        write_ledger(files, ledger_records(setup.ledger))
     problems = hardware_problems(setup)
     warn(console, hardware_warnings(problems))
     with StopRequest() as stop:
         baseline = None
         if config.baseline and config.imc.path != "float":
-            baseline = _baseline(config, dataset, folder, parallel, console, stop, accept)
+            baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept)
         title = f"{config.model.name} ({config.imc.path})"
         result = _one(config, dataset, setup, folder, parallel, console, stop, title, about, problems)
     if baseline is not None:
-        result["baseline_test_accuracy"] = baseline["test_accuracy"]
-        result["baseline_seconds_per_epoch"] = baseline["seconds_per_epoch"]
-        if baseline.get(CHANGED):
-            result[f"baseline_{CHANGED}"] = baseline[CHANGED]
-    plot_learning_curve(folder, folder / "learning_curve.png")
-    write_json(folder / "result.json", result)
+        result = result.replace(
+            baseline_test_accuracy=baseline.test_accuracy,
+            baseline_seconds_per_epoch=baseline.seconds_per_epoch,
+            **({"baseline_changed": baseline.changed} if baseline.changed else {}),
+        )
+    plot_learning_curve(folder, files.learning_curve)
+    result.write(files.result)
     return result
 
 
 def _baseline(
     config: Config,
     dataset: Dataset,
-    folder: Path,
+    files: RunFiles,
     parallel: DataParallel,
     console: Console,
     stop: StopRequest,
     accept: Sequence[str],
-) -> dict[str, Any]:
+) -> Result:
     """The same network, data order and recipe in float, in baseline/; trained once, kept on resume if it fits."""
-    where = folder / "baseline"
+    where = files.folder
     float_config = config.model_copy(
         update={"imc": config.imc.model_copy(update={"path": "float", "rules": ()}), "baseline": False}
     )
-    if (where / "result.json").is_file():
-        differs = finished_with(where, float_config, dataset, accept)
-        kept = json.loads((where / "result.json").read_text(encoding="utf-8"))
-        return kept | {CHANGED: [*kept.get(CHANGED, []), *differs]}
+    if files.is_finished:
+        kept = Result.read(files.result)
+        differs = finished_with(where, kept, float_config, dataset, accept)
+        return kept.replace(changed=(*(kept.changed or ()), *differs)) if differs else kept
     setup = set_up(float_config, dataset)
     about = _about(where, float_config, dataset, setup, accept, console)
     where.mkdir(exist_ok=True)
     write_start(where, float_config)
     title = f"{config.model.name} (float baseline)"
     result = _one(float_config, dataset, setup, where, parallel, console, stop, title, about, [])
-    write_json(where / "result.json", result)
+    result.write(files.result)
     return result
 
 
 def _about(
     folder: Path, config: Config, dataset: Dataset, setup: Setup, accept: Sequence[str], console: Console
-) -> dict[str, Any]:
+) -> Identity:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -171,12 +175,12 @@ def _one(
     console: Console,
     stop: StopRequest,
     title: str,
-    about: dict[str, Any],
+    about: Identity,
     problems: list[Problem],
-) -> dict[str, Any]:
+) -> Result:
     # What the result is of: a reader can tell that config.toml was edited later.
-    trained = hashlib.sha256((folder / "config.toml").read_bytes()).hexdigest()
-    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel, about)
+    trained = hashlib.sha256(RunFiles(folder).config.read_bytes()).hexdigest()
+    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel, about.plain())
     steps = trainer.steps_per_epoch
     with TrainingProgress(console, title, trainer.total_steps, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
@@ -184,44 +188,47 @@ def _one(
     after = training_warnings(config, dataset, folder, problems)
     warn(console, after)
     result = _result(config, dataset, setup, position, trainer.total_steps)
-    result |= {"warnings": [*hardware_warnings(problems), *position.warnings, *after]}
-    return result | {"config_toml_sha256": trained} | ({CHANGED: about[CHANGED]} if about[CHANGED] else {})
+    result = result.replace(
+        warnings=[*hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
+    )
+    return result.replace(changed=about.changed) if about.changed else result
 
 
-def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, steps: int) -> dict[str, Any]:
-    """result.json of one trained network."""
+def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, steps: int) -> Result:
+    """Of one trained network."""
     epochs = position.epoch_seconds
-    result: dict[str, Any] = {
-        "schema_version": RESULT_VERSION,
-        "name": config.name,
-        "test_accuracy": position.test_accuracy,
-        "test_images": min(len(dataset.test), config.data.test_limit or len(dataset.test)),
-        "best_test_accuracy": position.best_accuracy,
-        "epochs": len(epochs),
-        "steps": steps,
-        "seconds": round(position.seconds, 3),
-        "seconds_per_epoch": round(sum(epochs) / len(epochs), 3),
-        "compile_seconds": round(position.compile_seconds, 3),
-        "path": config.imc.path,
-        "dataset": config.data.name,
-        "dataset_source": dataset.source.as_dict(),
-        "dataset_content": dataset.content,
-        "model": config.model.name,
-        "parameters": setup.network.parameter_count,
-        "config_hash": config_hash(config),
-        "seed": config.seed,
-        "clipped_fraction": position.last_clipped,
-    }
-    if setup.hardware is not None and setup.ledger is not None and setup.calibration is not None:
-        exact = config.imc.path != "digital"
-        result |= {
-            "calibration": setup.calibration.name if exact else None,
-            "calibration_provenance": setup.calibration.provenance if exact else None,
-            "calibration_sha256": calibration_hash(setup.calibration) if exact else None,
-            "sigma_lsb": setup.hardware.total_lsb if exact else None,
-            "mvms_on_array": list(config.imc.mvms) if exact else [],
-            "sites": {entry.name: entry.path for entry in setup.ledger},
-            "statistical_share": position.statistical or None,
-            "worst_site": dict(zip(("site", "mvm", "snr_db"), position.worst, strict=True)) if position.worst else None,
-        }
-    return result
+    result = Result(
+        schema_version=VERSION,
+        name=config.name,
+        test_accuracy=position.test_accuracy,
+        test_images=min(len(dataset.test), config.data.test_limit or len(dataset.test)),
+        best_test_accuracy=position.best_accuracy,
+        epochs=len(epochs),
+        steps=steps,
+        seconds=round(position.seconds, 3),
+        seconds_per_epoch=round(sum(epochs) / len(epochs), 3),
+        compile_seconds=round(position.compile_seconds, 3),
+        path=config.imc.path,
+        dataset=config.data.name,
+        dataset_source=DataSource.model_validate(dataset.source.as_dict()),
+        dataset_content=dataset.content,
+        model=config.model.name,
+        parameters=setup.network.parameter_count,
+        config_hash=config_hash(config),
+        seed=config.seed,
+        clipped_fraction=position.last_clipped,
+    )
+    if setup.hardware is None or setup.ledger is None or setup.calibration is None:
+        return result
+    exact = config.imc.path != "digital"
+    worst = position.worst
+    return result.replace(
+        calibration=setup.calibration.name if exact else None,
+        calibration_provenance=setup.calibration.provenance if exact else None,
+        calibration_sha256=calibration_hash(setup.calibration) if exact else None,
+        sigma_lsb=setup.hardware.total_lsb if exact else None,
+        mvms_on_array=list(config.imc.mvms) if exact else [],
+        sites={entry.name: entry.path for entry in setup.ledger},
+        statistical_share=position.statistical or None,
+        worst_site=WorstSite(site=worst[0], mvm=worst[1], snr_db=worst[2]).plain() if worst else None,
+    )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from imctrain.calibration import Calibration
 from imctrain.data import Dataset
-from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.intercept import Ledger, Rule
 from imctrain.settings import Config, Hardware
 from imctrain.training.loop import make_batches

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imctrain.report.crossing import Estimate
 from imctrain.report.style import COLOURS, pyplot, save_figure
 from imctrain.report.sweep_table import SIGMA, Curves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DROPS = (0.02, 0.10)
 """Lines below the baseline that a noise level is measured by."""
@@ -39,19 +42,17 @@ def draw_axis_figure(
     levels = sorted({x for points in curves.by_curve.values() for x in points})
     _scale(axis, levels)
     for i, (name, points) in enumerate(curves.by_curve.items()):
-        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        colour = COLOURS[i % len(COLOURS)]
         x = np.asarray(sorted(points), float)
         mean = np.asarray([100 * np.mean(points[v]) for v in sorted(points)])
-        axis.plot(x, mean, label=name, markersize=4.5, zorder=3, **style)
+        axis.plot(x, mean, label=name, markersize=4.5, zorder=3, color=colour, marker=MARKERS[i % len(MARKERS)])
         low, high = (np.asarray([100 * f(points[v]) for v in sorted(points)]) for f in (min, max))
         if np.any(high > low):
-            axis.fill_between(x, low, high, color=style["color"], alpha=0.18, lw=0, zorder=2)
+            axis.fill_between(x, low, high, color=colour, alpha=0.18, lw=0, zorder=2)
             for v in sorted(points):
-                axis.plot(
-                    [v] * len(points[v]), [100 * a for a in points[v]], ".", color=style["color"], ms=2.5, zorder=3
-                )
+                axis.plot([v] * len(points[v]), [100 * a for a in points[v]], ".", color=colour, ms=2.5, zorder=3)
         for drop, level in (crossings or {}).get(name, {}).items():
-            _mark(axis, level, 100 * (float(np.mean(curves.references["float"])) - drop), style["color"])
+            _mark(axis, level, 100 * (float(np.mean(curves.references["float"])) - drop), colour)
     _lines(axis, curves)
     axis.set_xlabel(LABELS.get(curves.axis or "", curves.axis or ""))
     axis.set_ylabel("test accuracy (%)")
@@ -61,7 +62,7 @@ def draw_axis_figure(
     save_figure(figure, target)
 
 
-def _scale(axis: Any, levels: list[float]) -> None:
+def _scale(axis: Axes, levels: list[float]) -> None:
     positive = [x for x in levels if x > 0]
     if positive and max(positive) / min(positive) >= WIDE:
         if len(positive) < len(levels):
@@ -72,7 +73,7 @@ def _scale(axis: Any, levels: list[float]) -> None:
     axis.minorticks_off()
 
 
-def _lines(axis: Any, curves: Curves) -> None:
+def _lines(axis: Axes, curves: Curves) -> None:
     """Baseline, baseline - 2, baseline - 10 and the digital reference, named at the right end."""
     named: list[tuple[float, str]] = []
     if "float" in curves.references:
@@ -105,7 +106,7 @@ def _lines(axis: Any, curves: Curves) -> None:
     axis.set_ylim(bottom, top)
 
 
-def _mark(axis: Any, level: Estimate, y: float, color: str) -> None:
+def _mark(axis: Axes, level: Estimate, y: float, color: str) -> None:
     """A crossing on its line, with its interval where that is closed."""
     if level.value is None:
         return

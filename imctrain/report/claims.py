@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from imctrain.errors import UserError
-from imctrain.report.crossing import Estimate, crossing, ratio, seed_std
+from imctrain.records.runs import RunRecord
+from imctrain.records.sweeps import Sweep, TrialRow, find_sweep, place_of, rows_of, select
+from imctrain.report.crossing import Estimate, EstimateRow, crossing, ratio, seed_std
 from imctrain.report.mixture import mixture
-from imctrain.report.results import RunRecord, Sweep, find_sweep, place_of, rows_of, select
 from imctrain.report.sweep_results import WHAT_TO_DO, test_images
 from imctrain.report.sweep_table import SIGMA, Curves, curves_of
 
@@ -34,9 +35,48 @@ BEST, PLAIN = "best", "plain"
 NORMAL_95 = 1.96
 
 
+class Origin(TypedDict):
+    """A sweep that was judged, and its folder."""
+
+    name: str
+    folder: str
+
+
+class Claim(TypedDict):
+    """A claim with its numbers; null, or missing, where there are no results."""
+
+    id: str
+    holds: bool | None
+    sigma_lsb: float | None
+    accuracy: float | None
+    drop_points: float | None
+    seeds: list[int]
+    drop_interval: NotRequired[list[float]]
+    accuracies: NotRequired[list[float]]
+
+
+class Ratio(EstimateRow):
+    """A noise tolerance ratio: which pipeline over the plain one, by which line. Without results there is no line."""
+
+    best: NotRequired[str]
+    below: NotRequired[str]
+    points: NotRequired[float]
+
+
+class Summary(TypedDict):
+    """The content of summary.json."""
+
+    sweeps: dict[str, Origin | None]
+    baseline_accuracy: float | None
+    baseline_seeds: int
+    claims: list[Claim]
+    noise_tolerance_ratio: Ratio
+    other_noise_tolerance_ratios: list[Ratio]
+
+
 def summarise(
     records: Sequence[RunRecord], claims: str = "claims", noise: str = "noise", root: Path | None = None
-) -> dict[str, Any]:
+) -> Summary:
     """summary.json: baseline, each claim with its numbers, and the noise tolerance ratio; what has no results is null.
 
     Each claim is judged against the float references of its own sweep, and so is the ratio.
@@ -60,7 +100,7 @@ def summarise(
         baseline = noise_curves.references.get("float", [])
     spread = seed_std(curves_of(claim_rows).groups, test_images(claim_trials)) if claim_rows else 0.0
     ratios = _ratios(noise_curves, test_images(noise_trials))
-    sigma = {record.folder.name: record.result.get("sigma_lsb") for record in claim_trials}
+    sigma = {record.folder.name: record.result.sigma_lsb for record in claim_trials if record.result is not None}
     return {
         "sweeps": {"claims": _origin(judged, root), "noise": _origin(swept, root)},
         "baseline_accuracy": float(np.mean(baseline)) if baseline else None,
@@ -69,7 +109,7 @@ def summarise(
             _claim(name, claim_rows, variant, allowed, baseline, sigma, spread)
             for name, (variant, allowed) in CLAIMS.items()
         ],
-        "noise_tolerance_ratio": ratios[0] if ratios else Estimate(None, None, None).as_dict(),
+        "noise_tolerance_ratio": ratios[0] if ratios else {**Estimate(None, None, None).as_dict()},
         "other_noise_tolerance_ratios": ratios[1:],
     }
 
@@ -80,7 +120,7 @@ def _require_one(records: Sequence[RunRecord], sweep: Sweep | None) -> None:
         raise UserError(f"sweep {sweep.name!r} in {sweep.folder} cannot be judged: {mixed}. {WHAT_TO_DO}")
 
 
-def _origin(sweep: Sweep | None, root: Path | None) -> dict[str, str] | None:
+def _origin(sweep: Sweep | None, root: Path | None) -> Origin | None:
     """Which sweep was judged; its folder as seen from `root`."""
     if sweep is None:
         return None
@@ -89,18 +129,25 @@ def _origin(sweep: Sweep | None, root: Path | None) -> dict[str, str] | None:
 
 def _claim(
     name: str,
-    rows: list[dict[str, Any]],
+    rows: Sequence[TrialRow],
     variant: str,
     allowed: float,
     baseline: list[float],
     sigma: dict[str, float | None],
     std: float,
-) -> dict[str, Any]:
-    mine = [row for row in rows if row["variant"] == variant and row["accuracy"] is not None]
-    claim: dict[str, Any] = {"id": name, "holds": None, "sigma_lsb": None, "accuracy": None, "drop_points": None}
-    claim["seeds"] = [row["seed"] for row in mine]
+) -> Claim:
+    mine = [row for row in rows if row["variant"] == variant]
+    accuracies = [row["accuracy"] for row in mine if row["accuracy"] is not None]
+    mine = [row for row in mine if row["accuracy"] is not None]
+    claim: Claim = {
+        "id": name,
+        "holds": None,
+        "sigma_lsb": None,
+        "accuracy": None,
+        "drop_points": None,
+        "seeds": [row["seed"] for row in mine],
+    }
     if mine and baseline:
-        accuracies = [row["accuracy"] for row in mine]
         drop = 100.0 * (float(np.mean(baseline)) - float(np.mean(accuracies)))
         margin = 100.0 * NORMAL_95 * std * float(np.sqrt(1 / len(accuracies) + 1 / len(baseline)))
         claim |= {
@@ -114,21 +161,25 @@ def _claim(
     return claim
 
 
-def _ratios(curves: Curves, images: int | None) -> list[dict[str, Any]]:
+def _ratios(curves: Curves, images: int | None) -> list[Ratio]:
     """By each line, of the pipeline that stays above it longest first."""
     plain = curves.by_curve.get(PLAIN, {})
     best = {name: points for name, points in curves.by_curve.items() if name.startswith(BEST) and len(points) > 1}
     if curves.axis != SIGMA or len(plain) < 2:
         return []
     std = seed_std(curves.groups, images)
-    found = []
+    found: list[Ratio] = []
     for reference, drop in (LINE, *OTHER_LINES):
         baseline = curves.references.get(reference)
         if baseline:
             reach = {name: crossing(points, baseline, drop, std).order for name, points in best.items()}
             found += [
-                {"best": name, "below": reference, "points": 100 * drop}
-                | ratio(best[name], plain, baseline, drop, std).as_dict()
+                Ratio(
+                    best=name,
+                    below=reference,
+                    points=100 * drop,
+                    **ratio(best[name], plain, baseline, drop, std).as_dict(),
+                )
                 for name in sorted(reach, key=lambda name: -reach[name])
             ]
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -27,6 +28,16 @@ WHY = {
 
 Points = Mapping[float, Sequence[float]]
 """Accuracies (fractions) by noise level."""
+
+
+class EstimateRow(TypedDict):
+    """An `Estimate` in JSON."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    bound: str | None
+    limit: float | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class Estimate:
             return float("inf") if self.bound == "above" else 0.0
         return self.value
 
-    def as_dict(self) -> dict[str, float | str | None]:
+    def as_dict(self) -> EstimateRow:
         return {"value": self.value, "low": self.low, "high": self.high, "bound": self.bound, "limit": self.limit}
 
     def text(self) -> str:

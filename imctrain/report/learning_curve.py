@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imctrain.frozen_defaults import filled
+from imctrain.records.kept_config import Table, read_config, setting
+from imctrain.records.layout import RunFiles
+from imctrain.records.metrics import EpochLine, TrainLine, epoch_lines, read_lines, train_lines
 from imctrain.report.style import COLOURS, pyplot, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PATHS = {
     "float": "float",
@@ -30,30 +35,25 @@ LINES_AN_EPOCH = 4
 class _Curve:
     """One training: its config, its metrics by kind, and how it is drawn."""
 
-    config: dict[str, Any]
-    lines: list[dict[str, Any]]
-    epochs: list[dict[str, Any]]
-    style: dict[str, Any]
+    config: Table
+    lines: list[TrainLine]
+    epochs: list[EpochLine]
+    colour: str
+    zorder: int
 
     @property
     def label(self) -> str:
-        path = self.config["imc"]["path"]
+        path = str(setting(self.config, "imc.path"))
         return PATHS.get(path, path)
 
     @property
-    def tested(self) -> list[dict[str, Any]]:
-        return [record for record in self.epochs if record.get("test_accuracy") is not None]
+    def tested(self) -> list[tuple[int, float]]:
+        """(epoch, test accuracy in %) of those that were evaluated."""
+        return [(line.epoch, 100 * line.test_accuracy) for line in self.epochs if line.test_accuracy is not None]
 
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Records of a JSON Lines file; a last line cut off by a crash is left out."""
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
+    @property
+    def marker(self) -> str:
+        return "o" if len(self.epochs) <= MARKED else ""
 
 
 def plot_learning_curve(folder: Path, target: Path) -> None:
@@ -61,9 +61,10 @@ def plot_learning_curve(folder: Path, target: Path) -> None:
     plt = pyplot()
     from matplotlib.ticker import LogFormatter
 
-    curves = [_read(folder, {"color": COLOURS[0], "zorder": 3})]
-    if (folder / "baseline" / "metrics.jsonl").is_file():
-        curves.append(_read(folder / "baseline", {"color": COLOURS[1], "zorder": 2}))
+    run = RunFiles(folder)
+    curves = [_read(run, COLOURS[0], 3)]
+    if run.baseline.metrics.is_file():
+        curves.append(_read(run.baseline, COLOURS[1], 2))
     curves = [curve for curve in curves if curve.epochs]
     figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(7.0, 2.9), layout="constrained")
     for curve in curves:
@@ -84,47 +85,51 @@ def plot_learning_curve(folder: Path, target: Path) -> None:
     save_figure(figure, target)
 
 
-def _read(folder: Path, style: dict[str, Any]) -> _Curve:
-    records = read_jsonl(folder / "metrics.jsonl")
-    epochs = [record for record in records if record["kind"] == "epoch"]
-    marker = {"marker": "o", "markersize": 2.5} if len(epochs) <= MARKED else {}
-    config = filled(tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")))
-    return _Curve(config, [record for record in records if record["kind"] == "train"], epochs, style | marker)
+def _read(run: RunFiles, colour: str, zorder: int) -> _Curve:
+    lines = read_lines(run.metrics)
+    return _Curve(read_config(run.config), train_lines(lines), epoch_lines(lines), colour, zorder)
 
 
-def _draw_loss(axis: Any, curve: _Curve) -> None:
+def _draw_loss(axis: Axes, curve: _Curve) -> None:
     epochs = curve.epochs
     if len(curve.lines) >= LINES_AN_EPOCH * len(epochs):
-        steps_an_epoch = epochs[0]["step"] / epochs[0]["epoch"]
-        x = [record["step"] / steps_an_epoch for record in curve.lines]
-        y = [record["loss"] for record in curve.lines]
-        axis.plot(x, y, color=curve.style["color"], lw=0.5, alpha=0.4, zorder=1)
+        steps_an_epoch = epochs[0].step / epochs[0].epoch
+        x = [line.step / steps_an_epoch for line in curve.lines]
+        axis.plot(x, [_shown(line.loss) for line in curve.lines], color=curve.colour, lw=0.5, alpha=0.4, zorder=1)
     # What is a mean over an epoch stands in its middle.
-    axis.plot([r["epoch"] - 0.5 for r in epochs], [r["loss"] for r in epochs], label=curve.label, **curve.style)
+    _draw(axis, curve, [(line.epoch - 0.5, _shown(line.loss)) for line in epochs], curve.label)
 
 
-def _draw_accuracy(axis: Any, curve: _Curve) -> None:
-    x, y = [r["epoch"] - 0.5 for r in curve.epochs], [100 * r["accuracy"] for r in curve.epochs]
-    axis.plot(x, y, color=curve.style["color"], ls=(0, (1, 1)), lw=1.0, zorder=1)
-    tested = curve.tested
-    y = [100 * record["test_accuracy"] for record in tested]
-    axis.plot([record["epoch"] for record in tested], y, label=f"{curve.label}: {y[-1]:.1f}%", **curve.style)
+def _draw_accuracy(axis: Axes, curve: _Curve) -> None:
+    x, y = [line.epoch - 0.5 for line in curve.epochs], [100 * line.accuracy for line in curve.epochs]
+    axis.plot(x, y, color=curve.colour, ls=(0, (1, 1)), lw=1.0, zorder=1)
+    _draw(axis, curve, curve.tested, f"{curve.label}: {curve.tested[-1][1]:.1f}%")
+
+
+def _draw(axis: Axes, curve: _Curve, points: Sequence[tuple[float, float]], label: str) -> None:
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    axis.plot(x, y, label=label, color=curve.colour, zorder=curve.zorder, marker=curve.marker, markersize=2.5)
+
+
+def _shown(value: float | None) -> float:
+    """A gap in the curve where the value was not finite."""
+    return math.nan if value is None else value
 
 
 def _limits(curves: list[_Curve]) -> tuple[float, float]:
     """Accuracies worth seeing: all of a short run; of a long one, not the steep first epochs."""
-    tested = [100 * record["test_accuracy"] for curve in curves for record in curve.tested]
+    tested = [accuracy for curve in curves for _, accuracy in curve.tested]
     if not tested:
         return 0.0, 100.0
-    top = max(tested + [100 * record["accuracy"] for curve in curves for record in curve.epochs])
+    top = max(tested + [100 * line.accuracy for curve in curves for line in curve.epochs])
     usual = float(np.percentile(tested, 10))
     low = max(0.0, min(tested) - 2.0, usual - 1.5 * (top - usual) - 2.0)
     return low, top + 0.06 * (top - low)
 
 
 def _title(curve: _Curve) -> str:
-    config = curve.config
-    title = f"{config['model']['name']} on {config['data']['name']}"
-    if config["imc"]["path"] in ("float", "digital"):
-        return title
-    return f"{title}, array and noise of {Path(config['imc']['calibration']).stem}"
+    model, data, path, calibration = (
+        str(setting(curve.config, key)) for key in ("model.name", "data.name", "imc.path", "imc.calibration")
+    )
+    title = f"{model} on {data}"
+    return title if path in ("float", "digital") else f"{title}, array and noise of {Path(calibration).stem}"

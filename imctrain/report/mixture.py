@@ -6,10 +6,13 @@ of one curve. No mean, figure, crossing or claim is made of those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from imctrain.report.results import RunRecord, Sweep, select
+from imctrain.files import JsonValue
+from imctrain.records.plans import Label
+from imctrain.records.result import Result
+from imctrain.records.runs import RunRecord
+from imctrain.records.sweeps import Sweep, select
 
 FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", "imc.statistical")
 """Config keys in which trials of one curve may differ."""
@@ -18,8 +21,13 @@ PATHS = {"exact": "array", "statistical": "array", "auto": "array"}
 ARRAY = "imc"
 """A reference has another [imc] than the trials that are compared with it."""
 MOST_SHOWN = 3
+KEPT_CONTENT: dict[str, Callable[[Result], tuple[str | None, str | None]]] = {
+    "data set": lambda result: (result.dataset, result.dataset_content),
+    "calibration": lambda result: (result.calibration, result.calibration_sha256),
+}
+"""(name, hash of the content) of what is called by a name."""
 
-Leaves = dict[str, Any]
+Leaves = dict[str, JsonValue]
 
 
 def mixture(records: Sequence[RunRecord], sweep: Sweep | str) -> str | None:
@@ -40,7 +48,7 @@ def mixture(records: Sequence[RunRecord], sweep: Sweep | str) -> str | None:
     )
 
 
-Trials = Sequence[tuple[RunRecord, Mapping[str, Any]]]
+Trials = Sequence[tuple[RunRecord, Label]]
 
 
 def _twice(trials: Trials) -> str | None:
@@ -58,7 +66,7 @@ def _twice(trials: Trials) -> str | None:
 
 def _bases(trials: Trials) -> str | None:
     """Settings of the whole sweep."""
-    found: dict[str, tuple[RunRecord, Mapping[str, Any]]] = {}
+    found: dict[str, tuple[RunRecord, Label]] = {}
     for trial in trials:
         if "base" in trial[1]:
             found.setdefault(trial[1]["base"], trial)
@@ -72,7 +80,7 @@ def _bases(trials: Trials) -> str | None:
 
 def _curves(trials: Trials) -> str | None:
     """Settings of a variant, or of a reference."""
-    groups: dict[tuple[Any, Any], list[tuple[RunRecord, Mapping[str, Any]]]] = {}
+    groups: dict[tuple[str | None, str], list[tuple[RunRecord, Label]]] = {}
     for record, label in trials:
         groups.setdefault((label["reference"], label["variant"]), []).append((record, label))
     axes = _axes(trials)
@@ -108,14 +116,12 @@ def _references(trials: Trials) -> str | None:
 
 def _contents(trials: Trials) -> str | None:
     """Data and calibrations are called by names: what they hold must be the same too."""
-    for what, key, name in (
-        ("data set", "dataset_content", "dataset"),
-        ("calibration", "calibration_sha256", "calibration"),
-    ):
-        found: dict[Any, dict[str, RunRecord]] = {}
+    for what, of in KEPT_CONTENT.items():
+        found: dict[str, dict[str, RunRecord]] = {}
         for record, _ in trials:
-            if record.result.get(key):
-                found.setdefault(record.result.get(name), {}).setdefault(record.result[key], record)
+            content = None if record.result is None else of(record.result)
+            if content is not None and content[1]:
+                found.setdefault(str(content[0]), {}).setdefault(content[1], record)
         for called, by_content in found.items():
             if len(by_content) > 1:
                 first, second, *_ = by_content.values()
@@ -126,7 +132,7 @@ def _contents(trials: Trials) -> str | None:
     return None
 
 
-def _called(label: Mapping[str, Any]) -> str:
+def _called(label: Label) -> str:
     return " ".join([label["reference"] or label["variant"] or "IMC", *(f"{k} {v}" for k, v in label["axes"].items())])
 
 
@@ -148,14 +154,14 @@ def _within(key: str, tables: Sequence[str]) -> bool:
     return any(key == table or key.startswith(f"{table}.") for table in tables)
 
 
-def _leaves(config: Mapping[str, Any]) -> Leaves:
+def _leaves(config: Mapping[str, JsonValue]) -> Leaves:
     return dict(_walk(config, ""))
 
 
-def _walk(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(table: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
     for key, value in table.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _walk(value, f"{prefix}{key}.")
         else:
             dotted = prefix + key
-            yield dotted, PATHS.get(value, value) if dotted == "imc.path" else value
+            yield dotted, PATHS.get(str(value), value) if dotted == "imc.path" else value

@@ -7,25 +7,16 @@ import datetime
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from imctrain.errors import UserError
 from imctrain.files import write_text
+from imctrain.records.copies import conflicts_of, copies_of
+from imctrain.records.plans import Label
+from imctrain.records.runs import RunRecord, gather
+from imctrain.records.sweeps import Sweep, place_of, rows_of, select, sweeps_of, titles
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.mixture import mixture
-from imctrain.report.results import (
-    RunRecord,
-    Sweep,
-    conflicts_of,
-    copies_of,
-    gather,
-    place_of,
-    rows_of,
-    select,
-    sweeps_of,
-    titles,
-)
 from imctrain.report.site_curves import draw_site_curves, worst_sites
 from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, notes_on, test_images
 from imctrain.report.sweep_table import Curves, curve_name, curves_of
@@ -45,23 +36,23 @@ def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda 
     copies = copies_of(records)
     ids = _ids(records, root)
     shown = titles(sweeps_of(records), root)
-    content: dict[str, Any] = {
+    content = {
         "title": root.resolve().name,
         "written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         "sweeps": [_sweep(records, sweep, title, root, ids) for sweep, title in shown.items()],
         "conflicts": conflicts_of(records, root),
         "copies": len(copies),
-        "runs": [],
     }
+    runs = []
     for number, record in enumerate(records, 1):
         original = copies.get(record.folder)
         more = {"id": ids[record.folder], "copy_of": original and place_of(original, root)}
-        content["runs"].append(_run(record, root) | more)
+        runs.append(_run(record, root) | more)
         tell(number / len(records))
     environment = Environment(
         loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
     )
-    html = environment.get_template(TEMPLATE).render(content)
+    html = environment.get_template(TEMPLATE).render(content | {"runs": runs})
     try:
         write_text(target, html)
     except OSError as error:
@@ -82,7 +73,7 @@ def _ids(records: Sequence[RunRecord], root: Path) -> dict[Path, str]:
 
 def _sweep(
     records: Sequence[RunRecord], sweep: Sweep, title: str, root: Path, ids: Mapping[Path, str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the template shows of a sweep; of trials that are not one experiment, no more than each by itself."""
     trials = select(records, sweep)
     anchors = {record.folder.name: ids[record.folder] for record in trials}
@@ -102,8 +93,8 @@ def _sweep(
         drop = None
         if mean is not None and row["accuracy"] is not None:
             drop = 100 * (row["accuracy"] - mean)
-        called = {"name": row["reference"] or curve_name(row, curves.axis), "against": drop}
-        table.append(row | called | {"anchor": anchors[row["folder"]]})
+        called = {"name": row["reference"] or curve_name(row["variant"], row["axes"], curves.axis), "against": drop}
+        table.append({**row, **called, "anchor": anchors[row["folder"]]})
     levels = [
         {"name": curve, "levels": [crossing.text() for crossing in by_drop.values()]}
         for curve, by_drop in crossings.items()
@@ -123,12 +114,13 @@ def _sweep(
     }
 
 
-def _run(record: RunRecord, root: Path) -> dict[str, Any]:
+def _run(record: RunRecord, root: Path) -> dict[str, object]:
     """What the template shows of a run."""
     curve = sites = None
-    if (record.files / "metrics.jsonl").is_file() and record.config:
-        curve = _picture(lambda file: plot_learning_curve(record.files, file), "svg")
-        sites = _picture(lambda file: draw_site_curves(record.files, file), "png")
+    files = record.files
+    if files.metrics.is_file() and record.config:
+        curve = _picture(lambda file: plot_learning_curve(files.folder, file), "svg")
+        sites = _picture(lambda file: draw_site_curves(files.folder, file), "png")
     names = [_called(label) for label in record.labels.values()]
     return {
         "where": str(record.folder.relative_to(root)),
@@ -142,17 +134,17 @@ def _run(record: RunRecord, root: Path) -> dict[str, Any]:
         "data": record.config.get("data", {}),
         "curve": curve,
         "sites": sites,
-        "worst": worst_sites(record.files),
+        "worst": worst_sites(files.folder),
     }
 
 
-def _called(label: dict[str, Any]) -> str:
+def _called(label: Label) -> str:
     """What a sweep calls a run, in a few words."""
     axes = [f"{key.rpartition('.')[2]} {value}" for key, value in label["axes"].items()]
     return ", ".join([label["reference"] or label["variant"], *axes, f"seed {label['seed']}"]).lstrip(", ")
 
 
-def _picture(draw: Callable[[Path], Any], suffix: str) -> str | None:
+def _picture(draw: Callable[[Path], bool | None], suffix: str) -> str | None:
     """A picture as a data address; None if `draw` says that there is nothing to draw."""
     kind = "svg+xml" if suffix == "svg" else suffix
     with tempfile.TemporaryDirectory() as folder:

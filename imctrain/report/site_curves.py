@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from imctrain.report.learning_curve import read_jsonl
+from imctrain.records.layout import RunFiles
+from imctrain.records.metrics import read_lines, train_lines
 from imctrain.report.style import COLOURS, pyplot, save_figure
 
 MVMS = {"forward": "forward", "input_grad": "input gradient", "weight_grad": "weight gradient"}
@@ -19,15 +20,12 @@ FLOOR = 1e-6
 def site_series(folder: Path) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
     """{quantity: {site: (steps, values)}} of a run's metrics; quantities such as "snr_db_forward"."""
     series: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
-    file = folder / "metrics.jsonl"
-    if not file.is_file():
-        return series
-    for record in read_jsonl(file):
-        for key, value in record.get("sites", {}).items():
+    for line in train_lines(read_lines(RunFiles(folder).metrics)):
+        for key, value in line.sites.items():
             site, _, quantity = key.rpartition(":")
             steps, values = series.setdefault(quantity, {}).setdefault(site, ([], []))
-            steps.append(record["step"])
-            values.append(value)
+            steps.append(line.step)
+            values.append(math.nan if value is None else value)
     return series
 
 
@@ -70,7 +68,7 @@ def worst_sites(folder: Path, count: int = 3) -> list[tuple[str, str, float]]:
     return [(site, mvm, snr) for snr, site, mvm in sorted(found)[:count]]
 
 
-def _colours(plt: Any, count: int) -> list[Any]:
+def _colours(plt: ModuleType, count: int) -> list[str | tuple[float, ...]]:
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return [plt.get_cmap("viridis")(i / (count - 1)) for i in range(count)]

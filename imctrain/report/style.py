@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from imctrain.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito palette."""
 
 
-def pyplot() -> Any:
+def pyplot() -> ModuleType:
     """matplotlib.pyplot without a display, with the project's style."""
     import matplotlib
 
@@ -42,9 +46,9 @@ def pyplot() -> Any:
     return plt
 
 
-def save_figure(figure: Any, target: Path, **options: Any) -> None:
+def save_figure(figure: Figure, target: Path, dpi: int | None = None) -> None:
     """Write a figure whole or not at all, in the format of `target`'s suffix, the same bytes every time; close it."""
     metadata = {"Date": None} if target.suffix == ".svg" else None
     with replacing(target) as temporary:
-        figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, **options)
+        figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=dpi)
     pyplot().close(figure)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from imctrain.errors import UserError
 from imctrain.files import write_text
-from imctrain.report.axis_figure import DROPS, draw_axis_figure
-from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
-from imctrain.report.mixture import mixture
-from imctrain.report.results import (
-    RunRecord,
+from imctrain.records.copies import conflicts_of, copies_of
+from imctrain.records.kept_config import setting
+from imctrain.records.layout import SweepFiles
+from imctrain.records.runs import RunRecord, gather
+from imctrain.records.sweeps import (
     Sweep,
-    conflicts_of,
-    copies_of,
+    TrialRow,
     find_sweep,
-    gather,
     place_of,
     rows_of,
     select,
@@ -25,6 +23,9 @@ from imctrain.report.results import (
     sweeps_of,
     titles,
 )
+from imctrain.report.axis_figure import DROPS, draw_axis_figure
+from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
+from imctrain.report.mixture import mixture
 from imctrain.report.site_snr import write_site_snr
 from imctrain.report.sweep_table import (
     SIGMA,
@@ -49,6 +50,14 @@ WHAT_TO_DO = "Put them into folders of their own: `imctrain sweep` with another 
 Crossings = dict[str, dict[float, Estimate]]
 
 
+class SweepOrigin(TypedDict):
+    """Which sweep a table is of, and what its reader should know."""
+
+    name: str
+    folder: str
+    notes: list[str]
+
+
 def write_results(folder: Path) -> list[str]:
     """Write `folder`/results/NAME.{csv,json,md,png,svg} of every sweep; returns lines that say what came out.
 
@@ -56,7 +65,7 @@ def write_results(folder: Path) -> list[str]:
     its name.
     """
     records = gather(folder)
-    target = folder / "results"
+    target = SweepFiles(folder).results
     target.mkdir(exist_ok=True)
     lines = []
     for sweep in sweeps_of(records):
@@ -84,7 +93,7 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
     rows = rows_of(records, found)
     notes = notes_on(records, found, home)
     mixed = mixture(records, found)
-    origin = {"name": found.name, "folder": place_of(found.folder, home), "notes": notes}
+    origin: SweepOrigin = {"name": found.name, "folder": place_of(found.folder, home), "notes": notes}
     if mixed is not None:
         return _write_mixed(rows, origin, mixed, title, target / stem)
     curves = curves_of(rows)
@@ -95,7 +104,7 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
         for curve, levels in crossings.items()
     }
     spread = seed_std(curves.groups, images) if curves.groups else None
-    extra: dict[str, Any] = {
+    extra: dict[str, object] = {
         "sweep": origin,
         "axis": curves.axis,
         "crossings_by_points_below_float": as_dict,
@@ -119,7 +128,7 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
     return [f"sweep {title}:", *markdown.splitlines(), f"tables and figures: {target / stem}.{{csv,json,md,png,svg}}"]
 
 
-def _write_mixed(rows: list[dict[str, Any]], origin: dict[str, Any], mixed: str, title: str, target: Path) -> list[str]:
+def _write_mixed(rows: Sequence[TrialRow], origin: SweepOrigin, mixed: str, title: str, target: Path) -> list[str]:
     """What can be said of trials that are not one experiment; what an older version made of them goes."""
     why = f"NOT ONE SWEEP: {mixed}. {WHAT_TO_DO}"
     notes = _notes_text(origin["notes"])
@@ -149,8 +158,8 @@ def notes_on(records: Sequence[RunRecord], sweep: Sweep, root: Path) -> list[str
             notes.append(
                 f"trial {record.folder.name}: config.toml was edited after the training, the result is not of it"
             )
-        if record.result.get("changed"):
-            changed = ", ".join(f"{c['key']} at step {c['step']}" for c in record.result["changed"])
+        if record.result is not None and record.result.changed:
+            changed = ", ".join(f"{change.key} at step {change.step}" for change in record.result.changed)
             notes.append(f"trial {record.folder.name} was changed while it trained: {changed}")
     return notes
 
@@ -166,20 +175,22 @@ def snr_groups(trials: Sequence[RunRecord], name: str, curves: Curves) -> dict[s
         trials: of one sweep. name: its.
     """
     axis = curves.axis
-    found: dict[str, dict[Any, list[Path]]] = {curve: {} for curve in curves.by_curve}
+    found: dict[str, dict[object, list[Path]]] = {curve: {} for curve in curves.by_curve}
     for record in trials:
         label = record.labels[name]
         if label["reference"] is not None or record.accuracy is None:
             continue
-        curve = curve_name({"variant": label["variant"], "axes": label["axes"]}, axis)
-        found.setdefault(curve, {}).setdefault(label["axes"].get(axis), []).append(record.files)
+        curve = curve_name(label["variant"], label["axes"], axis)
+        level = None if axis is None else label["axes"].get(axis)
+        found.setdefault(curve, {}).setdefault(level, []).append(record.files.folder)
     if axis is None:
         return {curve: levels[None] for curve, levels in found.items()}
     shared = set.intersection(*(set(levels) for levels in found.values())) if found else set()
     if axis != SIGMA or not shared:
         return {}
-    level = min(shared, key=lambda sigma: abs(sigma - SILICON_LSB))
-    return {f"{curve}, {level:g} LSB": levels[level] for curve, levels in found.items()}
+    numbers = [level for level in shared if isinstance(level, int | float)]
+    nearest = min(numbers, key=lambda sigma: abs(sigma - SILICON_LSB))
+    return {f"{curve}, {nearest:g} LSB": levels[nearest] for curve, levels in found.items()}
 
 
 def crossings_of(curves: Curves, images: int | None) -> Crossings:
@@ -197,8 +208,8 @@ def crossings_of(curves: Curves, images: int | None) -> Crossings:
 
 def test_images(records: Sequence[RunRecord]) -> int | None:
     """How many images the accuracies of these trials come from, where the results say so."""
-    found = {record.result["test_images"] for record in records if "test_images" in record.result}
-    return min(found) if found else None
+    images = [record.result.test_images for record in records if record.result is not None]
+    return min((count for count in images if count is not None), default=None)
 
 
 def _crossings_text(crossings: Crossings, curves: Curves) -> str:
@@ -216,4 +227,4 @@ def _crossings_text(crossings: Crossings, curves: Curves) -> str:
 
 def _title(trials: Sequence[RunRecord]) -> str:
     config = next(record.config for record in trials if record.config)
-    return f"{config['model']['name']} on {config['data']['name']}"
+    return f"{setting(config, 'model.name')} on {setting(config, 'data.name')}"

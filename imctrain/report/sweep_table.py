@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from imctrain.files import JsonValue
+from imctrain.records.sweeps import TrialRow
+
 SIGMA = "imc.noise.sigma_lsb"
-Row = dict[str, Any]
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Curves:
         return [*self.references.values(), *(a for points in self.by_curve.values() for a in points.values())]
 
 
-def curves_of(rows: Sequence[Row]) -> Curves:
+def curves_of(rows: Sequence[TrialRow]) -> Curves:
     """Group rows by curve and level; rows without a result are left out."""
     axis = _x_axis(rows)
     curves = Curves(axis)
@@ -44,13 +46,13 @@ def curves_of(rows: Sequence[Row]) -> Curves:
         if row["reference"] is not None:
             curves.references.setdefault(row["reference"], []).append(row["accuracy"])
             continue
-        points = curves.by_curve.setdefault(curve_name(row, axis), {})
-        points.setdefault(row["axes"].get(axis), []).append(row["accuracy"])
+        points = curves.by_curve.setdefault(curve_name(row["variant"], row["axes"], axis), {})
+        points.setdefault(None if axis is None else row["axes"].get(axis), []).append(row["accuracy"])
     return curves
 
 
-def _x_axis(rows: Sequence[Row]) -> str | None:
-    values: dict[str, set[Any]] = {}
+def _x_axis(rows: Sequence[TrialRow]) -> str | None:
+    values: dict[str, set[object]] = {}
     for row in rows:
         for key, value in row["axes"].items():
             values.setdefault(key, set()).add(str(value) if isinstance(value, list | dict) else value)
@@ -62,34 +64,34 @@ def _x_axis(rows: Sequence[Row]) -> str | None:
     return SIGMA if SIGMA in numeric else next(iter(numeric), None)
 
 
-def curve_name(row: Row, axis: str | None) -> str:
+def curve_name(variant: str, axes: Mapping[str, JsonValue], axis: str | None) -> str:
     """The variant, and the axes other than x."""
     others = []
-    for key, value in row["axes"].items():
+    for key, value in axes.items():
         if key != axis:
             word = value if isinstance(value, str) else f"{key.rpartition('.')[2]} {_short(value)}"
             others.append(word.replace("_", " "))
-    return ", ".join([*([row["variant"]] if row["variant"] else []), *others]) or "IMC"
+    return ", ".join([*([variant] if variant else []), *others]) or "IMC"
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[TrialRow]) -> str:
     """One line a trial, one column an axis."""
     keys = list(dict.fromkeys(key for row in rows for key in row["axes"]))
-    plain = [name for name in (rows[0] if rows else {}) if name != "axes"]
+    plain = [{name: value for name, value in row.items() if name != "axes"} for row in rows]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*plain, *keys])
-    for row in rows:
-        values = ["" if row[name] is None else row[name] for name in plain]
+    writer.writerow([*(plain[0] if plain else {}), *keys])
+    for row, known in zip(rows, plain, strict=True):
+        values = ["" if value is None else value for value in known.values()]
         writer.writerow([*values, *(row["axes"].get(key, "") for key in keys)])
     return stream.getvalue()
 
 
-def as_json(rows: Sequence[Row], extra: dict[str, Any]) -> str:
-    return json.dumps({"trials": list(rows)} | extra, indent=1) + "\n"
+def as_json(rows: Sequence[TrialRow], extra: Mapping[str, object]) -> str:
+    return json.dumps({"trials": list(rows), **extra}, indent=1) + "\n"
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
+def as_markdown(rows: Sequence[TrialRow]) -> str:
     """Means over seeds: a row a level, a column a curve; or a row a variant where no axis holds numbers."""
     curves = curves_of(rows)
     baseline = curves.references.get("float")
@@ -111,16 +113,18 @@ def as_markdown(rows: Sequence[Row]) -> str:
     failed = [row for row in rows if row["error"]]
     if failed:
         lines += ["", "Failed:", ""]
-        lines += [f"- {curve_name(row, None)}, seed {row['seed']}: {row['error']}" for row in failed]
+        lines += [
+            f"- {curve_name(row['variant'], row['axes'], None)}, seed {row['seed']}: {row['error']}" for row in failed
+        ]
     return "\n".join(lines) + "\n"
 
 
-def as_list(rows: Sequence[Row]) -> str:
+def as_list(rows: Sequence[TrialRow]) -> str:
     """A line a trial, nothing added up: of trials that do not belong together."""
     lines = ["| trial | seed | test accuracy | folder |", "|---|---|---|---|"]
     for row in rows:
         accuracy = row["error"] or "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"
-        name = row["reference"] or curve_name(row, None)
+        name = row["reference"] or curve_name(row["variant"], row["axes"], None)
         lines.append(f"| {name} | {row['seed']} | {accuracy} | {row['folder']} |")
     return "\n".join(lines) + "\n"
 
@@ -138,5 +142,5 @@ def _cell(accuracies: Sequence[float], baseline: Sequence[float] | None) -> str:
     return text
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

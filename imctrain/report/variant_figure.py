@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imctrain.report.axis_figure import DROPS
 from imctrain.report.style import COLOURS, pyplot, save_figure
 from imctrain.report.sweep_table import Curves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FAR_OUT = 3.0
 """Interquartile ranges below the first quartile (Tukey's outer fence): there a variant may be cut off the axis."""
@@ -64,7 +67,7 @@ def lowest_shown(means: list[float]) -> float:
     return min(mean for mean in means if mean >= fence) if 0 < sum(cut) <= MOST_CUT * len(means) else -np.inf
 
 
-def _draw_row(axis: Any, place: int, values: np.ndarray, edge: float, baseline: float | None) -> None:
+def _draw_row(axis: Axes, place: int, values: np.ndarray, edge: float, baseline: float | None) -> None:
     mean = float(values.mean())
     if mean < edge:
         axis.plot([0.0], [place], "<", color=COLOURS[1], ms=5, transform=axis.get_yaxis_transform(), clip_on=False)
@@ -85,7 +88,7 @@ def _draw_row(axis: Any, place: int, values: np.ndarray, edge: float, baseline: 
     )
 
 
-def _draw_drops(axis: Any, drops: dict[str, float]) -> None:
+def _draw_drops(axis: Axes, drops: dict[str, float]) -> None:
     """The lines below float that the claims are measured by, {name: accuracy}, as far as the axis reaches."""
     low, high = axis.get_xlim()
     for name, line in drops.items():

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
 from imctrain.experiment.identity import calibration_hash, config_differences, within
+from imctrain.records.plans import Label, Marks, same_trial
 from imctrain.settings import Config, load_config
-from imctrain.sweep.folder import MARKS, SweepFolder
+from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import SweepSpec, toml_literal
 from imctrain.sweep.trial import KEY_DIGITS, Trial, trial_key
 
@@ -27,15 +27,13 @@ PATHS = {"exact": "array", "statistical": "array", "auto": "array"}
 """Paths that compute the same thing in different ways: a curve's trials may take either."""
 
 
-def marks_of(spec: SweepSpec, trials: Sequence[Trial]) -> list[dict[str, str]]:
+def marks_of(spec: SweepSpec, trials: Sequence[Trial]) -> list[Marks]:
     """For each trial's label: "base", a hash of what all start from, and "curve", one of its variant's changes."""
     base = _base(spec)
     return [{"base": base, "curve": _hash(spec.variants.get(trial.variant, {}))} for trial in trials]
 
 
-def require_one_sweep(
-    sweep: SweepFolder, name: str, trials: Sequence[Trial], marks: Sequence[Mapping[str, str]]
-) -> None:
+def require_one_sweep(sweep: SweepFolder, name: str, trials: Sequence[Trial], marks: Sequence[Marks]) -> None:
     """Raise UserError where the folder would call trials of two experiments by the name of one sweep.
 
     What the new trials replace does not count: a changed sweep whose trials are all planned anew is one sweep.
@@ -44,11 +42,10 @@ def require_one_sweep(
         trials, marks: that are to be planned under `name`.
     """
     keys = {trial.key for trial in trials}
-    labels = [trial.labels for trial in trials]
     axes = {key for trial in trials for key in trial.axes}
     curves = {(trial.reference, trial.variant): mark["curve"] for trial, mark in zip(trials, marks, strict=True)}
     for key, label in _planned(sweep, name):
-        if key in keys or {k: v for k, v in label.items() if k not in MARKS} in labels:
+        if key in keys or any(same_trial(label, trial.label) for trial in trials):
             continue
         group = (label["reference"], label["variant"])
         same = [trial.config for trial in trials if (trial.reference, trial.variant) == group]
@@ -67,7 +64,7 @@ def require_one_sweep(
         )
 
 
-def _planned(sweep: SweepFolder, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _planned(sweep: SweepFolder, name: str) -> Iterator[tuple[str, Label]]:
     """(key, label) of every trial that the folder calls `name`."""
     planned = sweep.keys()
     for key in planned:
@@ -113,6 +110,6 @@ def _base(spec: SweepSpec) -> str:
     return _hash([trial_key(config), content])
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imctrain.experiment.folder import is_claimed
+from imctrain.records.lock import is_claimed
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.worker import BUSY
 
@@ -106,10 +106,10 @@ class LocalPool:
     def _next(self, waiting: list[str]) -> str | None:
         """Take the next trial that no other pool on this folder trains, or has trained meanwhile."""
         for key in list(waiting):
-            folder = self._sweep.trial(key)
-            if (folder / "result.json").is_file():
+            trial = self._sweep.trial(key)
+            if trial.is_finished:
                 waiting.remove(key)
-            elif not is_claimed(folder):
+            elif not is_claimed(trial.folder):
                 waiting.remove(key)
                 return key
         return None
@@ -122,9 +122,9 @@ class LocalPool:
             environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
             if sum(other.gpu == slot.gpu for other in self._slots) > 1:
                 environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        folder = self._sweep.trial(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "log.txt").open("ab") as log:
+        trial = self._sweep.trial(key)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        with trial.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "imctrain.sweep.worker", str(self._sweep.path), key, *options],
                 stdin=subprocess.DEVNULL,

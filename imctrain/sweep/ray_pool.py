@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.errors import UserError
-from imctrain.experiment.folder import is_claimed
+from imctrain.records.lock import is_claimed
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.worker import BUSY, train
 
@@ -104,13 +104,13 @@ def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
         shared = ""
     if shared != token:
         raise UserError(f"{path} is not the same folder on every machine: put the sweep on storage that all share")
-    folder = sweep.trial(key)
-    folder.mkdir(parents=True, exist_ok=True)
-    _wait_for_lock(folder)
+    trial = sweep.trial(key)
+    trial.folder.mkdir(parents=True, exist_ok=True)
+    _wait_for_lock(trial.folder)
     _save_when_asked(sweep.path / STOP_FILE)
     sys.argv = ["imctrain", "sweep", "trial", key]
     with (
-        (folder / "log.txt").open("a", encoding="utf-8") as log,
+        trial.log.open("a", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):

@@ -6,9 +6,9 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from imctrain.errors import UserError
 from imctrain.settings import Config, frozen_imc, load_config
@@ -53,31 +53,33 @@ class SweepSpec(BaseModel):
     config: str = Field(description="experiment that the trials start from")
     seeds: tuple[Annotated[int, Field(ge=0, lt=SEED_LIMIT)], ...] = Field(default=(0,), min_length=1)
     references: tuple[Reference, ...] = Field(default=("float",), description="float, digital: trained for comparison")
-    set: dict[str, Any] = Field(default={}, description="overrides for all trials, by dotted key")
-    axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+    set: dict[str, JsonValue] = Field(default={}, description="overrides for all trials, by dotted key")
+    axes: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]] = Field(
         default={}, description="values by dotted key; every combination is trained"
     )
-    variants: dict[str, dict[str, Any]] = Field(default={}, description="overrides by dotted key, by name of variant")
-    exclude: tuple[dict[str, Any], ...] = Field(
+    variants: dict[str, dict[str, JsonValue]] = Field(
+        default={}, description="overrides by dotted key, by name of variant"
+    )
+    exclude: tuple[dict[str, JsonValue], ...] = Field(
         default=(), description="combinations not trained: values by dotted key of an axis, or names of `variant`"
     )
-    when: tuple[dict[str, Any], ...] = Field(
+    when: tuple[dict[str, JsonValue], ...] = Field(
         default=(), description="`set`: overrides by dotted key, for the combinations that the other keys name"
     )
 
-    def leaves_out(self, variant: str, axes: Mapping[str, Any]) -> bool:
+    def leaves_out(self, variant: str, axes: Mapping[str, JsonValue]) -> bool:
         """Whether a combination is excluded."""
         return any(_matches(item, variant, axes) for item in self.exclude)
 
-    def changes(self, variant: str, axes: Mapping[str, Any]) -> dict[str, Any]:
+    def changes(self, variant: str, axes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """What the entries of `when` set at a combination."""
-        changes: dict[str, Any] = {}
+        changes: dict[str, JsonValue] = {}
         for item in self.when:
             if _matches(item, variant, axes):
-                changes |= item[SET]
+                changes |= _table(item[SET])
         return changes
 
-    def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def combinations(self) -> Iterator[tuple[str, dict[str, JsonValue]]]:
         """(variant, axes) of what is trained, level by level."""
         for values in itertools.product(*self.axes.values()):
             axes = dict(zip(self.axes, values, strict=True))
@@ -86,7 +88,7 @@ class SweepSpec(BaseModel):
                     yield variant, axes
 
 
-def _matches(item: Mapping[str, Any], variant: str, axes: Mapping[str, Any]) -> bool:
+def _matches(item: Mapping[str, JsonValue], variant: str, axes: Mapping[str, JsonValue]) -> bool:
     place = {VARIANT: variant, **axes}
     return all(place[key] in _listed(values) for key, values in item.items() if key != SET)
 
@@ -103,7 +105,7 @@ def read_sweep(path: Path) -> SweepSpec:
     return make_spec({"name": path.stem} | data, f"sweep {path}", path.parent)
 
 
-def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> SweepSpec:
+def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) -> SweepSpec:
     """Validate. Raises UserError in one line."""
     try:
         spec = SweepSpec.model_validate(data)
@@ -122,7 +124,7 @@ def make_spec(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
 
 
-def _check_named(spec: SweepSpec, item: Mapping[str, Any], table: str, where: str) -> None:
+def _check_named(spec: SweepSpec, item: Mapping[str, JsonValue], table: str, where: str) -> None:
     """Every entry names combinations that there are: a misspelt one would train for hours what nobody wanted."""
     known = {VARIANT: tuple(spec.variants), **spec.axes}
     if not item:
@@ -138,9 +140,9 @@ def _check_named(spec: SweepSpec, item: Mapping[str, Any], table: str, where: st
                 )
 
 
-def _check_when(spec: SweepSpec, item: Mapping[str, Any], where: str) -> None:
+def _check_when(spec: SweepSpec, item: Mapping[str, JsonValue], where: str) -> None:
     changes = item.get(SET)
-    if not isinstance(changes, Mapping) or not changes:
+    if not isinstance(changes, dict) or not changes:
         example = 'set = { "imc.adc.bits" = 6 }'
         raise UserError(f"{where}: when.set = {changes!r}: give what it changes, such as {example}")
     _check_named(spec, {key: values for key, values in item.items() if key != SET}, "when", where)
@@ -154,8 +156,12 @@ def _check_when(spec: SweepSpec, item: Mapping[str, Any], where: str) -> None:
         raise UserError(f"{where}: when {named} matches no trial: exclude leaves all of them out")
 
 
-def _listed(values: Any) -> Sequence[Any]:
-    return values if isinstance(values, list | tuple) else (values,)
+def _listed(values: JsonValue) -> Sequence[JsonValue]:
+    return values if isinstance(values, list) else (values,)
+
+
+def _table(value: JsonValue) -> dict[str, JsonValue]:
+    return value if isinstance(value, dict) else {}
 
 
 def expand(spec: SweepSpec) -> list[Trial]:
@@ -180,7 +186,7 @@ def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
             yield Trial(_config(spec, path, seed, overrides), None, variant, axes)
 
 
-def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Any]) -> Config:
+def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, JsonValue]) -> Config:
     items = [f"{key}={toml_literal(value)}" for key, value in {**spec.set, **changes, "seed": seed}.items()]
     config = load_config(path, items)
     # A baseline is a trial of its own, shared by all others.
@@ -198,7 +204,7 @@ def _reference(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> 
     return Trial(config.model_copy(update={"imc": imc}), reference)
 
 
-def toml_literal(value: Any) -> str:
+def toml_literal(value: object) -> str:
     """A value as inline TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -212,7 +218,7 @@ def toml_literal(value: Any) -> str:
     return repr(value)
 
 
-def parse_axis(item: str) -> tuple[str, tuple[Any, ...]]:
+def parse_axis(item: str) -> tuple[str, tuple[JsonValue, ...]]:
     """`KEY=V1,V2` of the command line: TOML values, bare words as strings."""
     key, equals, text = item.partition("=")
     key, text = key.strip(), text.strip()
@@ -227,7 +233,7 @@ def parse_axis(item: str) -> tuple[str, tuple[Any, ...]]:
     return key, tuple(values)
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> JsonValue:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

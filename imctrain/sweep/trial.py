@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
+from imctrain.files import JsonValue
 from imctrain.frozen_defaults import apart
+from imctrain.records.plans import Label
 from imctrain.settings import Config
 
 KEY_DIGITS = 12
-NOT_IN_KEY: dict[str, Any] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}
+NOT_IN_KEY: dict[str, bool | set[str]] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}
 """What changes neither the bits of a training nor its result. `training.log_every` does: clipping is judged by line."""
 
 
@@ -29,7 +30,7 @@ class Trial:
     config: Config
     reference: str | None = None
     variant: str = ""
-    axes: dict[str, Any] = field(default_factory=dict)
+    axes: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -42,7 +43,8 @@ class Trial:
         return ", ".join([self.reference or self.variant or "trial", *axes, f"seed {self.config.seed}"])
 
     @property
-    def labels(self) -> dict[str, Any]:
+    def label(self) -> Label:
+        """What its sweep calls it."""
         return {"reference": self.reference, "variant": self.variant, "axes": self.axes, "seed": self.config.seed}
 
 
@@ -50,7 +52,7 @@ def trial_key(config: Config) -> str:
     """Hash of what the config sets apart from the frozen table: neither a later key nor a later default changes it."""
     content = apart(config.model_dump(mode="json"))
     for name, left_out in NOT_IN_KEY.items():
-        if left_out is True:
+        if not isinstance(left_out, set):
             content.pop(name, None)
         elif name in content:
             # A table of which nothing else is set stays as an empty one, as in the keys of trials that are kept.
@@ -61,11 +63,11 @@ def trial_key(config: Config) -> str:
 
 def same_training(a: Config, b: Config) -> str | None:
     """The first dotted key in which two configs would train differently, or None."""
-    first, second = (_leaves(config.model_dump(mode="json", exclude=NOT_IN_KEY)) for config in (a, b))
+    first, second = (_leaves(config.model_dump(mode="json", exclude=dict(NOT_IN_KEY))) for config in (a, b))
     return next((key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)), None)
 
 
-def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+def _leaves(value: JsonValue, prefix: str = "") -> dict[str, JsonValue]:
     if not isinstance(value, dict):
         return {prefix: value}
     return {

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from imctrain.errors import UserError
-from imctrain.experiment.folder import is_claimed
+from imctrain.records.lock import is_claimed
 from imctrain.settings import load_kept_config
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.trial import same_training
@@ -39,20 +39,20 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
     from imctrain.training.loop import Diverged
     from imctrain.training.signals import Interrupted
 
-    folder = sweep.trial(key)
+    trial = sweep.trial(key)
     console = Console(highlight=False, force_terminal=False, width=200)
     place = runs.Place()
     try:
-        if not (folder / "result.json").is_file():
+        if not trial.is_finished:
             sweep.forgive(key)
-            if (folder / "config.toml").is_file():
+            if trial.is_run:
                 _require_planned(sweep, key)
-                runs.resume(folder, console, place)
+                runs.resume(trial.folder, console, place)
             else:
-                runs.start(sweep.config(key), folder, sweep.path, console, place)
+                runs.start(sweep.config(key), trial.folder, sweep.path, console, place)
         if not keep_checkpoints:
             # The result stands; a sweep of a hundred trials must not fill the disk.
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            shutil.rmtree(trial.checkpoints, ignore_errors=True)
         return 0
     except Interrupted as stopped:
         return stopped.code
@@ -61,7 +61,7 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
     except Diverged as error:
         return _failed(sweep, key, str(error), DIVERGED)
     except UserError as error:
-        if is_claimed(folder):
+        if is_claimed(trial.folder):
             # Another pool on this folder was first: the trial is in good hands.
             print(f"imctrain: {error}", file=sys.stderr)
             return BUSY
@@ -72,7 +72,7 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
 
 def _require_planned(sweep: SweepFolder, key: str) -> None:
     """A trial that was begun must be the one that is planned: its folder may have been edited since."""
-    begun = sweep.trial(key) / "config.toml"
+    begun = sweep.trial(key).config
     differs = same_training(load_kept_config(begun), sweep.config(key))
     if differs is not None:
         raise UserError(

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 from imctrain.data import Augment, Batches, Dataset, Split
 from imctrain.errors import UserError
 from imctrain.intercept import Ledger
+from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
 from imctrain.training.checkpoint import Checkpoints, JsonObject
 from imctrain.training.divergence import Diverged as Diverged
@@ -60,7 +61,7 @@ class Trainer:
         self._folder = folder
         self._parallel = parallel
         self._train, self._test = make_batches(config, dataset)
-        self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+        self._checkpoints = Checkpoints(RunFiles(folder).checkpoints, config.checkpoint.keep)
         self._compiled = self._evaluated = False
         self._saved = time.monotonic()
         self.steps_per_epoch = self._train.steps_per_epoch
@@ -80,7 +81,7 @@ class Trainer:
         """
         state, position = self._steps.initial, Position()
         stored, latest = self._checkpoints.newest(), 0
-        metrics = self._folder / "metrics.jsonl"
+        metrics = RunFiles(self._folder).metrics
         if stored is not None:
             restored = self._checkpoints.fit(stored, jax.tree.map(np.asarray, state))
             state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored.position)
@@ -91,7 +92,7 @@ class Trainer:
             progress.say("there is no checkpoint to continue from: training starts at its first step again")
         state = self._parallel.replicate(state)
         truncate_metrics(metrics, latest, position.epoch)
-        events = self._folder / "events" if self._config.tensorboard else None
+        events = RunFiles(self._folder).events if self._config.tensorboard else None
         log = MetricsLog(metrics, tensorboard=events, step=latest)
         try:
             self._saved = time.monotonic()
@@ -245,7 +246,7 @@ class Trainer:
 
     def _diverged(self, step: int, what: str) -> Diverged:
         latest = self._checkpoints.latest
-        where = self._folder / "checkpoints"
+        where = RunFiles(self._folder).checkpoints
         good = f"the last good checkpoint is step {latest} in {where}" if latest is not None else "no checkpoint yet"
         rate = self._config.training.learning_rate
         return Diverged(

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from imctrain.files import write_text
+from imctrain.records.metrics import read_rows
 from imctrain.training.checkpoint import JsonObject
 from imctrain.training.events import Events
 
@@ -46,14 +47,7 @@ class MetricsLog:
 
 def read_metrics(path: Path) -> list[JsonObject]:
     """Records of a metrics file; a last line that was cut off is left out."""
-    records = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return records
+    return list(read_rows(path))
 
 
 def truncate_metrics(path: Path, step: int, epochs: int) -> None:

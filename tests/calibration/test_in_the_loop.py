@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from imctrain.calibration import Calibration, load_calibration, save_calibration
 from imctrain.calibration.schema import Array, Column, Estimate, Inl, Noise, Spread
-from imctrain.experiment.hardware import build_hardware
+from imctrain.experiment.from_config import build_hardware
 from imctrain.settings import ImcConfig
 
 ROWS, LEVELS, COLUMNS = 1152, 16, 256

@@ -12,7 +12,7 @@ from imctrain.calibration import Calibration, load_calibration, parse_calibratio
 from imctrain.calibration.schema.typical import column_mean, die_mean
 from imctrain.calibration.summary.figures import figures
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip
-from imctrain.experiment.hardware import build_hardware
+from imctrain.experiment.from_config import build_hardware
 from imctrain.imc.chip.columns import column_errors, macro_errors
 from imctrain.settings import ArraySpec, ChipSpec, Hardware, ImcConfig, NoiseSpec
 

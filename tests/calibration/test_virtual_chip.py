@@ -13,7 +13,7 @@ from imctrain.calibration.reading.conversions import Conversions
 from imctrain.calibration.schema import Array, Column, Dependence, Estimate, Inl, Noise, SignedEstimate, Spread
 from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
 from imctrain.errors import UserError
-from imctrain.experiment.hardware import build_hardware
+from imctrain.experiment.from_config import build_hardware
 from imctrain.imc.chip.columns import macro_errors
 from imctrain.settings import ImcConfig
 

@@ -66,12 +66,12 @@ def test_an_array_that_a_float_run_does_not_have_is_no_difference(tmp_path, digi
 
 def test_a_key_that_only_one_version_knows_differs_where_it_is_not_the_default(tmp_path, digits):
     old = of(tmp_path, digits)
-    del old["config"]["imc"]["array"]["chop"]
+    del old.config["imc"]["array"]["chop"]
     assert told(old, of(tmp_path, digits)) == []
     assert told(old, of(tmp_path, digits, "imc.array.chop=true")) == ["imc.array.chop false -> true"]
     # A key that was dropped since.
     older = copy.deepcopy(old)
-    older["config"]["imc"]["array"]["stacked"] = 3
+    older.config["imc"]["array"]["stacked"] = 3
     assert told(older, of(tmp_path, digits)) == ["imc.array.stacked 3 -> none"]
 
 
@@ -92,7 +92,7 @@ def test_data_and_environment(tmp_path, digits):
     (difference,) = told(before, of(tmp_path, dataclasses.replace(digits, known_content="0" * 64)))
     assert difference.startswith("data.content 1437 + 360 images, SHA-256 ")
     now = copy.deepcopy(before)
-    now["environment"] |= {"jax": "9.9", "devices": "8 x gpu:H100"}
+    now.environment.update(jax="9.9", devices="8 x gpu:H100")
     assert told(before, now) == []
     assert [d.key for d in environment_differences(before, now)] == ["environment.jax", "environment.devices"]
 

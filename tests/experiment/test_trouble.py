@@ -10,7 +10,7 @@ import pytest
 from run_tools import assert_same_bits, call, state, write
 
 from imctrain.errors import UserError
-from imctrain.experiment import run as runs
+from imctrain.files import write_json
 from imctrain.training import checkpoint, step
 from imctrain.training.metrics import MetricsLog
 
@@ -103,14 +103,14 @@ def test_a_full_disk_at_a_line_of_metrics_loses_nothing_that_was_saved(tmp_path,
 
 def test_result_json_is_whole_or_not_there(tmp_path, monkeypatch):
     target = tmp_path / "result.json"
-    runs.write_json(target, {"old": 1})
+    write_json(target, {"old": 1})
 
     def full(descriptor):
         raise FULL
 
-    monkeypatch.setattr("imctrain.experiment.folder.os.fsync", full)
+    monkeypatch.setattr("imctrain.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        runs.write_json(target, {"new": list(range(1000))})
+        write_json(target, {"new": list(range(1000))})
     assert target.read_text() == '{\n "old": 1\n}\n'
 
 

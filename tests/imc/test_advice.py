@@ -13,7 +13,7 @@ from imc_sites import UNSIGNED, dot_site
 from run_tools import TINY, call, write
 
 import imctrain
-from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.imc.forecast import advice
 from imctrain.imc.forecast.advice import FORWARD_DB, advise, find_problems, remedy_text, signal_remedies
 from imctrain.imc.forecast.predict import predict

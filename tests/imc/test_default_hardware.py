@@ -9,7 +9,7 @@ import imctrain
 from imctrain.calibration import load_calibration
 from imctrain.data import load
 from imctrain.errors import UserError
-from imctrain.experiment.hardware import build_hardware
+from imctrain.experiment.from_config import build_hardware
 from imctrain.settings import (
     AdcSpec,
     Hardware,

@@ -7,9 +7,9 @@ import pytest
 from imc_sites import UNSIGNED, WIDE, dot_site, hardware, integer_operands, levels, run
 
 from imctrain.errors import UserError
-from imctrain.experiment.ledger_table import passes_label
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.coding.levels import encode_gradient
+from imctrain.records.ledger import passes_label
 from imctrain.settings import ArraySpec, FormatSpec, MappingSpec, NoiseSpec
 
 DRAWS = 400

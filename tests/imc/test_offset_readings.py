@@ -13,7 +13,7 @@ from scipy import stats
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
-from imctrain.experiment.hardware import build_hardware
+from imctrain.experiment.from_config import build_hardware
 from imctrain.imc.chip.adc import Converter
 from imctrain.imc.chip.columns import macro_corrections, macro_errors, offset_converter
 from imctrain.imc.chip.offset_readings import WIDE, lasting_error, mean_error, reading_moments

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imctrain.calibration import load_calibration
-from imctrain.experiment.hardware import build_hardware, build_rules
+from imctrain.experiment.from_config import build_hardware, build_rules
 from imctrain.imc.chip.adc import converter
 from imctrain.imc.chip.columns import column_errors, macro_corrections, macro_errors
 from imctrain.intercept import Rule, on_imc

@@ -9,23 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kept_results import write_result
 from run_tools import call
 
 from imctrain.errors import UserError
+from imctrain.records.copies import conflicts_of, copies_of
+from imctrain.records.runs import gather
+from imctrain.records.sweeps import find_sweep, rows_of, select, stems, sweeps_of, titles
 from imctrain.report.claims import summarise
 from imctrain.report.mixture import mixture
 from imctrain.report.page import write_page
-from imctrain.report.results import (
-    conflicts_of,
-    copies_of,
-    find_sweep,
-    gather,
-    rows_of,
-    select,
-    stems,
-    sweeps_of,
-    titles,
-)
 from imctrain.report.sweep_results import write_results, write_sweep
 
 SIGMA = "imc.noise.sigma_lsb"
@@ -44,9 +37,8 @@ def trial(folder, key, accuracy, *, name="noise", variant="", reference=None, se
     text = f"seed = {seed}\n{config}\n[model]\nname = '{model}'\n[data]\nname = 'digits'\n[imc]\npath = 'exact'\n"
     text += "[imc.noise]\nmismatch = false\n"
     (run / "config.toml").write_text(text)
-    known = {"model": model, "parameters": 10, "dataset": "digits", "dataset_source": {"lossy": False}, "path": "exact"}
-    known |= {"epochs": 1, "seconds": 60.0, "seed": seed, "clipped_fraction": None, "sigma_lsb": axes.get(SIGMA)}
-    (run / "result.json").write_text(json.dumps(known | {"test_accuracy": accuracy, "test_images": 10_000} | result))
+    known = {"model": model, "seed": seed, "sigma_lsb": axes.get(SIGMA), "test_accuracy": accuracy}
+    write_result(run, **(known | {"test_images": 10_000} | result))
     return run
 
 

@@ -8,14 +8,15 @@ import json
 
 import numpy as np
 import pytest
+from kept_results import result, write_result
 from typer.testing import CliRunner
 
 from imctrain.cli import app
 from imctrain.errors import UserError
+from imctrain.records.runs import RunRecord
 from imctrain.report.axis_figure import draw_axis_figure
 from imctrain.report.claims import summarise
 from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
-from imctrain.report.results import RunRecord
 from imctrain.report.sweep_results import write_sweep
 from imctrain.report.sweep_table import as_csv, as_markdown, curves_of
 from imctrain.report.variant_figure import draw_variants, lowest_shown
@@ -154,8 +155,8 @@ def test_only_the_few_variants_far_below_are_cut_off_the_axis():
 def record(tmp_path, sweep, variant, accuracy, seed=0, reference=None, sigma=None, **axes):
     labels = {sweep: {"reference": reference, "variant": variant, "axes": axes, "seed": seed}}
     folder = tmp_path / f"{sweep}-{variant}-{reference}-{seed}-{axes}"
-    result = {"test_accuracy": accuracy, "sigma_lsb": sigma, "test_images": 10000}
-    return RunRecord(folder, {"model": {"name": "m"}, "data": {"name": "d"}}, result, labels)
+    made = result(test_accuracy=accuracy, sigma_lsb=sigma, test_images=10000)
+    return RunRecord(folder, {"model": {"name": "m"}, "data": {"name": "d"}}, made, labels)
 
 
 def test_claims_are_judged_by_means_over_seeds(tmp_path):
@@ -217,7 +218,7 @@ def kept(root, key, sweep, variant, accuracy, reference=None):
     folder = root / "trials" / key
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text("[model]\nname = 'm'\n")
-    (folder / "result.json").write_text(json.dumps({"test_accuracy": accuracy, "sigma_lsb": 1.0, "test_images": 100}))
+    write_result(folder, test_accuracy=accuracy, sigma_lsb=1.0, test_images=100)
 
 
 def test_claims_of_a_named_sweep_have_a_summary_of_their_own(tmp_path):
@@ -241,6 +242,10 @@ def snr_run(folder, **snr):
         {
             "kind": "train",
             "step": step,
+            "epoch": 1,
+            "loss": 1.0,
+            "accuracy": 0.5,
+            "gradient_norm": 1.0,
             "sites": {key.replace("__", ":snr_db_"): value + step for key, value in snr.items()},
         }
         for step in (1, 2, 3, 4)

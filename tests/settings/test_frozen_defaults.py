@@ -9,7 +9,7 @@ import pytest
 
 from imctrain.errors import UserError
 from imctrain.frozen_defaults import FROZEN, apart, filled
-from imctrain.report.results import gather
+from imctrain.records.runs import gather
 from imctrain.settings import Config, dump_toml, frozen_imc, kept_config, known_keys, load_config, load_kept_config
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.trial import Trial, trial_key
@@ -83,7 +83,7 @@ def test_a_new_default_is_not_read_into_what_is_kept(tmp_path):
                 found = found[name]
             assert found == value, key
     assert (kept.imc.rules[0].match, kept.imc.rules[0].path) == ("stem", None)
-    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "failed.json").write_text("{}")
     (record,) = gather(tmp_path)
     assert record.config == kept.model_dump(mode="json")
     with pytest.raises(UserError, match=r"imc\.adc\.bitz is no known key"):

@@ -8,7 +8,7 @@ import pytest
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
-from imctrain.experiment.hardware import build_hardware
+from imctrain.experiment.from_config import build_hardware
 from imctrain.intercept.rules import known_keys as hardware_keys
 from imctrain.intercept.rules import override
 from imctrain.limits import Bounds

@@ -11,7 +11,7 @@ from run_tools import call, write
 
 import imctrain
 from imctrain.errors import UserError
-from imctrain.sweep import run as sweeps
+from imctrain.sweep import train as sweeps
 from imctrain.sweep.base import marks_of
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.plan.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.files.plans.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_another_experiment_under_the_name_is_refused(tmp_path, folder, old, new
 
 
 def forget_marks(folder):
-    for path in folder.plan.iterdir():
+    for path in folder.files.plans.iterdir():
         content = json.loads(path.read_text())
         for label in content["labels"].values():
             del label["base"], label["curve"]
@@ -98,7 +98,7 @@ def test_what_extends_a_sweep_is_no_other_experiment(tmp_path, folder, marked):
 
 def test_a_sweep_that_is_planned_anew_as_a_whole_is_one_sweep(tmp_path, folder):
     sweeps.plan(folder, spec(tmp_path, BASE.replace("epochs = 2", "epochs = 4")))
-    labels = [json.loads(path.read_text())["labels"]["noise"] for path in folder.plan.iterdir()]
+    labels = [json.loads(path.read_text())["labels"]["noise"] for path in folder.files.plans.iterdir()]
     assert len(labels) == 3
     assert len({label["base"] for label in labels}) == 1
 

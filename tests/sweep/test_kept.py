@@ -76,7 +76,7 @@ def test_every_trained_trial_is_still_listed_as_finished(path, tmp_path):
             assert state == "waiting"
             waiting.add(place(trial))
         else:
-            stored = load_kept_config(KEPT.trial(trial.key) / "config.toml")
+            stored = load_kept_config(KEPT.trial(trial.key).config)
             assert same_training(stored, trial.config) is None
     name = path.name.removesuffix(".sweep.toml")
     assert waiting == UNTRAINED.get(name, set()) | BELOW_HALF_LSB.get(name, set())
@@ -84,9 +84,9 @@ def test_every_trained_trial_is_still_listed_as_finished(path, tmp_path):
 
 def test_kept_trials_are_read_as_what_they_were_named_by():
     """Plan and config.toml of each, read by this version, hash to the key that it is kept under."""
-    trained = [key for key in KEPT.keys() if (KEPT.trial(key) / "config.toml").is_file()]  # noqa: SIM118
+    trained = [key for key in KEPT.keys() if KEPT.trial(key).is_run]  # noqa: SIM118
     assert len(trained) > 100
     for key in trained:
-        assert trial_key(load_kept_config(KEPT.trial(key) / "config.toml")) == key
+        assert trial_key(load_kept_config(KEPT.trial(key).config)) == key
     for key in KEPT.keys():  # noqa: SIM118
         assert trial_key(KEPT.config(key)) == key

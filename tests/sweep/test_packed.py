@@ -1,16 +1,18 @@
 """Finished trials in one file: whoever reads the sweep's folder sees the same, and a damaged file is told."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from kept_results import write_result
 from run_tools import call
 
-from imctrain import packed
 from imctrain.errors import UserError
-from imctrain.packed import ARCHIVE, contents, pack, unpack
-from imctrain.report.results import gather, rows_of
+from imctrain.records import packed
+from imctrain.records.layout import ARCHIVE
+from imctrain.records.packed import contents, pack, unpack
+from imctrain.records.runs import gather
+from imctrain.records.sweeps import rows_of
 from imctrain.settings import Config, frozen_imc
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.trial import Trial
@@ -34,14 +36,15 @@ def sweep_folder(path: Path, finished=(0, 1), planned=(0, 1, 2)) -> tuple[SweepF
     trials = trials_of(planned)
     keys = folder.add("noise", trials, path)
     for seed in finished:
-        trial = folder.trial(keys[seed])
+        trial = folder.trial(keys[seed]).folder
         (trial / "checkpoints" / "8").mkdir(parents=True)
         (trial / "checkpoints" / "8" / "state").write_bytes(b"x" * 1000)
         (trial / "config.toml").write_text(dump_toml(trials[seed].config))
-        (trial / "metrics.jsonl").write_text('{"kind": "epoch", "epoch": 1}\n')
+        (trial / "metrics.jsonl").write_text(
+            '{"kind": "epoch", "step": 8, "epoch": 1, "loss": 1.0, "accuracy": 0.5, "seconds": 2.0}\n'
+        )
         (trial / "learning_curve.png").write_bytes(b"png")
-        result = {"test_accuracy": 0.5 + seed / 100, "epochs": 1, "seconds": 2.0}
-        (trial / "result.json").write_text(json.dumps(result))
+        write_result(trial, test_accuracy=0.5 + seed / 100)
     return folder, keys
 
 
@@ -56,9 +59,9 @@ def test_what_is_read_is_the_same_packed_and_unpacked(tmp_path):
     assert [path.stem for path in (tmp_path / "plan").glob("*")] == [keys[2]]
     found = gather(tmp_path)
     assert [(r.folder, r.config, r.result, r.labels, r.sweep_folder) for r in found] == before
-    assert all((record.files / "metrics.jsonl").is_file() for record in found)
-    assert not list(contents(tmp_path).rglob("*.png"))
-    assert not list(contents(tmp_path).rglob("checkpoints"))
+    assert all(record.files.metrics.is_file() for record in found)
+    assert not list(contents(tmp_path).folder.rglob("*.png"))
+    assert not list(contents(tmp_path).folder.rglob("checkpoints"))
     folder = SweepFolder(tmp_path)
     assert rows_of(found, "noise") == rows
     assert [folder.status(key).state for key in keys] == states
@@ -67,7 +70,7 @@ def test_what_is_read_is_the_same_packed_and_unpacked(tmp_path):
     assert unpack(tmp_path) == 2
     assert not target.exists()
     assert [(r.folder, r.config, r.result, r.labels, r.sweep_folder) for r in gather(tmp_path)] == before
-    assert all(record.files == record.folder for record in gather(tmp_path))
+    assert all(record.files.folder == record.folder for record in gather(tmp_path))
 
 
 def test_a_packed_sweep_is_extended_renamed_and_packed_again(tmp_path):
@@ -93,8 +96,8 @@ def test_a_trial_that_was_trained_again_stands_for_the_packed_one(tmp_path):
     _, keys = sweep_folder(tmp_path)
     pack(tmp_path)
     trial = tmp_path / "trials" / keys[0]
-    shutil.copytree(contents(tmp_path) / "trials" / keys[0], trial)
-    (trial / "result.json").write_text(json.dumps({"test_accuracy": 0.9, "epochs": 1, "seconds": 2.0}))
+    shutil.copytree(contents(tmp_path).trial(keys[0]).folder, trial)
+    write_result(trial, test_accuracy=0.9)
     assert SweepFolder(tmp_path).status(keys[0]).accuracy == 0.9
     assert sorted(record.accuracy for record in gather(tmp_path)) == [0.51, 0.9]
     pack(tmp_path)

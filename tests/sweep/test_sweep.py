@@ -138,13 +138,13 @@ def test_a_changed_variant_takes_the_name_along(tmp_path):
     folder = SweepFolder(tmp_path / "out")
     levels = SWEEP.replace('"imc.adc.range_policy" = "per_site"', '"imc.adc.range_policy" = "two_level"')
     first = folder.add("s", expand(spec_of(tmp_path, SWEEP)), tmp_path)
-    done = next(key for key in first if "per_site" in (folder.plan / f"{key}.json").read_text())
-    folder.trial(done).mkdir()
+    done = next(key for key in first if "per_site" in folder.files.plan(key).read_text())
+    folder.trial(done).folder.mkdir()
     second = folder.add("s", expand(spec_of(tmp_path, levels)), tmp_path)
     gone = set(first) - set(second)
     assert len(gone) == 3
     assert set(folder.keys()) == set(second) | {done}
-    assert json.loads((folder.plan / f"{done}.json").read_text())["labels"] == {}
+    assert json.loads(folder.files.plan(done).read_text())["labels"] == {}
     assert folder.title(done) == f"trial {done}"
     # Extending an axis changes no trial that is there.
     folder.add("s", expand(spec_of(tmp_path, levels.replace("2.0]", "4.0]"))), tmp_path)
@@ -253,9 +253,9 @@ def test_a_trial_begun_under_other_defaults_is_refused(tmp_path):
     folder = SweepFolder(tmp_path / "out")
     (trial,) = expand(spec)
     (key,) = folder.add("a", [trial], tmp_path)
-    folder.trial(key).mkdir(parents=True)
+    folder.trial(key).folder.mkdir(parents=True)
     begun = trial.config.replace(imc=trial.config.imc.replace(chip_seed=3))
-    write(folder.trial(key), dump_toml(begun), "config.toml")
+    write(folder.trial(key).folder, dump_toml(begun), "config.toml")
     with pytest.raises(UserError, match=r"another default of imc\.chip_seed"):
         folder.add("a", expand(spec), tmp_path)
 

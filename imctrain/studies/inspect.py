@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import PyTree
 
 from imctrain.data import OFFICIAL, Dataset, Source, Split, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import hardware_problems, hardware_warnings
-from imctrain.experiment.ledger_table import ledger_records
+from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.setup import Setup, set_up
+from imctrain.records.ledger import LedgerSite
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
@@ -26,10 +27,10 @@ SHAPES = {name: (known.expected.shape, len(known.expected.classes)) for name, kn
 
 @dataclass(frozen=True)
 class Inspection:
-    """records: of `ledger_records`, each MVM with snr_db, clipped, range and statistical (the share of its
+    """records: of the ledger, each MVM with snr_db, clipped, range and statistical (the share of its
     executions on the statistical path). batch: what it was measured on. warnings: what cannot work (`imc.advice`)."""
 
-    records: list[dict[str, Any]]
+    records: list[LedgerSite]
     batch: str
     warnings: list[str]
 
@@ -46,10 +47,15 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
     for record in records:
         report = reports.get(record["site"], {})
         for mvm in record["mvms"]:
-            for key in ("snr_db", "clipped", "range", "statistical"):
-                value = float(report.get(f"{key}_{mvm['mvm']}", math.nan))
-                mvm[key] = value if math.isfinite(value) else None
+            mvm["snr_db"], mvm["clipped"], mvm["range"], mvm["statistical"] = (
+                _finite(report.get(f"{quantity}_{mvm['mvm']}"))
+                for quantity in ("snr_db", "clipped", "range", "statistical")
+            )
     return Inspection(records, batch, hardware_warnings(hardware_problems(setup)))
+
+
+def _finite(value: jax.Array | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _dataset(config: Config) -> tuple[Dataset, str]:
@@ -78,8 +84,8 @@ def _reports(config: Config, dataset: Dataset, setup: Setup) -> dict[str, dict[s
     start = setup.steps.initial
 
     @jax.jit
-    def probe(params: Any, sites: Any, images: jax.Array, labels: jax.Array) -> Any:
-        def objective(params: Any, sites: Any) -> jax.Array:
+    def probe(params: PyTree, sites: PyTree, images: jax.Array, labels: jax.Array) -> tuple[PyTree, PyTree]:
+        def objective(params: PyTree, sites: PyTree) -> jax.Array:
             logits, _ = function(params, start.rest, images, key=jax.random.key(config.seed), state=sites)
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 

@@ -16,10 +16,6 @@ from run_tools import TINY, call, write
 
 from imctrain.data import load
 from imctrain.errors import UserError
-from imctrain.experiment import record, sampling
-from imctrain.experiment.mapping_snr import encode, plan_of
-from imctrain.experiment.recording import MvmRecord, load_recording, save_recording
-from imctrain.experiment.sampling import MOST, Sampler
 from imctrain.experiment.setup import set_up
 from imctrain.imc.coding.levels import encode_gradient
 from imctrain.imc.engines.kernels import digital, exact
@@ -28,6 +24,10 @@ from imctrain.imc.site.mvms import SiteMvms
 from imctrain.intercept import on_imc
 from imctrain.models.layers import BATCH_NORM_EPSILON
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, NoiseSpec, frozen_imc, load_config
+from imctrain.studies import record, sampling
+from imctrain.studies.mapping_snr import encode, plan_of
+from imctrain.studies.recording import MvmRecord, load_recording, save_recording
+from imctrain.studies.sampling import MOST, Sampler
 from imctrain.training.loop import make_batches
 from imctrain.training.position import Position
 

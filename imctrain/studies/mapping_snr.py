@@ -20,9 +20,8 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +30,7 @@ from jax import Array
 
 from imctrain.calibration import Calibration, load_calibration
 from imctrain.errors import UserError
-from imctrain.experiment.hardware import build_hardware
-from imctrain.experiment.recording import MvmRecord, Recording
+from imctrain.experiment.from_config import build_hardware
 from imctrain.files import write_json
 from imctrain.formats import RADIX4, IntegerFormat
 from imctrain.imc.chip import random_numbers as noise
@@ -42,8 +40,9 @@ from imctrain.imc.engines.kernels import exact
 from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
 from imctrain.imc.mvm.products import Reading
 from imctrain.imc.mvm.tiling import RowTiles
-from imctrain.report.mapping_snr import FILE, draw_mapping_snr
+from imctrain.report.mapping_figure import FILE, MappingSnr, SnrRecord, SnrSettings, draw_mapping_snr
 from imctrain.settings import Hardware, ImcConfig, kept_config
+from imctrain.studies.recording import MvmRecord, Recording
 
 MAPPINGS = ("bit_serial", "grouped", "balanced")
 POLICIES = ("fixed", "per_site")
@@ -73,23 +72,35 @@ class Settings:
     conversions: int = 21
     trials: int = TRIALS
 
+    def as_dict(self) -> SnrSettings:
+        """As mapping_snr.json has it."""
+        return {
+            "calibration": self.calibration,
+            "sigmas": self.sigmas,
+            "policies": self.policies,
+            "mappings": self.mappings,
+            "conversions": self.conversions,
+            "trials": self.trials,
+        }
 
-def measure(recording: Recording, settings: Settings, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+
+def measure(recording: Recording, settings: Settings, say: Callable[[str], None] = lambda text: None) -> MappingSnr:
     """SNR of every recorded MVM with every mapping, range policy and noise; the content of mapping_snr.json.
 
     Raises UserError for a budget below a mapping's passes, and a calibration of other rows than were recorded.
     """
     calibration = load_calibration(settings.calibration)
     imc = kept_config(recording.about["config"], "the recording's config").imc
-    records: list[dict[str, Any]] = []
+    records: list[SnrRecord] = []
     for number, record in enumerate(recording.records, 1):
         say(f"{number} of {len(recording.records)}: step {record.step}, {record.site}, {record.mvm}")
         records += _measure_mvm(record, imc, calibration, settings)
-    about = {key: value for key, value in recording.about.items() if key != "config"}
-    return {"schema_version": "1.0", "recording": about, "settings": asdict(settings), "records": records}
+    about = recording.about.copy()
+    del about["config"]
+    return {"schema_version": "1.0", "recording": about, "settings": settings.as_dict(), "records": records}
 
 
-def write_results(results: dict[str, Any], folder: Path) -> list[Path]:
+def write_results(results: MappingSnr, folder: Path) -> list[Path]:
     """mapping_snr.json and its figure as PNG and SVG. Raises UserError for a folder that cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,9 +113,9 @@ def write_results(results: dict[str, Any], folder: Path) -> list[Path]:
     return [folder / FILE, *pictures]
 
 
-def summary(results: dict[str, Any]) -> list[str]:
+def summary(results: MappingSnr) -> list[str]:
     """Lines for people: at each noise, by how much balanced is above the others, median over everything recorded."""
-    found: dict[tuple[Any, ...], dict[str, float]] = {}
+    found: dict[tuple[str, float, str, str, int], dict[str, float]] = {}
     for r in results["records"]:
         if r["snr_db"] is not None:
             where = (r["range_policy"], r["sigma_lsb"], r["mvm"], r["site"], r["step"])
@@ -160,7 +171,7 @@ def plan_of(record: MvmRecord, hardware: Hardware) -> MvmPlan:
 
 def _measure_mvm(
     record: MvmRecord, imc: ImcConfig, calibration: Calibration, settings: Settings
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[SnrRecord]:
     levels, codes = encode(record, imc)
     ideal = np.einsum("gmk,gnk->gmn", np.asarray(levels, np.float64), np.asarray(codes, np.float64))
     share = record.driven.shape[2] // record.tile / record.of_tiles

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
+from imctrain.files import JsonValue
 from imctrain.report.style import COLOURS, pyplot, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FILE = "mapping_snr.json"
 MVMS = {"input_grad": "input gradient, dX", "weight_grad": "weight gradient, dW"}
@@ -23,15 +29,73 @@ MAPPINGS = {"balanced": (COLOURS[0], "o"), "grouped": (COLOURS[1], "s"), "bit_se
 """Colour and marker, from the highest curve down."""
 REFERENCE = "bit_serial"
 """What gains are counted from."""
+LineStyle = str | tuple[float, tuple[float, float]]
 MOMENTS = {1: ("",), 2: ("early", "late"), 3: ("early", "middle", "late")}
-STYLES = ((0, (1, 1.2)), (0, (4, 1.5)), "-")
+STYLES: tuple[LineStyle, ...] = ((0, (1, 1.2)), (0, (4, 1.5)), "-")
 """Line styles of moments, the last one solid."""
 APART = 0.014
 """Shift of the mappings' bars from one another, as a share of the axis."""
 WIDTH, ROW, LEGEND = 6.6, 1.95, 0.95
 """Inches."""
 
-Records = list[dict[str, Any]]
+
+class SnrRecord(TypedDict):
+    """SNR of one recorded MVM with one mapping, range policy and noise; null where signal or noise is zero."""
+
+    step: int
+    site: str
+    mvm: str
+    mapping: str
+    range_policy: str
+    sigma_lsb: float
+    passes: int
+    repeats: int
+    conversions: int
+    snr_db: float | None
+    snr_db_predicted: float | None
+    snr_db_once: float | None
+    ranges: list[float]
+    clipped: float
+
+
+class SnrSettings(TypedDict):
+    """What was measured (`studies.mapping_snr.Settings`)."""
+
+    calibration: str
+    sigmas: Sequence[float]
+    policies: Sequence[str]
+    mappings: Sequence[str]
+    conversions: int
+    trials: int
+
+
+class RecordedRun(TypedDict):
+    """What a recording says of its run. config: as in its TOML, left out where SNRs are kept.
+
+    steps: of the checkpoints; epochs: of each. images: of the batch.
+    """
+
+    config_hash: str
+    config: NotRequired[dict[str, JsonValue]]
+    path: str
+    model: str
+    dataset: str
+    images: int
+    steps: list[int]
+    epochs: list[float]
+    sites: list[str]
+
+
+class MappingSnr(TypedDict):
+    """The content of mapping_snr.json."""
+
+    schema_version: str
+    recording: RecordedRun
+    settings: SnrSettings
+    records: list[SnrRecord]
+
+
+Records = list[SnrRecord]
 
 
 def draw_mapping_snr(source: Path, target: Path) -> None:
@@ -42,7 +106,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
     bit-serial, each site and moment with itself: median, lowest and highest.
     """
     plt = pyplot()
-    results = json.loads(source.read_text(encoding="utf-8"))
+    results: MappingSnr = json.loads(source.read_text(encoding="utf-8"))
     settings, steps = results["settings"], results["recording"]["steps"]
     policies, sigmas = settings["policies"], sorted(settings["sigmas"])
     mappings = [mapping for mapping in MAPPINGS if mapping in settings["mappings"]]
@@ -76,7 +140,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
 
 
 def _draw_snr(
-    axis: Any, records: Records, mapping: str, steps: Sequence[int], sigmas: Sequence[float], shift: float
+    axis: Axes, records: Records, mapping: str, steps: Sequence[int], sigmas: Sequence[float], shift: float
 ) -> None:
     """One mapping in one panel."""
     colour, marker = MAPPINGS[mapping]
@@ -92,12 +156,15 @@ def _draw_snr(
 
 
 def _draw_gains(
-    axis: Any, records: Records, mappings: Sequence[str], policies: Sequence[str], sigmas: Sequence[float]
+    axis: Axes, records: Records, mappings: Sequence[str], policies: Sequence[str], sigmas: Sequence[float]
 ) -> None:
-    def same(r: dict[str, Any]) -> tuple[Any, ...]:
+    def same(r: SnrRecord) -> tuple[str, float, str, int]:
         return r["range_policy"], r["sigma_lsb"], r["site"], r["step"]
 
-    reference = {same(r): r["snr_db"] for r in records if r["mapping"] == REFERENCE}
+    def gain(r: SnrRecord) -> float | None:
+        return None if r["snr_db"] is None else r["snr_db"] - reference[same(r)]
+
+    reference = {same(r): r["snr_db"] for r in records if r["mapping"] == REFERENCE and r["snr_db"] is not None}
     axis.axhline(0.0, color=MAPPINGS[REFERENCE][0], lw=1.1, zorder=1)
     for place, mapping in enumerate(m for m in mappings if m != REFERENCE):
         colour, marker = MAPPINGS[mapping]
@@ -105,26 +172,26 @@ def _draw_gains(
             here = [
                 r for r in records if (r["mapping"], r["range_policy"]) == (mapping, policy) and same(r) in reference
             ]
-            gains = _by_sigma(here, sigmas, lambda r: r["snr_db"] - reference[same(r)])
+            gains = _by_sigma(here, sigmas, gain)
             _line(axis, gains, color=colour, ls=POLICIES[policy][1], marker=marker)
             _bars(axis, gains, colour, APART * (place - 0.5))
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]), top=axis.get_ylim()[1] + 1.5)
 
 
 def _by_sigma(
-    records: Records, sigmas: Sequence[float], value: Callable[[dict[str, Any]], float]
+    records: Records, sigmas: Sequence[float], value: Callable[[SnrRecord], float | None]
 ) -> dict[float, list[float]]:
-    found = {sigma: [value(r) for r in records if r["sigma_lsb"] == sigma] for sigma in sigmas}
+    found = {sigma: [x for r in records if r["sigma_lsb"] == sigma and (x := value(r)) is not None] for sigma in sigmas}
     return {sigma: values for sigma, values in found.items() if values}
 
 
-def _line(axis: Any, by_sigma: dict[float, list[float]], **style: Any) -> None:
+def _line(axis: Axes, by_sigma: dict[float, list[float]], **style: Any) -> None:
     """Medians against sigma."""
     medians = [float(np.median(values)) for values in by_sigma.values()]
     axis.plot(list(by_sigma), medians, **({"ms": 4.0, "zorder": 3} | style))
 
 
-def _bars(axis: Any, by_sigma: dict[float, list[float]], colour: str, shift: float) -> None:
+def _bars(axis: Axes, by_sigma: dict[float, list[float]], colour: str, shift: float) -> None:
     """From lowest to highest, moved by a share of the axis so that bars of several mappings stand side by side."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -137,17 +204,17 @@ def _bars(axis: Any, by_sigma: dict[float, list[float]], colour: str, shift: flo
     axis.autoscale_view()
 
 
-def _styles(steps: Sequence[int]) -> list[Any]:
+def _styles(steps: Sequence[int]) -> list[LineStyle]:
     """A line style a step, the last one solid; more steps than styles share the dotted one."""
     missing = max(len(steps) - len(STYLES), 0)
     return [STYLES[0]] * missing + list(STYLES[len(STYLES) - min(len(steps), len(STYLES)) :])
 
 
-def _name(axis: Any, text: str) -> None:
+def _name(axis: Axes, text: str) -> None:
     axis.text(0.98, 0.96, text, transform=axis.transAxes, ha="right", va="top", fontsize=8, color="0.25")
 
 
-def _scale(axis: Any, sigmas: Sequence[float]) -> None:
+def _scale(axis: Axes, sigmas: Sequence[float]) -> None:
     positive = [s for s in sigmas if s > 0]
     if len(positive) == len(sigmas):
         axis.set_xscale("log", base=2)
@@ -158,7 +225,7 @@ def _scale(axis: Any, sigmas: Sequence[float]) -> None:
     axis.margins(x=0.06)
 
 
-def _legend(figure: Any, plt: Any, results: dict[str, Any], mappings: Sequence[str]) -> None:
+def _legend(figure: Figure, plt: ModuleType, results: MappingSnr, mappings: Sequence[str]) -> None:
     """What colours, styles and crosses mean, above the panels."""
     steps = results["recording"]["steps"]
     repeats = {r["mapping"]: (r["passes"], r["repeats"]) for r in results["records"]}

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from imctrain.data import Batches, load
 from imctrain.errors import UserError
 from imctrain.experiment.continuing import require_same
-from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.identity import identity
-from imctrain.experiment.recording import MvmRecord, Recording
-from imctrain.experiment.sampling import BUDGET, Sampler
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.coding.levels import encode_gradient, rounding, scale_of_gradient
@@ -31,7 +30,11 @@ from imctrain.imc.mvm.operand import integer_format
 from imctrain.imc.site.site import Site
 from imctrain.imc.site.state import SiteState
 from imctrain.intercept import ImcFunction, on_imc
+from imctrain.records.layout import RunFiles
+from imctrain.report.mapping_figure import RecordedRun
 from imctrain.settings import MVMS, Config, config_hash, load_kept_config
+from imctrain.studies.recording import MvmRecord, Recording
+from imctrain.studies.sampling import BUDGET, Sampler
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.loop import make_batches
 from imctrain.training.position import Position
@@ -62,12 +65,13 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
     Raises UserError for a folder without a run, a step without a checkpoint, a checkpoint that is damaged or was
     trained with other settings than the folder says, or a run that has one checkpoint only where no steps are given.
     """
-    if not (folder / "config.toml").is_file():
+    files = RunFiles(folder)
+    if not files.is_run:
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
-    if not (folder / "checkpoints").is_dir():
+    if not files.checkpoints.is_dir():
         raise UserError(f"{folder} has no checkpoints: train it first")
-    config = load_kept_config(folder / "config.toml")
-    checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+    config = load_kept_config(files.config)
+    checkpoints = Checkpoints(files.checkpoints, config.checkpoint.keep)
     try:
         chosen = _choose(folder, checkpoints.steps, steps)
         say(f"loading data set {config.data.name} ...")
@@ -94,7 +98,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             records += sample_all(function, state, operands, step)
     finally:
         checkpoints.close()
-    about = {
+    about: RecordedRun = {
         "config_hash": config_hash(written),
         "config": written.model_dump(mode="json", exclude_none=True),
         "path": config.imc.path,
@@ -126,8 +130,10 @@ def reader(
     smoothing, is_float = config.training.label_smoothing, config.imc.path == "float"
 
     @jax.jit
-    def probe(params: Any, rest: Any, sites: Any, added: Any, images: Array, labels: Array, key: Array) -> Any:
-        def objective(added: Any) -> Any:
+    def probe(
+        params: PyTree, rest: PyTree, sites: PyTree, added: PyTree, images: Array, labels: Array, key: Array
+    ) -> dict[str, Operands]:
+        def objective(added: PyTree) -> tuple[Array, PyTree]:
             (logits, _), operands = function.tapped(
                 params, rest, images, key=key, added=added, state=sites, digital=is_float
             )
@@ -230,12 +236,10 @@ def _choose(folder: Path, there: list[int], wanted: Sequence[int]) -> list[int]:
 
 def _with_saved_calibration(config: Config, folder: Path) -> Config:
     """The config with the copy of the calibration that the run keeps; a baseline's lies one folder up."""
-    for place in (folder, folder.parent):
-        saved = place / "calibration.json"
-        if saved.is_file() and (place / "config.toml").is_file():
-            return config.model_copy(
-                update={"imc": config.imc.model_copy(update={"calibration": str(saved.absolute())})}
-            )
+    for place in map(RunFiles, (folder, folder.parent)):
+        if place.calibration.is_file() and place.is_run:
+            imc = config.imc.model_copy(update={"calibration": str(place.calibration.absolute())})
+            return config.model_copy(update={"imc": imc})
     return config
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 
@@ -14,6 +14,7 @@ from imctrain.sweep.base import marks_of, require_one_sweep
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.live_table import LiveTable
 from imctrain.sweep.spec import SweepSpec, expand
+from imctrain.sweep.trial import Trial
 from imctrain.training.signals import StopRequest
 
 
@@ -37,9 +38,9 @@ def plan(sweep: SweepFolder, spec: SweepSpec) -> list[str]:
     return sweep.add(spec.name, trials, Path(spec.config).parent, marks)
 
 
-def _check_hardware(trials: Sequence[Any], config_dir: Path) -> None:
+def _check_hardware(trials: Sequence[Trial], config_dir: Path) -> None:
     """Every trial's array must be possible: found out now, not after the trials before it."""
-    from imctrain.experiment.hardware import build_hardware, build_rules, calibration_of
+    from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 
     for trial in trials:
         if trial.config.imc.path != "float":
@@ -76,7 +77,7 @@ def run(
         states.setdefault(sweep.status(key).state, []).append(key)
     for key in states.get("failed", []):
         console.print(
-            f"failed: {sweep.title(key)}: {sweep.status(key).error} (log: {sweep.trial(key) / 'log.txt'})",
+            f"failed: {sweep.title(key)}: {sweep.status(key).error} (log: {sweep.trial(key).log})",
             markup=False,
             soft_wrap=True,
         )

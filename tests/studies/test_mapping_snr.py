@@ -10,10 +10,10 @@ from PIL import Image
 from run_tools import call, write
 
 from imctrain.errors import UserError
-from imctrain.experiment.mapping_snr import Settings, measure, write_results
-from imctrain.experiment.recording import MvmRecord, Recording, save_recording
-from imctrain.report.mapping_snr import FILE, draw_mapping_snr
+from imctrain.report.mapping_figure import FILE, draw_mapping_snr
 from imctrain.settings import Config
+from imctrain.studies.mapping_snr import Settings, measure, write_results
+from imctrain.studies.recording import MvmRecord, Recording, save_recording
 
 TOLERANCE_DB = 0.35
 """The power of 32 x 24 x 24 errors is good to 0.05 dB; rounding is not quite as independent as the formula has it."""

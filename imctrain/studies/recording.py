@@ -12,13 +12,13 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from imctrain.errors import UserError
-from imctrain.experiment.sampling import Values
 from imctrain.files import replacing
+from imctrain.report.mapping_figure import RecordedRun
+from imctrain.studies.sampling import Values
 
 VERSION = "1.0"
 LARGEST = 60_000.0
@@ -64,11 +64,10 @@ class Recording:
     """Records of a run, in order of step, site and MVM.
 
     Attributes:
-        about: of the run: config (as in its TOML), config_hash, path, model, dataset, steps, epochs (of each step),
-            sites, images (of the batch).
+        about: of the run, its config included.
     """
 
-    about: dict[str, Any]
+    about: RecordedRun
     records: tuple[MvmRecord, ...]
 
     @property

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.files import replacing
+from imctrain.records.layout import ARCHIVE, CHECKPOINTS, RESULT, SweepFiles
 
-ARCHIVE = "trials.tar.xz"
 LEFT_OUT = {".png", ".svg", ".lock"}
 """Suffixes and names of files that are drawn again, or of no use after the training."""
 _MAXIMUM = 2**31
@@ -36,35 +36,34 @@ def pack(folder: Path) -> tuple[Path, int]:
     Returns the archive, and how many trials were put in. Raises UserError where the folder holds no finished trial, or
     cannot be written.
     """
-    trials = folder / "trials"
-    found = sorted(path.parent for path in trials.glob("*/result.json")) if trials.is_dir() else []
+    sweep = SweepFiles(folder)
+    found = sorted(path.parent for path in sweep.trials.glob(f"*/{RESULT}")) if sweep.trials.is_dir() else []
     if not found:
         raise UserError(f"{folder} has no finished trial to pack: give a sweep's folder")
     before = contents(folder)
-    target = folder / ARCHIVE
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch)
+        whole = SweepFiles(Path(scratch))
         if before is not None:
-            shutil.copytree(before, whole, dirs_exist_ok=True)
+            shutil.copytree(before.folder, whole.folder, dirs_exist_ok=True)
         for trial in found:
-            shutil.rmtree(whole / "trials" / trial.name, ignore_errors=True)
-            shutil.copytree(trial, whole / "trials" / trial.name, ignore=_left_out)
+            shutil.rmtree(whole.trials / trial.name, ignore_errors=True)
+            shutil.copytree(trial, whole.trials / trial.name, ignore=_left_out)
         # Plans of trials that were packed before may have got other labels since.
-        plans = [folder / "plan" / f"{trial.name}.json" for trial in sorted((whole / "trials").iterdir())]
+        plans = [sweep.plan(trial.name) for trial in sorted(whole.trials.iterdir())]
         for plan in plans:
             _copy_plan(plan, whole)
-        with replacing(target) as temporary:
-            temporary.write_bytes(_archive(whole))
+        with replacing(sweep.archive) as temporary:
+            temporary.write_bytes(_archive(whole.folder))
     if contents(folder) is None:
-        raise RuntimeError(f"{target} was written and is not there")
+        raise RuntimeError(f"{sweep.archive} was written and is not there")
     for trial in found:
         shutil.rmtree(trial)
     for plan in plans:
         plan.unlink(missing_ok=True)
-    for empty in (trials, folder / "plan"):
+    for empty in (sweep.trials, sweep.plans):
         if empty.is_dir() and not any(empty.iterdir()):
             empty.rmdir()
-    return target, len(found)
+    return sweep.archive, len(found)
 
 
 def unpack(folder: Path) -> int:
@@ -75,26 +74,26 @@ def unpack(folder: Path) -> int:
     inside = contents(folder)
     if inside is None:
         raise UserError(f"{folder} has no {ARCHIVE}: nothing is packed there")
-    trials = sorted((inside / "trials").iterdir())
-    for file in _files(inside):
-        target = folder / file.relative_to(inside)
+    trials = sorted(inside.trials.iterdir())
+    for file in _files(inside.folder):
+        target = folder / file.relative_to(inside.folder)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-    (folder / ARCHIVE).unlink()
+    SweepFiles(folder).archive.unlink()
     return len(trials)
 
 
-def contents(folder: Path) -> Path | None:
-    """A folder with what the archive of `folder` holds, for reading only; None where it has none.
+def contents(folder: Path) -> SweepFiles | None:
+    """A sweep's folder with what the archive of `folder` holds, for reading only; None where it has none.
 
     Raises UserError for a file that is no such archive.
     """
-    archive = folder / ARCHIVE
+    archive = SweepFiles(folder).archive
     if not archive.is_file():
         return None
     stat = archive.stat()
-    return _unpacked(archive.absolute(), stat.st_mtime_ns, stat.st_size)
+    return SweepFiles(_unpacked(archive.absolute(), stat.st_mtime_ns, stat.st_size))
 
 
 @functools.cache
@@ -111,7 +110,7 @@ def _unpacked(archive: Path, _changed: int, _size: int) -> Path:
                 if sum(member.size for member in tar.getmembers()) > _MAXIMUM:
                     raise UserError(f"{archive} unpacks to more than 2 GiB: it is no archive of trials")
                 tar.extractall(whole, filter="data")
-            if not (whole / "trials").is_dir():
+            if not SweepFiles(whole).trials.is_dir():
                 raise UserError(f"{archive} holds no trials: restore it, or remove it")
             # Another process may have been as quick: then its folder is the same.
             if not home.is_dir():
@@ -131,13 +130,13 @@ def _home() -> Path:
 
 def _left_out(folder: str, names: list[str]) -> set[str]:
     del folder
-    return {name for name in names if Path(name).suffix in LEFT_OUT or name in LEFT_OUT | {"checkpoints"}}
+    return {name for name in names if Path(name).suffix in LEFT_OUT or name in LEFT_OUT | {CHECKPOINTS}}
 
 
-def _copy_plan(plan: Path, whole: Path) -> None:
+def _copy_plan(plan: Path, whole: SweepFiles) -> None:
     if plan.is_file():
-        (whole / "plan").mkdir(exist_ok=True)
-        shutil.copyfile(plan, whole / "plan" / plan.name)
+        whole.plans.mkdir(exist_ok=True)
+        shutil.copyfile(plan, whole.plans / plan.name)
 
 
 def _files(folder: Path) -> Iterator[Path]:

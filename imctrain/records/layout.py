@@ -1,0 +1,151 @@
+"""Where every file of a run's folder and of a sweep's folder lies.
+
+RUN/config.toml        the config as resolved; with it, a folder is a run
+RUN/environment.json   versions, devices, command
+RUN/calibration.json   the run's own copy of its calibration, where it has one
+RUN/ledger.json, .md   every matmul and where it runs
+RUN/metrics.jsonl      a line every few steps, and one an epoch
+RUN/checkpoints/STEP/  state, position and what the run was
+RUN/events/            the same numbers for TensorBoard
+RUN/learning_curve.png
+RUN/result.json        last of all: with it, a run is finished
+RUN/baseline/          a run folder: the same network in float
+RUN/failed.json        of a trial that could not be trained: why
+RUN/log.txt            of a trial: what its process printed
+RUN/.lock              held by the process that trains it
+
+SWEEP/plan/KEY.json    what was asked for (see `plans`)
+SWEEP/trials/KEY/      a run folder
+SWEEP/calibrations/    calibration files that configs named
+SWEEP/results/         tables and figures
+SWEEP/trials.tar.xz    finished trials that were packed, with their plans (see `packed`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKPOINTS = "checkpoints"
+BASELINE = "baseline"
+RESULT = "result.json"
+FAILED = "failed.json"
+ARCHIVE = "trials.tar.xz"
+TRIALS = "trials"
+PLANS = "plan"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run's folder, whether they are there or not."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def environment(self) -> Path:
+        return self.folder / "environment.json"
+
+    @property
+    def calibration(self) -> Path:
+        return self.folder / "calibration.json"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.json"
+
+    @property
+    def ledger_table(self) -> Path:
+        return self.folder / "ledger.md"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / CHECKPOINTS
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events"
+
+    @property
+    def learning_curve(self) -> Path:
+        return self.folder / "learning_curve.png"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / RESULT
+
+    @property
+    def failed(self) -> Path:
+        return self.folder / FAILED
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / ".lock"
+
+    @property
+    def baseline(self) -> RunFiles:
+        return RunFiles(self.folder / BASELINE)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a training was begun here."""
+        return self.config.is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a training came to its end here."""
+        return self.result.is_file()
+
+
+@dataclass(frozen=True)
+class SweepFiles:
+    """The files of a sweep's folder, whether they are there or not. Of what is packed see `plans.SweepView`."""
+
+    folder: Path
+
+    @property
+    def plans(self) -> Path:
+        return self.folder / PLANS
+
+    @property
+    def trials(self) -> Path:
+        return self.folder / TRIALS
+
+    @property
+    def calibrations(self) -> Path:
+        return self.folder / "calibrations"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / ARCHIVE
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether trials were planned here."""
+        return self.plans.is_dir()
+
+    def plan(self, key: str) -> Path:
+        return self.plans / f"{key}.json"
+
+    def trial(self, key: str) -> RunFiles:
+        return RunFiles(self.trials / key)
+
+
+def sweep_of(trial: Path) -> SweepFiles | None:
+    """The sweep's folder that a run's folder lies in as a trial; None for a run of its own."""
+    return SweepFiles(trial.parent.parent) if trial.parent.name == TRIALS else None

@@ -1,0 +1,114 @@
+"""result.json: what a training came to. It is written last, so that a folder with one is finished."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from imctrain.records.base import Kept
+
+VERSION = "1.0"
+
+
+class DataSource(Kept):
+    """Where the pixels of a data set came from (`data.dataset.Source`)."""
+
+    kind: str = ""
+    file: str = ""
+    sha256: str = ""
+    lossy: bool = False
+
+
+class WorstSite(Kept):
+    """The lowest SNR of an MVM in the newest line of metrics."""
+
+    site: str
+    mvm: str
+    snr_db: float
+
+
+class Change(Kept):
+    """A key of config, calibration, data or environment that changed within a training."""
+
+    key: str
+    before: object = Field(validation_alias="from", serialization_alias="from")
+    now: object = Field(validation_alias="to", serialization_alias="to")
+    step: int | None
+    """Steps taken before; null where a version wrote no number of steps."""
+
+
+class Result(Kept):
+    """What a training came to.
+
+    Keys with a default are missing where a version did not write them yet, or where the training has no such thing.
+    """
+
+    WHAT: ClassVar[str] = "result of a run"
+    REMEDY: ClassVar[str] = "restore it, or train the run again"
+
+    schema_version: str = VERSION
+    name: str
+    """Of the experiment."""
+    test_accuracy: float
+    """At the end, a fraction of the test images."""
+    test_images: int | None = None
+    best_test_accuracy: float
+    epochs: int
+    """Finished ones."""
+    steps: int | None = None
+    seconds: float
+    """Of training and evaluation, compilation left out."""
+    seconds_per_epoch: float
+    compile_seconds: float
+    path: str
+    """Of the experiment: "float", "digital", "exact", "statistical" or "auto"."""
+    dataset: str
+    dataset_source: DataSource
+    dataset_content: str | None = None
+    """SHA-256 of its images and labels."""
+    model: str
+    parameters: int
+    config_hash: str
+    """SHA-256 of the resolved config."""
+    seed: int
+    clipped_fraction: float | None
+    """Of the conversions, in the last epoch with a line of metrics; null where nothing was converted."""
+    calibration: str | None = None
+    """Its name; this key and those down to `worst_site` are of trainings with sites. null on the digital path."""
+    calibration_provenance: str | None = None
+    calibration_sha256: str | None = None
+    """Of its content, notes left out."""
+    sigma_lsb: float | None = None
+    """Total noise before rounding, LSB at R = 1 of the calibrated converter."""
+    mvms_on_array: tuple[str, ...] | None = None
+    sites: dict[str, str] | None = None
+    """Path of every matmul, by its name."""
+    statistical_share: dict[str, dict[str, float]] | None = None
+    """{site: {MVM: share of its executions on the statistical path}} in the newest line of metrics."""
+    worst_site: WorstSite | None = None
+    warnings: tuple[str, ...] | None = None
+    """What cannot work on the hardware, and what went wrong in the training, a line each."""
+    config_toml_sha256: str | None = None
+    """Of the file config.toml that was trained: it may be edited later."""
+    changed: tuple[Change, ...] | None = None
+    """What was another before some step; missing where nothing was."""
+    baseline_test_accuracy: float | None = None
+    """Of the float baseline beside it; this key and the next two are missing without one."""
+    baseline_seconds_per_epoch: float | None = None
+    baseline_changed: tuple[Change, ...] | None = None
+
+
+class Failure(Kept):
+    """failed.json: why a trial could not be trained."""
+
+    WHAT: ClassVar[str] = "failure of a trial"
+    REMEDY: ClassVar[str] = "delete it, and the trial is tried again"
+
+    error: str = ""
+    code: int | None = None
+    """Exit code of its run."""
+
+
+CLOCK = ("seconds", "seconds_per_epoch", "compile_seconds", "baseline_seconds_per_epoch")
+"""Of a result: what differs when the same training is done again."""

@@ -1,0 +1,102 @@
+"""Runs on disk: every run folder below a folder, and what the sweeps there call it."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imctrain.errors import UserError
+from imctrain.files import JsonValue
+from imctrain.frozen_defaults import filled
+from imctrain.records.kept_config import Table, setting
+from imctrain.records.layout import ARCHIVE, BASELINE, CHECKPOINTS, FAILED, RESULT, RunFiles, SweepFiles, sweep_of
+from imctrain.records.packed import contents
+from imctrain.records.plans import Label, SweepView, read_plan
+from imctrain.records.result import Failure, Result
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run folder.
+
+    Attributes:
+        folder: where it is. config: as resolved, None for what TOML leaves out; empty where there is no config.toml.
+        result: None if the run has none.
+        labels: what each sweep calls it, by name of sweep.
+        error: why it failed, if it did.
+        sweep_folder: of the sweeps in `labels`; None for a run of its own.
+        edited: config.toml is not what the result is of.
+        read_from: where its files can be read, for a packed trial (see `packed`); None where that is `folder`.
+    """
+
+    folder: Path
+    config: Table
+    result: Result | None
+    labels: dict[str, Label] = field(default_factory=dict)
+    error: str = ""
+    sweep_folder: Path | None = None
+    edited: bool = False
+    read_from: Path | None = None
+
+    @property
+    def files(self) -> RunFiles:
+        """For reading only."""
+        return RunFiles(self.read_from or self.folder)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Test accuracy, a fraction; None without a result."""
+        return None if self.result is None else self.result.test_accuracy
+
+    def setting(self, key: str) -> JsonValue:
+        """A value of its config by dotted key; None where there is none."""
+        return setting(self.config, key)
+
+
+def gather(root: Path) -> list[RunRecord]:
+    """Every run below `root`, baselines within runs left out.
+
+    Raises UserError where there is none, or a result is damaged.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: give one that holds runs or sweeps")
+    records = [record for folder, files in sorted(_places(root).items()) if (record := _record(folder, files))]
+    if not records:
+        raise UserError(f"no run below {root} (no config.toml with a result.json or failed.json): train one first")
+    return records
+
+
+def _record(folder: Path, read_from: Path) -> RunRecord | None:
+    files, sweep = RunFiles(read_from), sweep_of(folder)
+    result = Result.read(files.result) if files.is_finished else None
+    failure = Failure.read(files.failed) if files.failed.is_file() else None
+    written = files.config.read_bytes() if files.is_run else b""
+    if not written and failure is None:
+        return None
+    plan = None if sweep is None else SweepView(sweep).plan(folder.name)
+    planned = plan is not None and plan.is_file()
+    digest = None if result is None else result.config_toml_sha256
+    return RunRecord(
+        folder,
+        filled(tomllib.loads(written.decode("utf-8"))) if written else {},
+        result,
+        read_plan(plan)["labels"] if plan is not None and planned else {},
+        failure.error if failure is not None and result is None else "",
+        sweep.folder if sweep is not None and planned else None,
+        digest is not None and digest != hashlib.sha256(written).hexdigest(),
+        None if read_from == folder else read_from,
+    )
+
+
+def _places(root: Path) -> dict[Path, Path]:
+    """{folder of a run: where its files are}: the folder itself, or what its sweep's archive was unpacked to."""
+    found = {path.parent: path.parent for name in (RESULT, FAILED) for path in root.rglob(name)}
+    found = {folder: f for folder, f in found.items() if folder.name != BASELINE and CHECKPOINTS not in folder.parts}
+    for archive in sorted(root.rglob(ARCHIVE)):
+        inside = contents(archive.parent)
+        for path in inside.trials.glob(f"*/{RESULT}") if inside is not None else ():
+            # A trial that lies there unpacked, trained again perhaps, is the newer one.
+            found.setdefault(SweepFiles(archive.parent).trial(path.parent.name).folder, path.parent)
+    return found
