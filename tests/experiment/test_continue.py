@@ -16,8 +16,6 @@ from imctrain.data.dataset import Split
 from imctrain.experiment import run as runs
 from imctrain.training.checkpoint import ASIDE, SUMS, sums
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 LAST, BEFORE = 24, 21
 """Steps at the newest checkpoints of the finished run."""
 

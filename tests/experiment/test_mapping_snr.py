@@ -18,8 +18,6 @@ from imctrain.settings import Config
 TOLERANCE_DB = 0.35
 """The power of 32 x 24 x 24 errors is good to 0.05 dB; rounding is not quite as independent as the formula has it."""
 
-pytestmark = pytest.mark.no_leak_checks("a program is run hundreds of times, and would be traced anew each time")
-
 
 def synthetic(step=0, mvm="weight_grad", rows=1152, tiles=2, of_tiles=4, signed=True):
     """Random gradients of many magnitudes on random codes."""

@@ -16,8 +16,6 @@ from run_tools import (
     write,
 )
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 MAIN = BASELINE_BATCHES + BATCHES_AN_EPOCH  # batches before the second epoch of the main training
 
 

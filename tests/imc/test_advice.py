@@ -23,8 +23,6 @@ from imctrain.settings import AdcSpec, ArraySpec, Config, Hardware, NoiseSpec, l
 from imctrain.sweep.spec import expand, read_sweep
 from imctrain.training.network import Network
 
-pytestmark = pytest.mark.no_leak_checks("traces whole networks and runs whole commands")
-
 EXPERIMENTS = Path(imctrain.__file__).parents[1] / "experiments"
 CIFAR, DIGITS = (32, 32, 3), (8, 8, 1)
 PLAIN = Hardware(array=ArraySpec(replicate=False), adc=AdcSpec(range_policy="fixed"))

@@ -118,7 +118,6 @@ def test_what_is_no_chip_of_the_function_is_one_line():
         f(W, X, key=KEY, chip={**f.chip(W, X), "dut": f.chip(W, X)["dot"]})
 
 
-@pytest.mark.no_leak_checks("compiles training steps")
 def test_a_sweep_over_noise_dies_and_seeds_compiles_one_program(tmp_path):
     """Runs of their own, as trials are: the first compiles, the others find its program in the cache."""
     found = {"hits": 0, "misses": 0}

@@ -11,6 +11,8 @@ import pytest
 from intercept_float_sites import KEY, assert_same, transformed
 from jax import lax
 
+pytestmark = pytest.mark.leak_checks
+
 
 @pytest.fixture(autouse=True)
 def _float_sites(monkeypatch):
