@@ -114,6 +114,7 @@ def test_the_figure_needs_the_json_alone(results, steps, tmp_path):
         assert len(picture.convert("RGB").getcolors(2**20)) > 100
 
 
+@pytest.mark.slow
 def test_the_command_writes_results_and_figures(tmp_path, monkeypatch, capsys):
     save_recording(recording(synthetic()), tmp_path / "g.npz")
     arguments = ("mapping-snr", tmp_path / "g.npz", "--out", tmp_path / "out", "--sigma", "1", "--sigma", "0.5")

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+from tiers import slow
 
 from imctrain.imc.mapping import balanced, grouped
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec
 
 
-@pytest.mark.parametrize("gradient", ["bit_serial", "grouped", "balanced"])
+@pytest.mark.parametrize("gradient", [slow("bit_serial"), slow("grouped"), "balanced"])
 @pytest.mark.parametrize("cell", ["and", "xnor"])
-@pytest.mark.parametrize("rows", [1152, 7])
+@pytest.mark.parametrize("rows", [1152, slow(7)])
 @pytest.mark.parametrize("unsigned", [False, True])
 @pytest.mark.parametrize("full_drive", [False, True])
 def test_matmul_is_the_integer_product(rng, gradient, cell, rows, unsigned, full_drive):
@@ -39,9 +40,9 @@ CONVOLUTIONS = [
 ]
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize("case", [*CONVOLUTIONS[::2], *map(slow, CONVOLUTIONS[1::2])])
 @pytest.mark.parametrize(
-    ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), (5, "and", "bit_serial")]
+    ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), slow(5, "and", "bit_serial")]
 )
 @pytest.mark.parametrize("full_drive", [False, True])
 def test_convolution_is_the_integer_convolution(rng, case, rows, cell, gradient, full_drive):
@@ -86,9 +87,9 @@ ARRAYS = [
 ]
 
 
-@pytest.mark.parametrize(("array", "adc", "extra"), ARRAYS)
+@pytest.mark.parametrize(("array", "adc", "extra"), [*ARRAYS[::2], *(slow(*case) for case in ARRAYS[1::2])])
 @pytest.mark.parametrize("unsigned", [False, True])
-@pytest.mark.parametrize(("full_drive", "planes"), [(False, None), (True, None), (True, 5)])
+@pytest.mark.parametrize(("full_drive", "planes"), [(False, None), slow(True, None), (True, 5)])
 def test_eight_bit_conversions_match_the_reference(rng, array, adc, extra, unsigned, full_drive, planes):
     """Real converters: quantised and clipped conversions of all three MVMs equal the reference's."""
     m, k, n = 6, 37, 5

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+from tiers import slow
 
 import imctrain
 from imctrain.imc.encode import clip_lowering
@@ -55,7 +56,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("bits", "drive", "activation", "unsigned", "full", "cell"), CASES)
+@pytest.mark.parametrize(
+    ("bits", "drive", "activation", "unsigned", "full", "cell"),
+    [*CASES[::2], *(slow(*case) for case in CASES[1::2])],
+)
 def test_integers_and_conversions(rng, bits, drive, activation, unsigned, full, cell):
     """All three MVMs: exact integers with a wide converter; with one of eight bits, what the slow reference gives."""
     m, k, n, rows = 6, 37, 5, 16
@@ -156,7 +160,7 @@ def check(samples, mean, sigma):
     assert abs(samples.var(axis=0).mean() / sigma**2 - 1) < 5 * np.sqrt(2 / samples.size) + 2e-3
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("path", [slow("exact"), "statistical"])
 @pytest.mark.parametrize(
     ("bits", "drive", "activation", "squares"),
     [
@@ -242,6 +246,7 @@ def test_snr_over_input_bits(rng, drive):
     assert reference - snr(widest, "digit_serial") == pytest.approx(digits, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_dac_too_small_through_the_public_interface():
     """uint4 codes on DACs of few bits, without noise: what the report says at equal conversions falls in the end."""
     keys = jax.random.split(jax.random.key(0), 3)
@@ -281,6 +286,7 @@ def test_chopped_vectors_of_an_unsigned_drive(rng, full):
     assert np.array_equal(integers(dw), x.T.astype(float) @ g)
 
 
+@pytest.mark.slow
 def test_probes_see_every_pass(rng):
     """Range policies get the voltages of each pass, on both paths."""
     x, w = operands(rng, 64, 100, 12, True)
