@@ -21,11 +21,11 @@ setup: $(READY)  ## create .venv with pinned dependencies
 run: $(READY)  ## train the quickstart experiment
 	$(BIN)/imctrain run --config experiments/quickstart.toml
 
-test: $(READY)  ## the test suite, without the slow tests
-	$(BIN)/python -m pytest -n 2
+test: $(READY)  ## the quick tier of the tests, over every package: minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: $(READY)  ## every test, slow ones included
-	$(BIN)/python -m pytest -n 2 -m ''
+test-all: $(READY)  ## every test, as CI runs them
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m ''
 
 lint: $(READY)  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

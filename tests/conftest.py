@@ -1,4 +1,4 @@
-"""What holds for every test: strict dtype promotion, no leaked tracers, one compilation cache."""
+"""What holds for every test: shapes are checked, dtypes promote strictly, one compilation cache, one finished run."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ CACHE = Path(tempfile.gettempdir()) / f"imctrain-tests-{getpass.getuser()}" / "x
 os.environ["IMCTRAIN_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 
+import shape_checks  # noqa: E402
+
+shape_checks.install()  # before anything of imctrain is imported
+
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from run_tools import spawn, write  # noqa: E402
 
 from imctrain.experiment.jax_setup import prepare_jax  # noqa: E402
 
 prepare_jax()
 
-# While JAX looks for leaks it traces every call anew. Modules that only run networks of flax have no tracers of ours.
-WITHOUT_LEAK_CHECKS = ("models/test_networks.py",)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "no_leak_checks(reason): tracer leaks are not looked for, for this reason")
-
 
 @pytest.fixture(autouse=True)
 def _no_leaked_tracers(request: pytest.FixtureRequest) -> Iterator[None]:
-    opted_out = request.node.get_closest_marker("no_leak_checks") or request.path.as_posix().endswith(
-        WITHOUT_LEAK_CHECKS
-    )
-    with jax.check_tracer_leaks(not opted_out):
+    """Opt-in: while JAX looks for leaks it traces every call anew, and compiled code takes twice the time."""
+    wanted = request.node.get_closest_marker("leak_checks") and not request.node.get_closest_marker("no_leak_checks")
+    with jax.check_tracer_leaks(bool(wanted)):
         yield
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the tiny experiment after an uninterrupted run in a process of its own."""
-    folder = tmp_path_factory.mktemp("finished")
-    done = spawn("run", "--config", write(folder), "--out", folder / "run")
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout").write_text(done.stdout)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of the tiny experiment after an uninterrupted run in a process of its own; nothing writes into it."""
+    base = tmp_path_factory.getbasetemp()
+    # Workers of one session share the parent of their folders, and so the run.
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "stdout").exists():
+            done = spawn("run", "--config", write(folder), "--out", folder / "run")
+            assert done.returncode == 0, done.stderr
+            (folder / "stdout").write_text(done.stdout)
     return folder / "run"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from run_tools import call, write
-
-pytestmark = pytest.mark.no_leak_checks("runs whole commands, which compile more than leak checks can wait for")
 
 
 def test_records_hold_every_site_and_mvm(tmp_path, monkeypatch, capsys):

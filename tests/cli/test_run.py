@@ -13,8 +13,6 @@ from run_tools import TINY, call, metrics, spawn, write
 from imctrain.settings import config_hash, load_config
 from imctrain.training.checkpoint import Checkpoints
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 
 @pytest.mark.parametrize(
     ("override", "says"),

@@ -16,8 +16,6 @@ from imctrain.data.dataset import Split
 from imctrain.experiment import run as runs
 from imctrain.training.checkpoint import ASIDE, SUMS, sums
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 LAST, BEFORE = 24, 21
 """Steps at the newest checkpoints of the finished run."""
 
@@ -215,6 +213,7 @@ def test_where_no_checkpoint_is_good_nothing_is_trained(stopped, monkeypatch, ca
     assert (stopped / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_recording_is_of_what_was_trained(stopped, monkeypatch, capsys, tmp_path):
     edit(stopped, ("headroom = 4.0", "headroom = 3.0"))
     command = ("record", "--run", stopped, "--step", str(BEFORE), "--out", tmp_path / "out.npz")
@@ -223,6 +222,7 @@ def test_a_recording_is_of_what_was_trained(stopped, monkeypatch, capsys, tmp_pa
     assert f"does not say what its checkpoint of step {BEFORE} was trained with: imc.adc.headroom 4.0 -> 3.0" in error
 
 
+@pytest.mark.slow
 def test_killed_while_the_list_of_files_was_written(tmp_path, monkeypatch, capsys, finished):
     """SIGKILL in the third epoch, and what a kill between a checkpoint and its list would leave."""
     out = tmp_path / "run"

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from run_tools import call, metrics, spawn, write
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 FOUR = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 SHORT = ["training.epochs=1", "training.warmup_epochs=1", "training.log_every=1", "baseline=false"]
 QUIET = ["imc.calibration=ideal", "imc.formats.gradient_rounding=nearest"]

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from run_tools import call
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 CONFIG = Path(__file__).parents[2] / "experiments" / "quickstart.toml"
 
 

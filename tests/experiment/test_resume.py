@@ -15,8 +15,7 @@ from run_tools import (
     spawn_killed,
     write,
 )
-
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
+from tiers import slow
 
 MAIN = BASELINE_BATCHES + BATCHES_AN_EPOCH  # batches before the second epoch of the main training
 
@@ -24,8 +23,8 @@ MAIN = BASELINE_BATCHES + BATCHES_AN_EPOCH  # batches before the second epoch of
 @pytest.mark.parametrize(
     ("after", "number", "code"),
     [
-        pytest.param(BATCHES_AN_EPOCH + 4, "SIGTERM", 143, id="SIGTERM in an epoch of the baseline"),
-        pytest.param(MAIN + 9, "SIGINT", 130, id="SIGINT in an evaluation"),
+        slow(BATCHES_AN_EPOCH + 4, "SIGTERM", 143, id="SIGTERM in an epoch of the baseline"),
+        slow(MAIN + 9, "SIGINT", 130, id="SIGINT in an evaluation"),
         pytest.param(MAIN + 5, "SIGKILL", -9, id="SIGKILL in an epoch"),
     ],
 )
@@ -64,6 +63,7 @@ def test_a_cut_line_of_metrics_is_dropped_on_resume(tmp_path, monkeypatch, finis
     assert_same_bits(finished, out)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, monkeypatch, finished):
     config = write(tmp_path)
     assert call(monkeypatch, "run", "-c", config, "-o", tmp_path / "same", "--set", "baseline=false") == 0
@@ -73,6 +73,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, mon
     assert metrics(tmp_path / "other") != metrics(finished / "baseline")
 
 
+@pytest.mark.slow
 def test_sigterm_in_an_epoch_then_the_config_and_the_calibration_go(tmp_path, monkeypatch, finished):
     project = tmp_path / "project"
     project.mkdir()

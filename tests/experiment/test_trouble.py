@@ -14,8 +14,6 @@ from imctrain.files import write_json
 from imctrain.training import checkpoint, step
 from imctrain.training.metrics import MetricsLog
 
-pytestmark = pytest.mark.no_leak_checks("runs whole commands: orbax and threads, and JAX caches nothing while it looks")
-
 FLOAT = ("--set", "imc.path=float")
 ALONE = ("--set", "baseline=false")
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -23,8 +23,6 @@ from imctrain.settings import AdcSpec, ArraySpec, Config, Hardware, NoiseSpec, l
 from imctrain.sweep.spec import expand, read_sweep
 from imctrain.training.network import Network
 
-pytestmark = pytest.mark.no_leak_checks("traces whole networks and runs whole commands")
-
 EXPERIMENTS = Path(imctrain.__file__).parents[1] / "experiments"
 CIFAR, DIGITS = (32, 32, 3), (8, 8, 1)
 PLAIN = Hardware(array=ArraySpec(replicate=False), adc=AdcSpec(range_policy="fixed"))
@@ -173,6 +171,7 @@ def test_a_function_tells_what_cannot_work_from_shapes_alone():
     assert on_imc(loss, good).advice(shapes, x) == []
 
 
+@pytest.mark.slow
 def test_inspect_tells_below_the_table_and_in_json(tmp_path, monkeypatch, capsys):
     config = write(tmp_path)
     assert call(monkeypatch, "inspect", "-c", config, "--json") == 0
@@ -184,6 +183,7 @@ def test_inspect_tells_below_the_table_and_in_json(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out.splitlines()[-1] == f"warning: {line}"
 
 
+@pytest.mark.slow
 def test_a_run_warns_before_it_starts_and_at_its_end(tmp_path, monkeypatch, capsys):
     config = write(tmp_path, TINY.replace("baseline = true", ""))
     # A learning rate that is far too high, so that the loss rises in few steps; it is no error.
@@ -221,6 +221,7 @@ def test_a_run_whose_products_are_all_zero_is_refused(tmp_path, monkeypatch, cap
     assert "every conversion reads 0" in json.loads(capsys.readouterr().out)["warnings"][0]
 
 
+@pytest.mark.slow
 def test_a_signal_that_stays_on_its_floor_is_told_once_in_a_run(tmp_path, monkeypatch, capsys):
     imc = "imc={noise={sigma_lsb=0.5, mismatch=false}, array={replicate=false}, adc={range_policy='fixed'}}"
     settings = ("--set", imc, "--set", "training.log_every=1", "--set", "training.learning_rate=1e-4")

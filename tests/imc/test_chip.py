@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiers import slow
 
 import imctrain
 from imctrain.errors import UserError
@@ -41,7 +42,7 @@ def test_eight_dies_in_one_vmap_are_eight_calls(path):
     assert len({np.round(out, 3).tobytes() for out in single}) == 8
 
 
-@pytest.mark.parametrize("path", ["exact", "auto"])
+@pytest.mark.parametrize("path", ["exact", slow("auto")])
 @pytest.mark.parametrize(
     "other",
     [
@@ -118,7 +119,7 @@ def test_what_is_no_chip_of_the_function_is_one_line():
         f(W, X, key=KEY, chip={**f.chip(W, X), "dut": f.chip(W, X)["dot"]})
 
 
-@pytest.mark.no_leak_checks("compiles training steps")
+@pytest.mark.slow
 def test_a_sweep_over_noise_dies_and_seeds_compiles_one_program(tmp_path):
     """Runs of their own, as trials are: the first compiles, the others find its program in the cache."""
     found = {"hits": 0, "misses": 0}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from imc_sites import ACTIVATION, UNSIGNED, dot_site, hardware, integer_operands, levels, run
 from scipy import stats
+from tiers import slow
 
 from imctrain.imc.chip.adc import Converter, rounded_integer_variance
 from imctrain.imc.engines.dither import bias, bias_bound, least_sigma, slope, variance
@@ -70,7 +71,7 @@ def operands(kind):
     return x, w
 
 
-@pytest.mark.parametrize("samples", [1, 8])
+@pytest.mark.parametrize("samples", [1, slow(8)])
 @pytest.mark.parametrize("kind", ["gaussian", "zero", "half code", "sparse"])
 def test_the_exact_path_at_the_limit_is_linear_with_the_variance_of_the_formula(kind, samples):
     """Slope within 1 %, variance within 2 %, and repeats average as they should, beyond what 300 draws leave open."""

@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+from tiers import slow
 
 from imctrain.imc.coding.gradient_mappings.balanced import balanced
 from imctrain.imc.coding.gradient_mappings.grouped import grouped
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec
 
-rng = np.random.default_rng(0)
 
-
-@pytest.mark.parametrize("gradient", ["bit_serial", "grouped", "balanced"])
+@pytest.mark.parametrize("gradient", [slow("bit_serial"), slow("grouped"), "balanced"])
 @pytest.mark.parametrize("cell", ["and", "xnor"])
-@pytest.mark.parametrize("rows", [1152, 7])
+@pytest.mark.parametrize("rows", [1152, slow(7)])
 @pytest.mark.parametrize("unsigned", [False, True])
 @pytest.mark.parametrize("full_drive", [False, True])
-def test_matmul_is_the_integer_product(gradient, cell, rows, unsigned, full_drive):
+def test_matmul_is_the_integer_product(rng, gradient, cell, rows, unsigned, full_drive):
     x, w = integer_operands(rng, (5, 33), (33, 6), low=0 if unsigned else -7, high=7)
     if unsigned:
         x.flat[0] = 15
@@ -42,12 +41,12 @@ CONVOLUTIONS = [
 ]
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize("case", [*CONVOLUTIONS[::2], *map(slow, CONVOLUTIONS[1::2])])
 @pytest.mark.parametrize(
-    ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), (5, "and", "bit_serial")]
+    ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), slow(5, "and", "bit_serial")]
 )
 @pytest.mark.parametrize("full_drive", [False, True])
-def test_convolution_is_the_integer_convolution(case, rows, cell, gradient, full_drive):
+def test_convolution_is_the_integer_convolution(rng, case, rows, cell, gradient, full_drive):
     image, kernel, strides, padding, a, r, groups = case
     x, w = integer_operands(rng, image, kernel, low=0 if full_drive else -7)
     if full_drive:
@@ -89,10 +88,10 @@ ARRAYS = [
 ]
 
 
-@pytest.mark.parametrize(("array", "adc", "extra"), ARRAYS)
+@pytest.mark.parametrize(("array", "adc", "extra"), [*ARRAYS[::2], *(slow(*case) for case in ARRAYS[1::2])])
 @pytest.mark.parametrize("unsigned", [False, True])
-@pytest.mark.parametrize(("full_drive", "planes"), [(False, None), (True, None), (True, 5)])
-def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, full_drive, planes):
+@pytest.mark.parametrize(("full_drive", "planes"), [(False, None), slow(True, None), (True, 5)])
+def test_eight_bit_conversions_match_the_reference(rng, array, adc, extra, unsigned, full_drive, planes):
     """Real converters: quantised and clipped conversions of all three MVMs equal the reference's."""
     m, k, n = 6, 37, 5
     x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
@@ -133,7 +132,7 @@ def test_eight_bit_conversions_match_the_reference(array, adc, extra, unsigned, 
     np.testing.assert_allclose(dw.T, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
-def test_convolution_conversions_match_the_reference():
+def test_convolution_conversions_match_the_reference(rng):
     """Tiles of a convolution are whole channels: the reference cuts its patch rows the same way."""
     x, w = integer_operands(rng, (2, 6, 6, 5), (3, 3, 5, 4))
     hw = hardware(array=ArraySpec(rows=20), adc=AdcSpec(range=0.5), mapping=MappingSpec(gradient="grouped"))
@@ -150,7 +149,7 @@ def test_convolution_conversions_match_the_reference():
     np.testing.assert_allclose(dw.reshape(-1, 4).T, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
-def test_fixed_pattern_and_inl_match_the_reference():
+def test_fixed_pattern_and_inl_match_the_reference(rng):
     m, k, n = 8, 30, 3
     x, w = integer_operands(rng, (m, k), (k, n))
     columns = tuple(ColumnError(c, 1.0 + 0.02 * rng.standard_normal(), rng.standard_normal()) for c in range(4 * n))
@@ -173,7 +172,7 @@ def test_fixed_pattern_and_inl_match_the_reference():
 
 
 @pytest.mark.parametrize("memory", [1, 2, 64])
-def test_chunking_changes_nothing_without_noise(memory):
+def test_chunking_changes_nothing_without_noise(rng, memory):
     x, w = integer_operands(rng, (600, 300), (300, 40))
     g = levels(rng, (600, 40))
     base = hardware(array=ArraySpec(rows=64), adc=AdcSpec(range=0.5), memory_mib=256)

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+from tiers import slow
 
 import imctrain
 from imctrain.imc.site.encode import clip_lowering
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 
-rng = np.random.default_rng(0)
 
-
-def operands(m, k, n, unsigned):
+def operands(rng, m, k, n, unsigned):
     x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
     if unsigned:
         x = np.minimum(x * 2 + rng.integers(0, 2, x.shape), 15).astype(np.float32)
@@ -57,11 +56,14 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("bits", "drive", "activation", "unsigned", "full", "cell"), CASES)
-def test_integers_and_conversions(bits, drive, activation, unsigned, full, cell):
+@pytest.mark.parametrize(
+    ("bits", "drive", "activation", "unsigned", "full", "cell"),
+    [*CASES[::2], *(slow(*case) for case in CASES[1::2])],
+)
+def test_integers_and_conversions(rng, bits, drive, activation, unsigned, full, cell):
     """All three MVMs: exact integers with a wide converter; with one of eight bits, what the slow reference gives."""
     m, k, n, rows = 6, 37, 5, 16
-    x, w = operands(m, k, n, unsigned)
+    x, w = operands(rng, m, k, n, unsigned)
     g = levels(rng, (m, n))
     array = ArraySpec(rows=rows, input_bits=bits, drive=drive, cell=cell)
     # Coefficients are whole numbers: 4**k / 3 would not be exact.
@@ -114,7 +116,7 @@ def test_integers_and_conversions(bits, drive, activation, unsigned, full, cell)
         (3, "unsigned", False, False),
     ],
 )
-def test_convolutions(bits, drive, unsigned, full):
+def test_convolutions(rng, bits, drive, unsigned, full):
     """Gated rows around an image are no code, whatever is driven as code 0; tiles cut channels."""
     image, kernel = (2, 6, 5, 6), (3, 3, 3, 4)
     x, w = integer_operands(rng, image, kernel, low=0 if unsigned else -7)
@@ -158,7 +160,7 @@ def check(samples, mean, sigma):
     assert abs(samples.var(axis=0).mean() / sigma**2 - 1) < 5 * np.sqrt(2 / samples.size) + 2e-3
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("path", [slow("exact"), "statistical"])
 @pytest.mark.parametrize(
     ("bits", "drive", "activation", "squares"),
     [
@@ -171,10 +173,10 @@ def check(samples, mean, sigma):
         (3, "unsigned", "balanced", 5),
     ],
 )
-def test_noise_of_activations(path, bits, drive, activation, squares):
+def test_noise_of_activations(rng, path, bits, drive, activation, squares):
     """sigma_Y = L |c| N lsb |beta| sqrt(T (sigma^2 + 1/12))."""
     m, k, n, rows, sigma = 4, 300, 6, 160, 1.0
-    x, w = operands(m, k, n, True)
+    x, w = operands(rng, m, k, n, True)
     array = ArraySpec(rows=rows, input_bits=bits, drive=drive)
     hw = hardware(
         array=array,
@@ -192,10 +194,10 @@ def test_noise_of_activations(path, bits, drive, activation, squares):
 
 @pytest.mark.parametrize("path", ["exact", "statistical"])
 @pytest.mark.parametrize("bits", [2, 4])
-def test_differential_gradients(path, bits):
+def test_differential_gradients(rng, path, bits):
     """An unsigned drive: twice the passes, sum c^2 twice as large, and a column's offset cancels."""
     m, k, n, rows = 20, 12, 8, 128
-    x, w = operands(m, k, n, False)
+    x, w = operands(rng, m, k, n, False)
     g = levels(rng, (m, n))
     spec = MappingSpec(gradient="bit_serial") if bits == 2 else MappingSpec()
     hw = hardware(
@@ -216,10 +218,10 @@ def test_differential_gradients(path, bits):
 
 
 @pytest.mark.parametrize("drive", ["signed", "unsigned"])
-def test_snr_over_input_bits(drive):
+def test_snr_over_input_bits(rng, drive):
     """A DAC of fewer bits is never better at equal conversions, and balanced passes are close behind; measured."""
     m, k, n = 8, 255, 8
-    x, w = operands(m, k, n, True)
+    x, w = operands(rng, m, k, n, True)
     ideal = x.astype(float) @ w
 
     def snr(bits, activation):
@@ -244,6 +246,7 @@ def test_snr_over_input_bits(drive):
     assert reference - snr(widest, "digit_serial") == pytest.approx(digits, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_dac_too_small_through_the_public_interface():
     """uint4 codes on DACs of few bits, without noise: what the report says at equal conversions falls in the end."""
     keys = jax.random.split(jax.random.key(0), 3)
@@ -272,8 +275,8 @@ def test_a_dac_too_small_through_the_public_interface():
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_chopped_vectors_of_an_unsigned_drive(full):
-    x, w = operands(6, 33, 5, False)
+def test_chopped_vectors_of_an_unsigned_drive(rng, full):
+    x, w = operands(rng, 6, 33, 5, False)
     g = levels(rng, (6, 5))
     array = ArraySpec(rows=16, input_bits=3, drive="unsigned", chop=True)
     site = a_site(6, 33, 5, hardware(array=array, adc=WIDE, mapping=MappingSpec(full_drive=full)), False)
@@ -283,9 +286,10 @@ def test_chopped_vectors_of_an_unsigned_drive(full):
     assert np.array_equal(integers(dw), x.T.astype(float) @ g)
 
 
-def test_probes_see_every_pass():
+@pytest.mark.slow
+def test_probes_see_every_pass(rng):
     """Range policies get the voltages of each pass, on both paths."""
-    x, w = operands(64, 100, 12, True)
+    x, w = operands(rng, 64, 100, 12, True)
     g = levels(rng, (64, 12))
     array, adc = ArraySpec(rows=128, input_bits=2), AdcSpec(polarity="bipolar", range_policy="per_site")
     seen = []

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import ACTIVATION, UNSIGNED, WEIGHT, dot_site, run
+from tiers import slow
 
 from imctrain.imc.coding.levels import encode_gradient, scale_of_gradient
 from imctrain.imc.forecast.predict import predict, slope
@@ -109,7 +110,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("k", "changes", "nonneg"), CASES)
+@pytest.mark.parametrize(
+    ("k", "changes", "nonneg"), [case if case[0] < 1500 and not case[2] else slow(*case) for case in CASES]
+)
 def test_the_predicted_snr_is_what_the_exact_path_measures(k, changes, nonneg):
     hardware = Hardware(noise=NoiseSpec(sigma_array_lsb=0.4, sigma_adc_lsb=0.3), formats=FORMATS, **changes)
     site = dot_site(96, k, 64, hardware, lhs=UNSIGNED if nonneg else ACTIVATION)
@@ -123,6 +126,7 @@ def test_the_predicted_snr_is_what_the_exact_path_measures(k, changes, nonneg):
         assert prediction.clipped < 1e-3, mvm
 
 
+@pytest.mark.slow
 def test_noise_aware_clips_are_predicted_with_the_noise_that_they_weigh():
     noise, array = NoiseSpec(sigma_array_lsb=2.0), ArraySpec(replicate=True, cell="xnor")
     formats = FORMATS.replace(noise_aware=True)

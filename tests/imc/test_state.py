@@ -17,15 +17,14 @@ from imctrain.imc.site.site import make_site
 from imctrain.imc.site.spec import SiteSpec
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, FormatSpec, Hardware
 
-rng = np.random.default_rng(3)
 F32 = jnp.float32
 
 
-def floats(*shape):
+def floats(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
 
-def test_two_phase_rounding_quantises_twice():
+def test_two_phase_rounding_quantises_twice(rng):
     formats = IDENTITY.replace(gradient_rounding="two_phase")
     hw = Hardware(path="digital", formats=formats)
     x, w = integer_operands(rng, (4, 5), (5, 3))
@@ -41,7 +40,7 @@ def test_two_phase_rounding_quantises_twice():
     np.testing.assert_allclose(dw, x.T @ nearest(g, 2.0), rtol=1e-5)
 
 
-def test_stochastic_rounding_is_unbiased_through_the_site():
+def test_stochastic_rounding_is_unbiased_through_the_site(rng):
     hw = hardware(
         path="digital", formats=FormatSpec(gradient_rounding="stochastic", weight_clip="max", activation_clip="max")
     )
@@ -59,11 +58,11 @@ def test_stochastic_rounding_is_unbiased_through_the_site():
         assert np.all(error < 5 * np.asarray(got, np.float64).std(axis=0) / np.sqrt(20_000) + 1e-3)
 
 
-def test_carried_gradient_scale_follows_the_largest_gradient():
+def test_carried_gradient_scale_follows_the_largest_gradient(rng):
     formats = FormatSpec(gradient_scale="carried", gradient_scale_decay=0.5, gradient_rounding="nearest")
     site = dot_site(4, 5, 3, Hardware(path="digital", formats=formats))
     state = site.init_state()
-    x, w, g = floats(4, 5), floats(5, 3), floats(4, 3)
+    x, w, g = floats(rng, 4, 5), floats(rng, 5, 3), floats(rng, 4, 3)
     largest = np.abs(g).max()
     *_, telemetry = run(site, x, w, g, state)
     state, _ = site.update(state, telemetry)
@@ -76,12 +75,12 @@ def test_carried_gradient_scale_follows_the_largest_gradient():
     assert np.isclose(float(shrunk.gradient_scale), 0.5 * largest / 4096)
 
 
-def test_pact_learns_its_clip_from_the_gradient():
+def test_pact_learns_its_clip_from_the_gradient(rng):
     """d loss / d alpha is the sum of the gradients of the clipped elements; weights have no clip of their own."""
     formats = FormatSpec(activation_clip="pact", pact_learning_rate=0.1, pact_decay=0.0, gradient_rounding="nearest")
     site = dot_site(8, 16, 3, Hardware(path="digital", formats=formats), lhs=UNSIGNED)
     state = site.init_state()
-    x, w, g = np.abs(floats(8, 16)), floats(16, 3), floats(8, 3) * 1e-2
+    x, w, g = np.abs(floats(rng, 8, 16)), floats(rng, 16, 3), floats(rng, 8, 3) * 1e-2
     *_, telemetry = run(site, x, w, g, state)
     state, _ = site.update(state, telemetry)
     alpha = float(state.clips[0])
@@ -101,7 +100,7 @@ def test_pact_learns_its_clip_from_the_gradient():
     assert np.isclose(slope, unmasked[clipped].sum(), rtol=1e-4)
 
 
-def test_ranges_follow_the_signals_and_stay_powers_of_two():
+def test_ranges_follow_the_signals_and_stay_powers_of_two(rng):
     adc = AdcSpec(range_policy="per_site")
     site = dot_site(16, 64, 8, hardware(adc=adc))
     x, w = integer_operands(rng, (16, 64), (64, 8))
@@ -118,7 +117,7 @@ def test_ranges_follow_the_signals_and_stay_powers_of_two():
     assert float(report["clipped_forward"]) < 2e-3
 
 
-def test_a_range_too_wide_to_see_anything_shrinks():
+def test_a_range_too_wide_to_see_anything_shrinks(rng):
     """At R = 1 a weak signal gives only codes of zero: that too is a reason to shrink."""
     adc = AdcSpec(range_policy="per_site")
     site = dot_site(4, 4, 2, hardware(adc=adc))
@@ -130,7 +129,7 @@ def test_a_range_too_wide_to_see_anything_shrinks():
     assert float(choose_range(state.needed_range["forward"], adc)[0]) == adc.min_range
 
 
-def test_a_range_that_clips_grows_again():
+def test_a_range_that_clips_grows_again(rng):
     adc = AdcSpec(range_policy="per_site", min_range=2.0**-10)
     site = dot_site(16, 64, 8, hardware(adc=adc))
     x, w = integer_operands(rng, (16, 64), (64, 8))
@@ -177,7 +176,7 @@ def test_measured_columns_are_used_where_they_are():
     assert column_errors(0, "forward", 1, 6, Hardware()) is None
 
 
-def test_a_weight_on_the_left_is_stored_all_the_same():
+def test_a_weight_on_the_left_is_stored_all_the_same(rng):
     w, x = integer_operands(rng, (5, 12), (12, 4))
     spec = SiteSpec("left", 0, MATMUL, w.shape, x.shape, F32, WEIGHT, ACTIVATION, hardware(adc=AdcSpec(bits=18)))
     site = make_site(spec)
@@ -190,7 +189,7 @@ def test_a_weight_on_the_left_is_stored_all_the_same():
     np.testing.assert_allclose(dx, w.T @ g, rtol=1e-6)
 
 
-def test_batched_matmul_writes_each_batch_to_the_same_columns():
+def test_batched_matmul_writes_each_batch_to_the_same_columns(rng):
     op = DotSpec((((3,), (3,)), ((0, 1), (0, 1))))
     q, k = integer_operands(rng, (2, 3, 5, 8), (2, 3, 6, 8))
     site = make_site(
@@ -211,7 +210,7 @@ def test_gradients_of_gradients_are_refused():
         make_site(SiteSpec("both", 0, MATMUL, (3, 4), (4, 5), F32, gradient, gradient, Hardware()))
 
 
-def test_gradient_mvm_of_a_custom_rule_is_driven_in_radix_4():
+def test_gradient_mvm_of_a_custom_rule_is_driven_in_radix_4(rng):
     g = levels(rng, (5, 4))
     (x,) = integer_operands(rng, (4, 6))
     spec = SiteSpec(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from imc_sites import ACTIVATION, UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels, run
 from scipy import stats
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.imc.engines.dither import bias_bound, least_sigma
@@ -68,7 +69,10 @@ GRID = [
 ]
 
 
-@pytest.mark.parametrize(("array_lsb", "adc_lsb", "k", "rows", "mapping", "reference", "unsigned", "sparse"), GRID)
+@pytest.mark.parametrize(
+    ("array_lsb", "adc_lsb", "k", "rows", "mapping", "reference", "unsigned", "sparse"),
+    [*GRID[:1], *(slow(*case) for case in GRID[1:])],
+)
 def test_matmul_distribution(array_lsb, adc_lsb, k, rows, mapping, reference, unsigned, sparse):
     rng = np.random.default_rng(k)
     x, w = integer_operands(rng, (6, k), (k, 5), low=0 if unsigned else -7)
@@ -96,7 +100,7 @@ def test_matmul_distribution(array_lsb, adc_lsb, k, rows, mapping, reference, un
     compare(site, exact, statistical, bias_bound(sigma))
 
 
-@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("centred", [False, slow(True)])
 def test_convolution_distribution_with_mismatch_and_inl(centred):
     """Gain, offset and the INL's line are folded; strided and grouped; several channel tiles. Centred: activations are
     driven and stored around their middle, and what that leaves out is added."""
@@ -226,6 +230,7 @@ def test_probe_measures_what_the_exact_path_measures():
             np.testing.assert_allclose(a, b, rtol=0.05, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 2])
 def test_probe_of_a_convolution(groups):
     """It samples vectors and columns of one tile, those with a fixed pattern of their own included."""

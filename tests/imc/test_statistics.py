@@ -12,7 +12,6 @@ from imc_sites import conv_site, dot_site, hardware, integer_operands, levels
 
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec, NoiseSpec
 
-rng = np.random.default_rng(5)
 DRAWS = 3000
 
 
@@ -44,7 +43,7 @@ def check(samples, mean, variance):
 @pytest.mark.parametrize(
     ("bits", "sigma_array", "sigma_adc", "reference"), [(8, 1.0, 0.0, 1.0), (8, 0.6, 0.8, 0.5), (6, 2.0, 0.7, 1.0)]
 )
-def test_forward_noise(bits, sigma_array, sigma_adc, reference):
+def test_forward_noise(rng, bits, sigma_array, sigma_adc, reference):
     """var Y = sum_{t,j} (beta_j N L lsb)^2 (sigma^2 + 1/12), sigma in LSB of the converter at hand."""
     x, w = integer_operands(rng, (4, 90), (90, 6))
     noise = NoiseSpec(sigma_array_lsb=sigma_array, sigma_adc_lsb=sigma_adc)
@@ -57,7 +56,7 @@ def test_forward_noise(bits, sigma_array, sigma_adc, reference):
 
 
 @pytest.mark.parametrize("gradient", ["bit_serial", "grouped", "balanced"])
-def test_gradient_noise(gradient):
+def test_gradient_noise(rng, gradient):
     """Both gradient MVMs: the variance carries sum_p c_p^2, and the mean is the exact product."""
     x, w = integer_operands(rng, (20, 12), (12, 8))
     g = levels(rng, (20, 8))
@@ -70,7 +69,7 @@ def test_gradient_noise(gradient):
     check(dw, x.T @ g, variance)
 
 
-def test_convolution_noise():
+def test_convolution_noise(rng):
     x, w = integer_operands(rng, (1, 6, 6, 8), (3, 3, 8, 4))
     noise = NoiseSpec(sigma_adc_lsb=1.0)
     hw = hardware(array=ArraySpec(rows=40), noise=noise)
@@ -80,7 +79,7 @@ def test_convolution_noise():
     check(draw(site, jnp.asarray(x), jnp.asarray(w)), np.asarray(ideal), variance)
 
 
-def test_replication_divides_the_noise():
+def test_replication_divides_the_noise(rng):
     """n copies raise the signal n times at the same noise: the output's variance falls by n^2."""
     x, w = integer_operands(rng, (4, 16), (16, 4))
     noise = NoiseSpec(sigma_array_lsb=1.0)
@@ -91,7 +90,7 @@ def test_replication_divides_the_noise():
     check(draw(copied, jnp.asarray(x), jnp.asarray(w)), x @ w, variance / 16)
 
 
-def test_report_predicts_the_noise():
+def test_report_predicts_the_noise(rng):
     """The SNR in a report is the measured one: signal power of the output over its error's variance."""
     x, w = integer_operands(rng, (32, 64), (64, 16))
     hw = hardware(array=ArraySpec(rows=64), noise=NoiseSpec(sigma_array_lsb=1.0))
@@ -127,7 +126,7 @@ def test_forward_and_gradients_share_no_noise():
     assert np.abs(correlation).max() < 5.5 / np.sqrt(DRAWS)
 
 
-def test_fixed_pattern_is_fixed_and_has_its_mean():
+def test_fixed_pattern_is_fixed_and_has_its_mean(rng):
     """Offsets reach Y as sum_{t,j} beta_j N L offset; two keys see the same pattern."""
     x, w = integer_operands(rng, (3, 20), (20, 2))
     columns = tuple(ColumnError(c, offset_lsb=0.3 * (c + 1)) for c in range(8))
@@ -140,7 +139,7 @@ def test_fixed_pattern_is_fixed_and_has_its_mean():
     check(samples, x @ w + shift, 85 * unit**2 * (0.7**2 + 1 / 12))
 
 
-def test_backward_passes_of_one_forward_pass_have_their_own_noise():
+def test_backward_passes_of_one_forward_pass_have_their_own_noise(rng):
     """jacrev maps cotangents over one forward pass: equal cotangents must still see different noise."""
     x, w = integer_operands(rng, (3, 20), (20, 4))
     site = dot_site(3, 20, 4, hardware(noise=NoiseSpec(sigma_array_lsb=1.0)))

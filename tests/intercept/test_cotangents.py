@@ -14,6 +14,8 @@ from imctrain.errors import UserError
 from imctrain.intercept import on_imc
 from imctrain.settings import FormatSpec, Hardware
 
+pytestmark = pytest.mark.leak_checks
+
 W = jax.random.normal(jax.random.key(1), (4, 4)) / 2
 X = jax.random.normal(jax.random.key(2), (3, 4)) / 2
 

@@ -12,6 +12,8 @@ from jax import lax
 from imctrain.errors import UserError
 from imctrain.intercept import count_matmuls
 
+pytestmark = pytest.mark.leak_checks
+
 W = jax.random.normal(jax.random.key(1), (4, 4)) / 2
 X = jax.random.normal(jax.random.key(2), (3, 4)) / 2
 

@@ -11,6 +11,8 @@ import pytest
 from intercept_float_sites import KEY, assert_same, transformed
 from jax import lax
 
+pytestmark = pytest.mark.leak_checks
+
 
 @pytest.fixture(autouse=True)
 def _float_sites(monkeypatch):
@@ -47,10 +49,12 @@ def test_vectors():
         ("ijk,ijk->", (2, 3, 4), (2, 3, 4)),
     ],
 )
+@pytest.mark.no_leak_checks("one operation, no control flow")
 def test_einsum_with_odd_orders(subscripts, lhs, rhs):
     assert_same(lambda a, b: jnp.einsum(subscripts, a, b), array(*lhs), array(*rhs, seed=3), sites=1)
 
 
+@pytest.mark.no_leak_checks("one operation, no control flow")
 @hypothesis.settings(
     max_examples=8, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
@@ -83,6 +87,7 @@ def test_dot_general_with_any_dimension_numbers(data):
         {"window_strides": (2, 2), "padding": "SAME", "feature_group_count": 2},
     ],
 )
+@pytest.mark.no_leak_checks("one operation, no control flow")
 def test_convolutions(options):
     groups = options.get("feature_group_count", 1)
     kernel, image = array(3, 3, 4 // groups, 6), array(2, 6, 7, 4, seed=4)

@@ -12,6 +12,8 @@ from jax import lax
 
 from imctrain.errors import UserError
 
+pytestmark = pytest.mark.leak_checks
+
 W, X = jnp.zeros((4, 4)), jnp.zeros((3, 4))
 
 

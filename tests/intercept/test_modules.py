@@ -21,6 +21,8 @@ from imctrain.errors import UserError
 from imctrain.intercept import Rule, on_imc
 from imctrain.settings import Hardware
 
+pytestmark = pytest.mark.leak_checks
+
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (8, 4))
 FLOAT = [Rule("*", path="float")]

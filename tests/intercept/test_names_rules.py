@@ -12,6 +12,8 @@ from imctrain.intercept import Rule, on_imc
 from imctrain.intercept.rules import known_keys, override
 from imctrain.settings import AdcSpec, Hardware
 
+pytestmark = pytest.mark.leak_checks
+
 W, X, IMAGE, KERNEL = jnp.ones((4, 4)), jnp.ones((3, 4)), jnp.ones((1, 5, 5, 4)), jnp.ones((3, 3, 4, 4))
 
 

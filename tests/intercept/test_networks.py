@@ -17,6 +17,8 @@ from imctrain import models
 from imctrain.intercept import Rule, count_matmuls, digital_matmuls
 from imctrain.settings import AdcSpec, Hardware
 
+pytestmark = pytest.mark.leak_checks
+
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
 
 

@@ -15,6 +15,8 @@ from imctrain.intercept import on_imc
 from imctrain.intercept.provenance import data_fact, propagate, weight_fact
 from imctrain.settings import Hardware
 
+pytestmark = pytest.mark.leak_checks
+
 SHAPE = (3, 4)
 
 

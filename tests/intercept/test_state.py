@@ -17,6 +17,8 @@ from imctrain.errors import UserError
 from imctrain.intercept import Rule, count_matmuls, digital_matmuls, on_imc
 from imctrain.settings import Hardware
 
+pytestmark = pytest.mark.leak_checks
+
 W, X = jnp.ones((4, 4)) / 4, jnp.ones((3, 4))
 
 

@@ -18,8 +18,6 @@ from imctrain.studies.recording import MvmRecord, Recording, save_recording
 TOLERANCE_DB = 0.35
 """The power of 32 x 24 x 24 errors is good to 0.05 dB; rounding is not quite as independent as the formula has it."""
 
-pytestmark = pytest.mark.no_leak_checks("a program is run hundreds of times, and would be traced anew each time")
-
 
 def synthetic(step=0, mvm="weight_grad", rows=1152, tiles=2, of_tiles=4, signed=True):
     """Random gradients of many magnitudes on random codes."""
@@ -116,6 +114,7 @@ def test_the_figure_needs_the_json_alone(results, steps, tmp_path):
         assert len(picture.convert("RGB").getcolors(2**20)) > 100
 
 
+@pytest.mark.slow
 def test_the_command_writes_results_and_figures(tmp_path, monkeypatch, capsys):
     save_recording(recording(synthetic()), tmp_path / "g.npz")
     arguments = ("mapping-snr", tmp_path / "g.npz", "--out", tmp_path / "out", "--sigma", "1", "--sigma", "0.5")

@@ -271,7 +271,6 @@ def test_a_recording_comes_back_from_its_file(recorded, tmp_path):
             np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name))
 
 
-@pytest.mark.no_leak_checks("a whole command, traced anew for every call")
 def test_float_runs_are_recorded_too(finished, tmp_path, monkeypatch):
     assert call(monkeypatch, "record", "--run", finished / "baseline", "--out", tmp_path / "f.npz", "--step", "24") == 0
     assert load_recording(tmp_path / "f.npz").about["path"] == "float"

@@ -260,6 +260,7 @@ def test_a_trial_begun_under_other_defaults_is_refused(tmp_path):
         folder.add("a", expand(spec), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_folder_was_edited_fails_and_keeps_what_it_has(tmp_path, uninterrupted):
     from imctrain.sweep.worker import train
 
@@ -315,6 +316,7 @@ def test_a_whole_sweep(swept):
         assert str(swept) not in file.read_text(), file
 
 
+@pytest.mark.slow
 def test_a_sweep_is_extended_and_merged_without_training_a_trial_twice(swept, tmp_path, monkeypatch):
     out = tmp_path / "out"
     shutil.copytree(swept / "out", out)
@@ -348,6 +350,7 @@ def test_report_page(swept, monkeypatch, capsys):
     assert "no folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_failed_trials_are_reported_and_the_rest_goes_on(tmp_path):
     text = SWEEP.replace('["float", "digital"]', '["float"]').replace("[0.5, 1.0, 2.0]", "[1.0]")
     text += '[variants.lost]\n"imc.rules" = [{ match = "no_such_site", path = "float" }]\n'
@@ -415,6 +418,7 @@ def one_trial(folder: Path) -> tuple[list[str | Path], Path]:
     return command, folder / "out" / "trials" / trial.key
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_a_killed_workers_trial_goes_on_from_its_checkpoint(tmp_path, uninterrupted, executor):
@@ -434,6 +438,7 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint(tmp_path, uninterrup
     assert_same_bits(trial, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
 def test_an_interrupted_sweep_saves_its_trials_and_goes_on(tmp_path, uninterrupted):
     command, trial = one_trial(tmp_path)
@@ -452,6 +457,7 @@ def test_an_interrupted_sweep_saves_its_trials_and_goes_on(tmp_path, uninterrupt
     assert_same_bits(trial, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
 def test_two_processes_do_not_train_one_run(tmp_path):
     process = start("run", "-c", write(tmp_path, LONG), "--out", tmp_path / "run")
