@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,12 @@ from jaxtyping import Float
 from imctrain.imc.chip.figures import Chip
 from imctrain.imc.engines.base import Ran
 from imctrain.imc.mvm.plan import MvmPlan
+
+# JAX builds trees of placeholders too (flags, shapes, specifications): at run time a leaf may be anything.
+if TYPE_CHECKING:
+    Leaf = Array
+else:
+    Leaf = object
 
 
 @jax.tree_util.register_dataclass
@@ -29,13 +36,13 @@ class MvmTelemetry:
         signal, noise: powers of the integer output. statistical: executions on the statistical path.
     """
 
-    calls: Float[Array, ...]
-    clipped: Float[Array, "... passes"]
-    v_mean: Float[Array, "... passes"]
-    v_power: Float[Array, "... passes"]
-    signal: Float[Array, ...]
-    noise: Float[Array, ...]
-    statistical: Float[Array, ...]
+    calls: Leaf
+    clipped: Leaf
+    v_mean: Leaf
+    v_power: Leaf
+    signal: Leaf
+    noise: Leaf
+    statistical: Leaf
 
     @staticmethod
     def zeros(plan: MvmPlan) -> MvmTelemetry:
@@ -89,8 +96,8 @@ class Telemetry:
     """Of a site. largest_gradient: sum of the magnitudes that set scales. clip_statistics: sums of both, [2]."""
 
     mvms: Mapping[str, MvmTelemetry]
-    largest_gradient: Float[Array, ...]
-    clip_statistics: Float[Array, "... 2"]
+    largest_gradient: Leaf
+    clip_statistics: Leaf
 
     @staticmethod
     def zeros(plans: Mapping[str, MvmPlan]) -> Telemetry:
@@ -111,10 +118,10 @@ class SiteState:
         chip: of this call; None for that of the site's hardware. Its cotangent is zero.
     """
 
-    needed_range: Mapping[str, Float[Array, "... passes"]]
-    clipped: Mapping[str, Float[Array, ...]]
-    gradient_scale: Float[Array, ...]
-    clips: Float[Array, "... 2"]
+    needed_range: Mapping[str, Leaf]
+    clipped: Mapping[str, Leaf]
+    gradient_scale: Leaf
+    clips: Leaf
     telemetry: Telemetry
     chip: Chip | None = None
 
