@@ -101,7 +101,7 @@ def test_planes_carry_every_code(cell, signed, bits, planes):
     assert np.array_equal(np.tensordot(coding.weights, cells, 1) + coding.centre, codes)
 
 
-@pytest.mark.parametrize(("total", "count"), [(14, 4), (14, 5), (15, 4), (15, 5), (14, 6), (31, 6), (30, 7)])
+@pytest.mark.parametrize(("total", "count"), [(14, 4), (14, 5), (15, 4), (15, 5), (14, 6), (20, 5)])
 def test_parts_have_the_least_squares(total, count):
     """By force: no other way of cutting reaches every partial sum with a smaller sum of squares."""
     best = min(
