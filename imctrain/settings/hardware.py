@@ -30,7 +30,7 @@ from imctrain.settings.mapping import MOST_PLANES, MappingSpec
 from imctrain.settings.noise import NoiseSpec
 from imctrain.settings.statistical import StatisticalSpec
 
-Path = Literal["exact", "statistical", "auto", "digital"]
+Path = Literal["digital", "exact", "statistical", "auto"]
 Mvm = Literal["forward", "input_grad", "weight_grad"]
 MVMS: tuple[Mvm, ...] = ("forward", "input_grad", "weight_grad")
 """The three matrix-vector multiplies of a training step, in the order used by every per-MVM array."""

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imctrain.settings.base import Section
-from imctrain.settings.hardware import SiteSettings
+from imctrain.settings.hardware import Path, SiteSettings
 from imctrain.settings.presets import PRESETS, Preset, with_preset
 
-ImcPath = Literal["float", "digital", "exact", "statistical", "auto"]
+ImcPath = Literal["float", Path]
 
 
 class RuleConfig(Section):

@@ -88,7 +88,7 @@ def test_what_a_key_takes_is_told_in_words():
         (lambda: Hardware(adc={"bits": 99}), "adc.bits = 99 is not possible: allowed is 2 to 24"),
         (
             lambda: Hardware(path="analog"),
-            "path = 'analog' is not possible: allowed is 'exact', 'statis",
+            "path = 'analog' is not possible: allowed is 'digital', 'exact', 'statis",
         ),
     ],
 )
