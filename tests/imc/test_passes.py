@@ -300,7 +300,7 @@ def test_probes_see_every_pass(rng):
         state = site.init_state()
         *_, telemetry = run(site, x, w, g, state)
         new, _ = site.update(state, telemetry)
-        seen.append(np.asarray(new["needed_range"]["forward"]))
+        seen.append(np.asarray(new.needed_range["forward"]))
     assert seen[0].shape == (3,)
     # The pass of c = 1 sees smaller codes than the others, so it needs less.
     assert seen[0].max() > 1.2 * seen[0].min()
