@@ -9,6 +9,7 @@ docs/reproduction.md has the measurements).
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -16,7 +17,7 @@ from imctrain.formats.clips.base import TINY
 from imctrain.formats.radix4 import RADIX4
 
 
-def gradient_top(g: Float[Array, "*shape"], clip: float | None) -> Float[Array, ""]:
+def gradient_top(g: Float[Array | np.ndarray, "*shape"], clip: float | None) -> Float[Array, ""]:
     """The magnitude that is to reach the top level: max|g|, or at most `clip` times the root mean square. Scalar."""
     largest = jnp.max(jnp.abs(g))
     if clip is None:
@@ -24,6 +25,6 @@ def gradient_top(g: Float[Array, "*shape"], clip: float | None) -> Float[Array, 
     return jnp.minimum(largest, clip * jnp.sqrt(jnp.mean(jnp.square(g))))
 
 
-def gradient_scale(largest: Float[Array, ""]) -> Float[Array, ""]:
+def gradient_scale(largest: Float[Array | np.ndarray, ""]) -> Float[Array, ""]:
     """s such that `largest` (see `gradient_top`) reaches the top level 4**6."""
     return jnp.maximum(largest, TINY) / RADIX4.top

@@ -14,8 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
+
+Values = Array | np.ndarray
+"""Traced values, or constants of a program."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,20 @@ class IntegerFormat:
         """The smallest dtype that codes are stored in."""
         return jnp.int8 if self.top <= 127 else jnp.int16
 
-    def quantise(self, x: Float[Array, "*shape"], clip: Float[Array, ""]) -> tuple[Float[Array, "*shape"], Array]:
+    def quantise(self, x: Float[Values, "*shape"], clip: Float[Values, ""]) -> tuple[Float[Array, "*shape"], Array]:
         """Codes (float32 integers, round half to even) and the scale of one code.
 
         Args:
             x: values; must be >= 0 where codes are unsigned (what is negative becomes 0).
             clip: alpha > 0, scalar.
         """
-        scale = clip / self.top
+        scale = jnp.asarray(clip / self.top)
         codes = jnp.clip(jnp.round(x / scale), self.lowest, self.top)
         return codes, scale
 
-    def inside_clip(self, x: Float[Array, "*shape"], clip: Float[Array, ""]) -> Bool[Array, "*shape"]:
+    def inside_clip(self, x: Float[Values, "*shape"], clip: Float[Values, ""]) -> Bool[Array, "*shape"]:
         """Where the straight-through gradient of `quantise` passes."""
-        return (jnp.abs(x) <= clip) if self.signed else (x >= 0) & (x <= clip)
+        return (jnp.abs(x) <= clip) if self.signed else jnp.logical_and(x >= 0, x <= clip)
 
 
 INT4, UINT4 = IntegerFormat(4, True), IntegerFormat(4, False)

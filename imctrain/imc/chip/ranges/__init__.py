@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from jax import Array
 
 from imctrain.families import member
@@ -15,6 +16,6 @@ def range_policy(adc: AdcSpec) -> RangePolicy:
     return policy
 
 
-def choose_range(needed: Array, adc: AdcSpec) -> Array:
+def choose_range(needed: Array | np.ndarray, adc: AdcSpec) -> Array:
     """R of each pass, [P], see `RangePolicy.choose`."""
     return range_policy(adc).choose(needed, adc)

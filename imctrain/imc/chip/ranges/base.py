@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -28,7 +29,7 @@ class RangePolicy(ABC):
         """Every R that the policy may choose, largest first."""
 
     @abstractmethod
-    def choose(self, needed: Float[Array, " passes"], adc: AdcSpec) -> Float[Array, " passes"]:
+    def choose(self, needed: Float[Array | np.ndarray, " passes"], adc: AdcSpec) -> Float[Array, " passes"]:
         """R of each pass; `adc.range` while nothing was seen (needed = 0)."""
 
     def update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from imctrain.imc.chip.ranges.base import RangePolicy
@@ -16,7 +17,7 @@ class Fixed(RangePolicy):
         """`adc.range` alone."""
         return (adc.range,)
 
-    def choose(self, needed: Array, adc: AdcSpec) -> Array:
+    def choose(self, needed: Array | np.ndarray, adc: AdcSpec) -> Array:
         """`adc.range`."""
         return jnp.full_like(needed, adc.range)
 

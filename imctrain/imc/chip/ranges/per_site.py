@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from imctrain.imc.chip.ranges.base import RangePolicy
@@ -19,7 +20,7 @@ class PerSite(RangePolicy):
             ladder.append(ladder[-1] / 2.0)
         return tuple(ladder)
 
-    def choose(self, needed: Array, adc: AdcSpec) -> Array:
+    def choose(self, needed: Array | np.ndarray, adc: AdcSpec) -> Array:
         """The lowest rung that is enough."""
         # exp2 is not exact on every backend; a ladder of constants is.
         chosen = jnp.full_like(needed, adc.range)

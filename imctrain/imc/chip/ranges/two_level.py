@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from imctrain.imc.chip.ranges.base import RangePolicy
@@ -16,7 +17,7 @@ class TwoLevel(RangePolicy):
         """Both ranges."""
         return tuple(sorted({adc.range, adc.low_range}, reverse=True))
 
-    def choose(self, needed: Array, adc: AdcSpec) -> Array:
+    def choose(self, needed: Array | np.ndarray, adc: AdcSpec) -> Array:
         """The low range for passes that need no more."""
         low = (needed > 0) & (needed <= adc.low_range)
         return jnp.where(low, adc.low_range, adc.range)
