@@ -1,5 +1,7 @@
 """The chip as data: another die or noise level is another argument, and neither another program nor another result."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,3 +153,14 @@ def test_a_sweep_over_noise_dies_and_seeds_compiles_one_program(tmp_path):
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
         jax.monitoring.unregister_event_listener(listen)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation():
+    """docs/simulation.md, "Dies and noise levels are data", word by word."""
+    page = (Path(imctrain.__file__).parents[1] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    example = page.split("## Dies and noise levels are data")[1].split("```python")[1].split("```")[0]
+    here = {"jax": jax, "jnp": jnp, "imctrain": imctrain, "w": W, "x": X, "key": KEY}
+    exec(example.replace("outputs = jax.vmap", "together = jax.vmap"), here)
+    assert here["run"]._cache_size() == 1
+    np.testing.assert_allclose(here["together"], np.stack(here["outputs"]), rtol=1e-4, atol=1e-3)
