@@ -45,8 +45,7 @@ BELOW_HALF_LSB = {
             ", gradient MVMs done four times, offsets not calibrated",
         )
         for seed in (0, 1, 2)
-    }
-    | {(f"{FEASIBLE}, gradient MVMs done four times", 2)},
+    },
 }
 """Kept results of another `bias_limit` (0.03 LSB) than the default that is valid there: to be trained again with it.
 What has been trained again leaves this list."""
