@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from imctrain.imc.engines.averaged import FirstSample, Reader, chopped, exact_reader, statistical_reader
 from imctrain.imc.engines.base import ARRAY_SCOPE, Engine, Execution, Ran
 from imctrain.imc.engines.exact import engine as exact_engine
-from imctrain.imc.engines.kernels import exact, probe
+from imctrain.imc.engines.kernels import probe
 from imctrain.imc.engines.validity import dithered, validity
 from imctrain.imc.mvm.plan import MvmPlan
 
@@ -43,7 +43,7 @@ class Auto:
 
 def auto(plan: MvmPlan, path: str) -> Auto:
     """The engine under the name of a path."""
-    return Auto(FirstSample(chopped(probe, plan)), statistical_reader(plan), exact_reader(plan, exact), path)
+    return Auto(FirstSample(chopped(probe, plan)), statistical_reader(plan), exact_reader(plan), path)
 
 
 def engine(plan: MvmPlan) -> Engine:

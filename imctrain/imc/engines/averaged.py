@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.engines.base import Execution
-from imctrain.imc.engines.kernels import digital, statistical
+from imctrain.imc.engines.kernels import digital, exact, statistical
 from imctrain.imc.engines.kernels.chopped import Chopped
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.mvm.products import Kernels, Reading
@@ -81,9 +81,9 @@ def chopped(kernels: Kernels, plan: MvmPlan) -> Kernels:
     return Chopped(kernels) if plan.hardware.array.chop and plan.signed else kernels
 
 
-def exact_reader(plan: MvmPlan, kernels: Kernels) -> Reader:
+def exact_reader(plan: MvmPlan) -> Reader:
     """Every sample converted."""
-    return Repeated(chopped(kernels, plan))
+    return Repeated(chopped(exact, plan))
 
 
 def statistical_reader(plan: MvmPlan) -> Reader:

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from imctrain.imc.engines.averaged import Reader, exact_reader
 from imctrain.imc.engines.base import ARRAY_SCOPE, Execution, Ran
-from imctrain.imc.engines.kernels import exact
 from imctrain.imc.mvm.plan import MvmPlan
 
 
@@ -27,7 +26,7 @@ class Exact:
 
 def engine(plan: MvmPlan) -> Exact:
     """For any plan."""
-    return Exact(exact_reader(plan, exact))
+    return Exact(exact_reader(plan))
 
 
 MEMBER = engine
