@@ -107,6 +107,9 @@ FROZEN: dict[str, Any] = {
     "checkpoint.every_steps": None,
     "checkpoint.every_seconds": 600.0,
     "checkpoint.keep": 2,
+    "cost.technology": "laws-28nm",
+    "cost.supply_v": None,
+    "cost.value_aware": False,
     "imc.rules.match": None,  # always given
     "imc.rules.path": None,
     "imc.rules.overrides": {},

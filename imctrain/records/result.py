@@ -87,6 +87,25 @@ class Result(Kept):
     statistical_share: dict[str, dict[str, float]] | None = None
     """{site: {MVM: share of its executions on the statistical path}} in the newest line of metrics."""
     worst_site: WorstSite | None = None
+    cost_technology: str | None = None
+    """What energy and time are counted with; this key and those down to `digital_int8_ratio` are of versions that count
+    them."""
+    energy_step_j: float | None = None
+    """Of a training step, J: forward, gradients, update, exempt layers and all."""
+    energy_step_band_j: tuple[float, float] | None = None
+    """Lowest and highest with the ranges of the technology's figures."""
+    energy_training_j: float | None = None
+    """Of all steps, J; evaluation is left out."""
+    energy_components_j: dict[str, float] | None = None
+    """Of a step, J: adc, array, dac, digital, write, move."""
+    energy_value_aware_j: float | None = None
+    """Of a step with the codes that were really driven, J (`cost.value_aware`)."""
+    seconds_training_chip: float | None = None
+    """Of all steps on the chip, s."""
+    fj_per_mac: float | None = None
+    """Energy of a step over its multiply-accumulates, fJ."""
+    digital_int8_ratio: float | None = None
+    """Energy of the same step in digital INT8 over that of this one."""
     warnings: tuple[str, ...] | None = None
     """What cannot work on the hardware, and what went wrong in the training, a line each."""
     config_toml_sha256: str | None = None

@@ -8,6 +8,7 @@ from imctrain.settings.chip import ChipSpec as ChipSpec
 from imctrain.settings.chip import ColumnError as ColumnError
 from imctrain.settings.experiment import CheckpointConfig as CheckpointConfig
 from imctrain.settings.experiment import Config as Config
+from imctrain.settings.experiment import CostConfig as CostConfig
 from imctrain.settings.experiment import DataConfig as DataConfig
 from imctrain.settings.experiment import ModelConfig as ModelConfig
 from imctrain.settings.experiment import TrainingConfig as TrainingConfig

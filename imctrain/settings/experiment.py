@@ -112,6 +112,17 @@ class CheckpointConfig(Section):
     """Newest checkpoints kept; the best is kept beside them."""
 
 
+class CostConfig(Section):
+    """[cost]"""
+
+    technology: Annotated[str, Field(min_length=1)] = "laws-28nm"
+    """A shipped technology's name, or a JSON file: what every operation costs in energy, time and area."""
+    supply_v: Annotated[float, Field(ge=0.1, le=5)] | None = None
+    """Supply voltage, V; the technology's own by default."""
+    value_aware: bool = False
+    """Count the codes that are really driven, for an energy figure beside the one of typical codes."""
+
+
 class Config(Section):
     """An experiment."""
 
@@ -133,3 +144,5 @@ class Config(Section):
     """The simulated array."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     """When training is saved."""
+    cost: CostConfig = CostConfig()
+    """What its energy, time and area are counted with."""

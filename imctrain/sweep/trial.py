@@ -12,7 +12,13 @@ from imctrain.records.plans import Label
 from imctrain.settings import Config
 
 KEY_DIGITS = 12
-NOT_IN_KEY: dict[str, bool | set[str]] = {"name": True, "tensorboard": True, "checkpoint": True, "data": {"data_dir"}}
+NOT_IN_KEY: dict[str, bool | set[str]] = {
+    "name": True,
+    "tensorboard": True,
+    "checkpoint": True,
+    "data": {"data_dir"},
+    "cost": {"technology", "supply_v"},
+}
 """What changes neither the bits of a training nor its result. `training.log_every` does: clipping is judged by line."""
 
 
@@ -55,8 +61,10 @@ def trial_key(config: Config) -> str:
         if not isinstance(left_out, set):
             content.pop(name, None)
         elif name in content:
-            # A table of which nothing else is set stays as an empty one, as in the keys of trials that are kept.
             content[name] = {key: value for key, value in content[name].items() if key not in left_out}
+            # Of `data` an empty table stays, as in the keys of trials that are kept.
+            if not content[name] and name != "data":
+                del content[name]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
 
