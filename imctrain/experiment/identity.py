@@ -21,8 +21,8 @@ from imctrain.records.kept_config import setting
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
-FREE = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", "cost.technology")
-FREE += ("cost.supply_v",)
+FREE: tuple[str, ...] = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib")
+FREE += ("cost.technology", "cost.supply_v")
 """Config keys that may change within a run: they change neither what is trained nor what it is measured on. Data and
 calibration are compared by content, wherever they lie."""
 FIXED = ("data.batch_size", "data.train_limit", "model", "cost.value_aware")
