@@ -109,6 +109,7 @@ FROZEN: dict[str, Any] = {
     "checkpoint.keep": 2,
     "cost.technology": "laws-28nm",
     "cost.supply_v": None,
+    "cost.split_vectors": False,
     "cost.value_aware": False,
     "imc.rules.match": None,  # always given
     "imc.rules.path": None,

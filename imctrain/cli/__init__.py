@@ -16,6 +16,7 @@ from imctrain.cli import sweep as sweep_commands
 from imctrain.cli.bench import bench
 from imctrain.cli.calibrate import calibrate
 from imctrain.cli.claims import claims
+from imctrain.cli.cost import cost
 from imctrain.cli.inspect import inspect
 from imctrain.cli.mapping_snr import mapping_snr
 from imctrain.cli.record import record
@@ -61,6 +62,7 @@ app.command()(run)
 app.command()(report)
 app.command()(claims)
 app.command()(inspect)
+app.command()(cost)
 app.command()(schema)
 app.command()(bench)
 app.command()(calibrate)

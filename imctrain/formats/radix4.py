@@ -33,6 +33,11 @@ class Radix4:
         return "fp4_radix4"
 
     @property
+    def bits(self) -> int:
+        """Of a code: a sign, and an exponent or zero."""
+        return 1 + self.exponents.bit_length()
+
+    @property
     def top_exponent(self) -> int:
         """The largest k."""
         return self.exponents - 1

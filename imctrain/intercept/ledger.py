@@ -9,6 +9,7 @@ from typing import overload
 import numpy as np
 
 from imctrain.errors import UserError
+from imctrain.imc.mvm.contraction import ConvSpec, DotSpec
 from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.site.site import Site
@@ -24,6 +25,7 @@ class LedgerEntry:
     Attributes:
         name: of the site, as rules match it.
         kind: "dot", "conv", or the name of another primitive (float by a rule).
+        op: static parameters of a dot or a convolution; None for another primitive.
         path: "float", or the path of the site's hardware.
         lhs_shape, rhs_shape, out_shape, dtype: of operands and result.
         lhs, rhs: what is known of the operands.
@@ -35,6 +37,7 @@ class LedgerEntry:
 
     name: str
     kind: str
+    op: DotSpec | ConvSpec | None
     path: str
     lhs_shape: tuple[int, ...]
     rhs_shape: tuple[int, ...]
@@ -105,6 +108,7 @@ def ledger_of(found: Sequence[Found]) -> Ledger:
             LedgerEntry(
                 name=item.name,
                 kind=operation.kind,
+                op=operation.op,
                 path=item.path,
                 lhs_shape=operation.lhs_shape,
                 rhs_shape=operation.rhs_shape,

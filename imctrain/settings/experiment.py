@@ -119,6 +119,9 @@ class CostConfig(Section):
     """A shipped technology's name, or a JSON file: what every operation costs in energy, time and area."""
     supply_v: Annotated[float, Field(ge=0.1, le=5)] | None = None
     """Supply voltage, V; the technology's own by default."""
+    split_vectors: bool = False
+    """Where an MVM leaves macros free, write its operand into them too and share its vectors out: less time, more
+    writes."""
     value_aware: bool = False
     """Count the codes that are really driven, for an energy figure beside the one of typical codes."""
 

@@ -17,7 +17,7 @@ NOT_IN_KEY: dict[str, bool | set[str]] = {
     "tensorboard": True,
     "checkpoint": True,
     "data": {"data_dir"},
-    "cost": {"technology", "supply_v"},
+    "cost": {"technology", "supply_v", "split_vectors"},
 }
 """What changes neither the bits of a training nor its result. `training.log_every` does: clipping is judged by line."""
 

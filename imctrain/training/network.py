@@ -29,10 +29,25 @@ class Network:
 
     Attributes:
         params, rest: initial trained parameters, and the state that is not trained (batch statistics).
+
+    Args:
+        abstract: nothing is drawn or computed; the leaves of params and rest are `jax.ShapeDtypeStruct`s.
     """
 
-    def __init__(self, name: str, *, shape: tuple[int, int, int], classes: int, width: int | None, seed: int):
-        model = build(name, shape=shape, classes=classes, width=width, rngs=nnx.Rngs(seed))
+    def __init__(
+        self,
+        name: str,
+        *,
+        shape: tuple[int, int, int],
+        classes: int,
+        width: int | None,
+        seed: int,
+        abstract: bool = False,
+    ):
+        def make() -> nnx.Module:
+            return build(name, shape=shape, classes=classes, width=width, rngs=nnx.Rngs(seed))
+
+        model = nnx.eval_shape(make) if abstract else make()
         model.train()
         self.params: PyTree
         self.rest: PyTree

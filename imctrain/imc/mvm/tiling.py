@@ -48,7 +48,7 @@ def cut(units: int, array: ArraySpec, unit: int = 1) -> RowTiles:
 
 def copies(used: int, array: ArraySpec) -> int:
     """How often a tile's operand is written and driven together (`array.replicate`)."""
-    return max(_sharing_rows(used, array) // used, 1) if array.replicate else 1
+    return max(sharing_rows(used, array) // used, 1) if array.replicate else 1
 
 
 def effective_rows(used: int, array: ArraySpec) -> float:
@@ -57,10 +57,11 @@ def effective_rows(used: int, array: ArraySpec) -> float:
     All N rows share charge unless they are segmented; n copies of the operand raise the signal n times, which is the
     same as counting 1/n of the rows.
     """
-    return _sharing_rows(used, array) / copies(used, array)
+    return sharing_rows(used, array) / copies(used, array)
 
 
-def _sharing_rows(used: int, array: ArraySpec) -> int:
+def sharing_rows(used: int, array: ArraySpec) -> int:
+    """Rows that share charge on the columns of a tile that uses `used` rows: all N, or the segments in use."""
     segment = array.segment_rows
     if segment is None:
         return array.rows

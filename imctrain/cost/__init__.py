@@ -1,0 +1,1 @@
+"""What a training step costs: events counted from plans and programs, priced by a technology (docs/cost.md)."""
