@@ -17,7 +17,7 @@ from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
-from imctrain.training.checkpoint import Checkpoints, JsonObject
+from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Diverged as Diverged
 from imctrain.training.divergence import find, leaf_names
 from imctrain.training.metrics import MetricsLog, truncate_metrics
@@ -27,6 +27,7 @@ from imctrain.training.progress import TrainingProgress
 from imctrain.training.signals import Interrupted, StopRequest
 from imctrain.training.sites import SiteSummary, flatten_reports
 from imctrain.training.step import Steps, TrainState
+from imctrain.training.stored import JsonObject
 
 Metrics = dict[str, PyTree]
 """What a step measures, see `Steps.train`."""
@@ -83,7 +84,7 @@ class Trainer:
         stored, latest = self._checkpoints.newest(), 0
         metrics = RunFiles(self._folder).metrics
         if stored is not None:
-            restored = self._checkpoints.fit(stored, jax.tree.map(np.asarray, state))
+            restored = stored.fit(jax.tree.map(np.asarray, state))
             state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored.position)
             latest = stored.step
             self._checkpoints.set_aside(list(stored.damaged))
