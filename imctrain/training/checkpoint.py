@@ -24,6 +24,9 @@ class Checkpoints:
 
     A state is stored as a flat dictionary from the path of each leaf to its value, so that a checkpoint can be read
     without the classes that made it.
+
+    Attributes:
+        folder: of the run's checkpoints.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -43,7 +46,7 @@ class Checkpoints:
             ]
         )
         options = ocp.CheckpointManagerOptions(preservation_policy=preserved, enable_async_checkpointing=False)
-        self._folder = folder
+        self.folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     @property
@@ -83,12 +86,12 @@ class Checkpoints:
         try:
             self._manager.save(step, args=items, metrics=metrics)
             self._manager.wait_until_finished()
-            write_sums(self._folder / str(step))
+            write_sums(self.folder / str(step))
         except Exception as error:
             raise OSError(
                 getattr(error, "errno", None) or errno.EIO,
                 f"checkpoint of step {step} cannot be written ({reason(error)})",
-                str(self._folder),
+                str(self.folder),
             ) from error
 
     def newest(self) -> Stored | None:
@@ -107,14 +110,14 @@ class Checkpoints:
         if damaged:
             told = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
             raise UserError(
-                f"no checkpoint in {self._folder} can be read ({told}): restore the folder from a copy, or start a new "
+                f"no checkpoint in {self.folder} can be read ({told}): restore the folder from a copy, or start a new "
                 "run"
             )
         return None
 
     def read(self, step: int) -> Stored:
         """The checkpoint after `step` steps. Raises Damaged."""
-        folder = self._folder / str(step)
+        folder = self.folder / str(step)
         if not any(path.is_file() for path in folder.rglob("*")):
             raise Damaged("it is empty")
         listed = (folder / SUMS).is_file()
@@ -134,12 +137,12 @@ class Checkpoints:
         except Exception as error:
             raise Damaged(reason(error)) from error
         about = stored.pop(_ABOUT, None)
-        return Stored(self._folder, step, arrays, stored, about or None, {})
+        return Stored(self.folder, step, arrays, stored, about or None, {})
 
     def set_aside(self, steps: list[int]) -> None:
         """Rename damaged checkpoints, so that training may save the same steps again."""
         for step in steps:
-            set_aside(self._folder, step)
+            set_aside(self.folder, step)
         if steps:
             self._manager.reload()
 
@@ -149,7 +152,7 @@ class Checkpoints:
             return self.read(step)
         except Damaged as error:
             raise UserError(
-                f"checkpoint {step} in {self._folder} is damaged ({error}): take another one, or train again"
+                f"checkpoint {step} in {self.folder} is damaged ({error}): take another one, or train again"
             ) from error
 
     def restore(self, template: PyTree, step: int | None = None) -> tuple[PyTree, JsonObject]:
