@@ -21,7 +21,8 @@ from imctrain.records.identity import DATA, Identity
 from imctrain.records.layout import RunFiles
 from imctrain.records.result import Change, Result
 from imctrain.settings import Config, known_keys, load_kept_config
-from imctrain.training.checkpoint import Stored, newest
+from imctrain.training.checkpoint import newest
+from imctrain.training.stored import Stored
 
 OPTION = "--accept-changes"
 

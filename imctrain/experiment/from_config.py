@@ -8,7 +8,6 @@ from imctrain.calibration import Calibration, load_calibration
 from imctrain.errors import UserError
 from imctrain.intercept import Rule
 from imctrain.settings import Config, Hardware, ImcConfig
-from imctrain.settings.from_calibration import fill
 
 
 def calibration_of(config: Config, config_dir: Path | None = None) -> Calibration:
@@ -19,7 +18,7 @@ def calibration_of(config: Config, config_dir: Path | None = None) -> Calibratio
 def build_hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
     """Hardware of all sites that no rule changes. Raises UserError for a combination that is not possible."""
     try:
-        return fill(imc, calibration, "exact" if imc.path == "float" else imc.path)
+        return Hardware.filled_from(imc, calibration, "exact" if imc.path == "float" else imc.path)
     except UserError as error:
         raise UserError(f"imc.{error}") from None
 

@@ -144,21 +144,6 @@ class Arguments:
         return results.filled(outputs, self.leaves)
 
 
-@contextlib.contextmanager
-def arguments_of(fn: Callable[..., object], args: Args, kwargs: Kwargs, weights: Sequence[int]) -> Iterator[Arguments]:
-    """The arguments of a call, until its result is put together.
-
-    Raises UserError for a mutable array (jax.Ref), and for weights that name no argument.
-    """
-    if "flax.nnx" in sys.modules:  # without it there can be no module, and no need to load it
-        from imctrain.intercept.modules import modules_of
-
-        with modules_of(fn, args, kwargs, weights) as given:
-            yield _checked(given or Arguments(args, kwargs, weights))
-    else:
-        yield _checked(Arguments(args, kwargs, weights))
-
-
 def weight_arguments(args: Args, weights: Sequence[int]) -> set[int]:
     """Which positional arguments hold the trained weights, counted from 0."""
     for number in weights:
@@ -199,9 +184,3 @@ def _changes_in_reach() -> Iterator[None]:
 
 def _origin(leaf: Leaf) -> Origin:
     return Origin("output") if is_array(leaf) else Origin("static", value=leaf)
-
-
-def _checked(given: Arguments) -> Arguments:
-    if any(isinstance(leaf, jax.Ref) for leaf in given.leaves):
-        raise UserError("an argument holds a mutable array (jax.Ref): give the array itself, and return what changes")
-    return given

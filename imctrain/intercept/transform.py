@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import jax
@@ -13,27 +11,22 @@ from jax import Array
 from jaxtyping import PyTree
 
 from imctrain.errors import UserError
-from imctrain.imc.chip.figures import Chip, chip_of, require_alike
 from imctrain.imc.forecast.advice import advise, find_problems
 from imctrain.imc.forecast.health import PATIENCE
-from imctrain.imc.site.site import Site, make_site
-from imctrain.intercept._jax_internals import Value, varying_axes, without_dead_code
-from imctrain.intercept.arguments import Arguments, Results, arguments_of, constants_hold, is_array
+from imctrain.imc.site.site import Site
+from imctrain.intercept._jax_internals import Value, varying_axes
+from imctrain.intercept.arguments import Arguments
+from imctrain.intercept.call import arguments_of
 from imctrain.intercept.checking import ReportCheck, Reports
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
-from imctrain.intercept.ledger import Ledger, ledger_of
+from imctrain.intercept.ledger import Ledger
 from imctrain.intercept.naming import nearest
-from imctrain.intercept.plan import Block, Planner
-from imctrain.intercept.provenance import data_fact, weight_fact
-from imctrain.intercept.resolve import resolve
-from imctrain.intercept.rules import Rule, check_overrides, hardware_of
+from imctrain.intercept.program import Chips, Program, Programs, check_names, trace
+from imctrain.intercept.rules import Rule, check_overrides
 from imctrain.settings import Hardware
 
 R = TypeVar("R")
-
-CACHED_PROGRAMS = 32
-"""Traced programs that one function keeps: one for each combination of argument shapes and static arguments."""
 
 
 def on_imc(
@@ -75,29 +68,6 @@ def on_imc(
     return ImcFunction(fn, hardware, rules, weights)
 
 
-Chips = Mapping[str, Chip]
-"""Figures of a chip by site, see `ImcFunction.chip`."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Program:
-    """A traced and planned function.
-
-    Attributes:
-        run: maps (key, states, the arguments' arrays) to the arrays that `results` is made of.
-        reusable: whether it can be kept for calls to come.
-        is_valid: whether what it took for constant has not changed since.
-    """
-
-    block: Block
-    ledger: Ledger
-    sites: dict[str, Site]
-    run: Callable[..., list[Value]]
-    results: Results
-    reusable: bool
-    is_valid: Callable[[], bool]
-
-
 class ImcFunction(Generic[R]):
     """A function on the simulated array; made by `on_imc`.
 
@@ -118,9 +88,7 @@ class ImcFunction(Generic[R]):
         self.weights = (weights,) if isinstance(weights, int) else tuple(weights)
         check_overrides(self.rules, hardware)
         self._fn = fn
-        self._programs: dict[Hashable, _Program] = {}
-        self._sites: dict[str, Site] = {}
-        self._traced = False
+        self._programs = Programs()
         self._check = ReportCheck()
         functools.update_wrapper(self, fn, updated=())
 
@@ -131,20 +99,16 @@ class ImcFunction(Generic[R]):
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             _check_same_everywhere((key, given.dynamic))
             program = self._program(given)
-            state = _init_states(program) if state is None else state
-            _check_names(state, program.sites)
-            chips = _chips(program, self.hardware, self.rules) if chip is None else chip
-            _check_chips(chips, program)
-            states = {
-                name: dataclasses.replace(state[name], chip=chips[name]) if name in chips else state[name]
-                for name in program.sites
-            }
+            state = program.init_states() if state is None else state
+            check_names(state, program.sites)
+            chips = program.chips(self.hardware, self.rules) if chip is None else chip
+            states = program.on_chips(state, chips)
             return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
 
     def init(self, *args: PyTree, **kwargs: PyTree) -> States:
         """Fresh state of every simulated site, by name. Arguments may be `jax.ShapeDtypeStruct`s."""
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
-            return _init_states(self._program(given))
+            return self._program(given).init_states()
 
     def chip(self, *args: PyTree, hardware: Hardware | None = None, **kwargs: PyTree) -> Chips:
         """The chip that a call runs on, for its `chip` argument: figures by site, as arrays.
@@ -160,8 +124,8 @@ class ImcFunction(Generic[R]):
         """
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             program = self._program(given)
-            chips = _chips(program, hardware or self.hardware, self.rules)
-            _check_chips(chips, program)
+            chips = program.chips(hardware or self.hardware, self.rules)
+            program.check_chips(chips)
             return chips
 
     def update(self, state: States, grad: States) -> tuple[States, dict[str, dict[str, Array]]]:
@@ -169,15 +133,16 @@ class ImcFunction(Generic[R]):
 
         Raises UserError before the function was traced (`init` or a call), and for a state of other sites.
         """
-        if not self._traced:
+        sites = self._programs.sites
+        if sites is None:
             raise UserError("update came before init: the function's sites are not known yet")
         new: States = {}
         reports: dict[str, dict[str, Array]] = {}
         for name, site_state in state.items():
-            if name not in self._sites or name not in grad:
-                _check_names(state, self._sites)
-                _check_names(grad, state)
-            new[name], reports[name] = self._sites[name].update(site_state, grad[name])
+            if name not in sites or name not in grad:
+                check_names(state, sites)
+                check_names(grad, state)
+            new[name], reports[name] = sites[name].update(site_state, grad[name])
         return new, reports
 
     def tapped(
@@ -201,19 +166,20 @@ class ImcFunction(Generic[R]):
         """
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             program = self._program(given)
-            state = _init_states(program) if state is None else state
-            _check_names(state, program.sites)
-            _check_names(added, program.sites)
+            state = program.init_states() if state is None else state
+            check_names(state, program.sites)
+            check_names(added, program.sites)
             taps = Taps(added, digital)
             outputs, _ = evaluate(program.block, given.dynamic, Execution(typed_key(key), state, taps=taps))
             return given.result(program.results, outputs), taps.operands
 
     def site(self, name: str) -> Site:
         """A simulated site, after `init` or a call. Raises UserError for a name it has not."""
-        if name not in self._sites:
-            near = ", ".join(nearest(name, self._sites)) or "none"
+        sites = self._programs.sites or {}
+        if name not in sites:
+            near = ", ".join(nearest(name, sites)) or "none"
             raise UserError(f"no simulated site is called {name!r}; nearest: {near}")
-        return self._sites[name]
+        return sites[name]
 
     def ledger(self, *args: PyTree, **kwargs: PyTree) -> Ledger:
         """Every matmul of the function in program order, float ones included. Arguments as for `init`."""
@@ -241,70 +207,10 @@ class ImcFunction(Generic[R]):
         Raises UserError where a site with path = "statistical" clipped more than `statistical.clip_limit` in `patience`
         reports in a row, and for reports that are traced or of other sites.
         """
-        self._check(self._sites, reports, patience)
+        self._check(self._programs.sites or {}, reports, patience)
 
-    def __getstate__(self) -> dict[str, object]:
-        """For copies and pickles: without the traced programs, which a copy traces for itself when it is called."""
-        sites = {name: site.spec for name, site in self._sites.items()}
-        return self.__dict__ | {"_programs": {}, "_sites": sites}
-
-    def __setstate__(self, state: dict[str, PyTree]) -> None:
-        self.__dict__ |= state | {"_sites": {name: make_site(spec) for name, spec in state["_sites"].items()}}
-
-    def _program(self, given: Arguments) -> _Program:
-        try:
-            cache_key = given.program_key()
-            known = self._programs.get(cache_key)
-        except (TypeError, ValueError):  # a static value that cannot be hashed or compared: trace every time
-            cache_key = known = None
-        if known is None or not known.is_valid():
-            known = self._trace(given)
-            if known.reusable and cache_key is not None:
-                self._programs.pop(cache_key, None)
-                if len(self._programs) >= CACHED_PROGRAMS:
-                    self._programs.pop(next(iter(self._programs)))
-                self._programs[cache_key] = known
-        self._sites |= known.sites
-        self._traced = True
-        return known
-
-    def _trace(self, given: Arguments) -> _Program:
-        jaxpr, results = given.trace(self._fn)
-        jaxpr = without_dead_code(jaxpr)
-        facts = [
-            weight_fact(leaf) if is_weight else data_fact(leaf)
-            for leaf, is_weight in zip(given.leaves, given.trained, strict=True)
-            if is_array(leaf)
-        ]
-        planner = Planner()
-        block = planner.plan(jaxpr, facts)
-        resolve(block.all_found, self.hardware, self.rules)
-
-        # Inlined where it is called under jit; called eagerly, it compiles once and runs fast.
-        @functools.partial(jax.jit, inline=True)
-        def run(key: Array, states: States, dynamic: list[Value]) -> list[Value]:
-            return evaluate(block, dynamic, Execution(key, states))[0]
-
-        reusable = not planner.holds_tracers
-        is_valid = constants_hold(jaxpr) if reusable else lambda: False
-        return _Program(block, ledger_of(block.all_found), block.sites, run, results, reusable, is_valid)
-
-
-def _chips(program: _Program, hardware: Hardware, rules: Sequence[Rule]) -> Chips:
-    """The chip of every site on the array, after the rules."""
-    found = {name: hardware_of(name, hardware, rules) for name, site in program.sites.items() if site.on_array}
-    return {name: chip_of(own) for name, own in found.items() if own is not None}
-
-
-def _check_chips(chips: Chips, program: _Program) -> None:
-    on_array = {name: site for name, site in program.sites.items() if site.on_array}
-    _check_names(chips, on_array, "chip")
-    for name, site in on_array.items():
-        require_alike(chips[name], site.spec.hardware, f"site {name}")
-
-
-def _init_states(program: _Program) -> States:
-    return {name: site.init_state() for name, site in program.sites.items()}
+    def _program(self, given: Arguments) -> Program:
+        return self._programs.find(given, lambda: trace(self._fn, given, self.hardware, self.rules))
 
 
 def _check_same_everywhere(values: PyTree) -> None:
@@ -315,14 +221,3 @@ def _check_same_everywhere(values: PyTree) -> None:
                 f"on_imc is called in a jax.shard_map that tracks what varies over mesh axis {axes[0]!r}: give that "
                 "shard_map check_vma=False, and each device a key of its own"
             )
-
-
-def _check_names(state: Mapping[str, object], sites: Mapping[str, object], what: str = "state") -> None:
-    missing = [name for name in sites if name not in state]
-    extra = [name for name in state if name not in sites]
-    if missing:
-        make = "init" if what == "state" else what
-        raise UserError(f"the {what} lacks site {missing[0]!r}: make it with {make} for these arguments and rules")
-    if extra:
-        near = ", ".join(nearest(extra[0], sites)) or "none"
-        raise UserError(f"the {what} has site {extra[0]!r}, which the function has not; nearest: {near}")

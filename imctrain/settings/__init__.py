@@ -14,9 +14,7 @@ from imctrain.settings.experiment import ModelConfig as ModelConfig
 from imctrain.settings.experiment import TrainingConfig as TrainingConfig
 from imctrain.settings.formats import OPERANDS as OPERANDS
 from imctrain.settings.formats import FormatSpec as FormatSpec
-from imctrain.settings.hardware import MVMS as MVMS
 from imctrain.settings.hardware import Hardware as Hardware
-from imctrain.settings.hardware import Mvm as Mvm
 from imctrain.settings.imc import ImcConfig as ImcConfig
 from imctrain.settings.imc import RuleConfig as RuleConfig
 from imctrain.settings.loading import config_hash as config_hash
@@ -34,4 +32,6 @@ from imctrain.settings.mapping import ActivationMapping as ActivationMapping
 from imctrain.settings.mapping import GradientMapping as GradientMapping
 from imctrain.settings.mapping import MappingSpec as MappingSpec
 from imctrain.settings.noise import NoiseSpec as NoiseSpec
+from imctrain.settings.site import MVMS as MVMS
+from imctrain.settings.site import Mvm as Mvm
 from imctrain.settings.statistical import StatisticalSpec as StatisticalSpec

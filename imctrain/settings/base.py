@@ -7,13 +7,14 @@ of keys in docs/settings.md are all read from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imctrain.errors import UserError
 from imctrain.limits import Bounds
+from imctrain.settings.keys import unknown_key
 
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Section(BaseModel):
         """A copy with some settings replaced, checked as a new one. Raises UserError for what is not possible."""
         return type(self)(**(dict(self) | changes))
 
+    def filled(self, figures: Mapping[str, Any]) -> Self:
+        """A copy with `figures` in place of those settings of theirs that are None."""
+        missing = {key: value for key, value in figures.items() if getattr(self, key) is None}
+        return self.replace(**missing) if missing else self
+
     @classmethod
     def sections(cls) -> dict[str, type[Section]]:
         """Fields that are tables themselves, or arrays of tables."""
@@ -95,12 +101,10 @@ def problem(error: ValidationError, section: type[Section], prefix: str = "") ->
 
 def explain(error: Any, section: type[Section], prefix: str = "") -> str:
     """One of pydantic's errors in a line, see `problem`."""
-    from imctrain.settings.keys import unknown_key
-
     keys = tuple(str(part) for part in error["loc"])
     dotted = prefix + ".".join(keys)
     if error["type"] == "extra_forbidden":
-        return f"{dotted} is no known key; {unknown_key(keys, section, prefix)}"
+        return f"{dotted} is no known key; {unknown_key(keys, tuple(section.dotted_keys()), prefix)}"
     if error["type"] == "missing":
         return f"{dotted} is missing"
     if error["type"] == "value_error":

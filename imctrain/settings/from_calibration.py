@@ -1,54 +1,39 @@
-"""From a calibration, and settings that leave figures to it, to hardware."""
+"""What a calibration gives to hardware: the figures that settings leave to it, and those of the chip."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from imctrain.calibration import Calibration, load_calibration
+from imctrain.calibration import Calibration
 from imctrain.calibration.schema.typical import column_mean
-from imctrain.errors import UserError
 from imctrain.settings.base import Section
 from imctrain.settings.chip import ChipSpec, ColumnError
-from imctrain.settings.hardware import Hardware, SiteSettings
 from imctrain.settings.presets import with_preset
+from imctrain.settings.site import SiteSettings
 
-S = TypeVar("S", bound=Section)
 
-
-def hardware_from(calibration: str | Path, settings: Mapping[str, Any]) -> Hardware:
-    """See `Hardware.from_calibration`."""
-    given = dict(settings)
-    path, preset = given.pop("path", "exact"), given.pop("preset", None)
+def site_settings(given: Mapping[str, Any]) -> SiteSettings:
+    """Settings by name, and `preset`, which they override."""
+    chosen = dict(given)
+    preset = chosen.pop("preset", None)
     if preset is not None:
         # What was set by hand wins over the preset; a section's own defaults do not.
-        by_hand = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in given.items()}
+        by_hand = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in chosen.items()}
         sections = SiteSettings.sections()
         merged = with_preset(preset, by_hand)
-        given = {key: sections[key](**value) if key in sections else value for key, value in merged.items()}
-    return fill(SiteSettings(**given), load_calibration(str(calibration)), path)
+        chosen = {key: sections[key](**value) if key in sections else value for key, value in merged.items()}
+    return SiteSettings(**chosen)
 
 
-def fill(settings: SiteSettings, calibration: Calibration, path: str) -> Hardware:
-    """Hardware of a calibration: its figures where the settings have none.
-
-    Raises UserError for a combination that is not possible, naming the calibration.
-    """
+def with_figures(settings: SiteSettings, calibration: Calibration) -> dict[str, Any]:
+    """The settings by name, with the calibration's figures where they have none."""
     array = calibration.array
     figures = {"rows": array.rows, "columns": array.columns, "input_bits": array.input_bits, "cell": array.cell}
-    try:
-        return Hardware(
-            **{name: getattr(settings, name) for name in SiteSettings.model_fields}
-            | {
-                "array": _filled(settings.array, figures),
-                "adc": _filled(settings.adc, {"bits": calibration.adc.bits}),
-                "path": path,
-                "chip": chip_of(calibration),
-            }
-        )
-    except UserError as error:
-        raise UserError(f"{error} (with calibration {calibration.name})") from None
+    return {name: getattr(settings, name) for name in SiteSettings.model_fields} | {
+        "array": settings.array.filled(figures),
+        "adc": settings.adc.filled({"bits": calibration.adc.bits}),
+    }
 
 
 def chip_of(calibration: Calibration) -> ChipSpec:
@@ -76,8 +61,3 @@ def noise_parts(calibration: Calibration) -> tuple[float, float]:
     if noise.sigma_array_lsb is None or noise.sigma_adc_lsb is None:
         return noise.sigma_lsb.value, 0.0
     return noise.sigma_array_lsb.value, noise.sigma_adc_lsb.value
-
-
-def _filled(section: S, figures: Mapping[str, Any]) -> S:
-    missing = {key: value for key, value in figures.items() if getattr(section, key) is None}
-    return section.replace(**missing) if missing else section

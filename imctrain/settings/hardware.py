@@ -16,62 +16,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from imctrain import limits
-from imctrain.settings.adc import AdcSpec
-from imctrain.settings.array import ArraySpec
-from imctrain.settings.base import NotPossible, Section, within
+from imctrain.calibration import Calibration, load_calibration
+from imctrain.errors import UserError
+from imctrain.settings.base import NotPossible, Section
 from imctrain.settings.chip import ChipSpec
-from imctrain.settings.formats import OPERANDS, FormatSpec
-from imctrain.settings.mapping import MOST_PLANES, MappingSpec
-from imctrain.settings.noise import NoiseSpec
-from imctrain.settings.statistical import StatisticalSpec
+from imctrain.settings.formats import OPERANDS
+from imctrain.settings.from_calibration import chip_of, site_settings, with_figures
+from imctrain.settings.site import SiteSettings
 
 Path = Literal["digital", "exact", "statistical", "auto"]
-Mvm = Literal["forward", "input_grad", "weight_grad"]
-MVMS: tuple[Mvm, ...] = ("forward", "input_grad", "weight_grad")
-"""The three matrix-vector multiplies of a training step, in the order used by every per-MVM array."""
 NOMINAL: Mapping[str, Mapping[str, Any]] = {
     "array": {"rows": 1152, "columns": 256, "input_bits": 5, "cell": "and"},
     "adc": {"bits": 8},
 }
 """What stands in for a calibration's figures where there is no calibration: the `vlsi21` geometry."""
-
-
-class SiteSettings(Section):
-    """Settings of every site, which a rule may change for some."""
-
-    mvms: tuple[Mvm, ...] = MVMS
-    """MVMs on the array; the others keep the number formats and are computed digitally (for ablations)."""
-    chip_seed: Annotated[int, within(limits.CHIP_SEED)] = 0
-    """Draws the columns that were not measured."""
-    memory_mib: Annotated[int, within(limits.MEMORY_MIB)] = 2
-    """Bound on the conversions that one MVM holds at once; more are worked off in chunks. A few MiB stay in a CPU's
-    cache, which is also fastest there; a GPU wants hundreds."""
-    array: ArraySpec = ArraySpec()
-    """The array, and how operands are placed on it."""
-    adc: AdcSpec = AdcSpec()
-    """The converter."""
-    noise: NoiseSpec = NoiseSpec()
-    """Noise and mismatch."""
-    formats: FormatSpec = FormatSpec()
-    """Number formats."""
-    mapping: MappingSpec = MappingSpec()
-    """Passes and planes."""
-    statistical: StatisticalSpec = StatisticalSpec()
-    """Where the statistical path may stand in."""
-
-    @model_validator(mode="after")
-    def _planes_hold_the_codes(self) -> Self:
-        planes, bits = self.mapping.planes, sorted({self.formats.weight_bits, self.formats.activation_bits})
-        fewest, most = bits[-1], min(2 ** bits[0] - 2, MOST_PLANES)
-        if planes is not None and not fewest <= planes <= most:
-            allowed = f"{fewest} to {most} with codes of {' and '.join(map(str, bits))} bits"
-            raise NotPossible("mapping.planes", planes, allowed)
-        return self
 
 
 class Hardware(SiteSettings):
@@ -95,8 +58,7 @@ class Hardware(SiteSettings):
         for name, figures in NOMINAL.items():
             section = data.get(name, cls.model_fields[name].default)
             if isinstance(section, Section):
-                missing = {key: value for key, value in figures.items() if getattr(section, key) is None}
-                filled[name] = section.replace(**missing) if missing else section
+                filled[name] = section.filled(figures)
         return data | filled
 
     @model_validator(mode="after")
@@ -126,9 +88,19 @@ class Hardware(SiteSettings):
 
         Raises UserError for a calibration that cannot be read, and a setting that is not possible.
         """
-        from imctrain.settings.from_calibration import hardware_from
+        path = settings.pop("path", cls.model_fields["path"].default)
+        return cls.filled_from(site_settings(settings), load_calibration(str(calibration)), path)
 
-        return hardware_from(calibration, settings)
+    @classmethod
+    def filled_from(cls, settings: SiteSettings, calibration: Calibration, path: Path) -> Hardware:
+        """The hardware of settings, with the calibration's figures where they have none.
+
+        Raises UserError for a combination that is not possible, naming the calibration.
+        """
+        try:
+            return cls(**with_figures(settings, calibration), path=path, chip=chip_of(calibration))
+        except UserError as error:
+            raise UserError(f"{error} (with calibration {calibration.name})") from None
 
     @property
     def parts_lsb(self) -> tuple[float, float]:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imctrain.settings.base import Section
-from imctrain.settings.hardware import Path, SiteSettings
+from imctrain.settings.hardware import Path
 from imctrain.settings.presets import PRESETS, Preset, with_preset
+from imctrain.settings.site import SiteSettings
 
 ImcPath = Literal["float", Path]
 

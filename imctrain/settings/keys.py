@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
-from imctrain.settings.base import Section
 
+def unknown_key(keys: tuple[str, ...], known: Sequence[str], prefix: str = "") -> str:
+    """What to say of a key that does not exist: the nearest, and all that the same table may hold.
 
-def unknown_key(keys: tuple[str, ...], section: type[Section], prefix: str = "") -> str:
-    """What to say of a key that does not exist: the nearest, and all that the same table may hold."""
+    Args:
+        keys: of the tables on the way, and the last one. known: dotted keys that exist. prefix: of all of them.
+    """
     # Positions in lists are no part of a key's name.
     *table, last = (key for key in keys if not key.isdigit())
     inside = "".join(f"{key}." for key in table)
-    known = list(section.dotted_keys())
     beside = sorted({key.removeprefix(inside).partition(".")[0] for key in known if key.startswith(inside)})
     candidates = dict.fromkeys([*(inside + key for key in beside), *known])
     typed = inside + last

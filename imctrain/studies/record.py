@@ -91,7 +91,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             if step > 0:
                 stored = checkpoints.whole(step)
                 require_same(folder, stored, now)
-                restored = checkpoints.fit(stored, jax.tree.map(np.asarray, state))
+                restored = stored.fit(jax.tree.map(np.asarray, state))
                 state, position = jax.tree.map(jnp.asarray, restored), Position(**stored.position)
             epochs.append(position.epoch + position.step / train.steps_per_epoch)
             operands = read(state, train, position)

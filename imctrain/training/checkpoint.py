@@ -1,62 +1,22 @@
-"""Checkpoints of a run: orbax, atomic; the newest and the best are kept; a damaged one is known as such.
-
-Orbax reads a checkpoint with a changed byte in an array as if nothing had happened. So each checkpoint gets, as the
-last thing that is written, a list of its files with their sizes and hashes (`SUMS`). A checkpoint of which a file is
-missing or differs is damaged, and so is one without the list, whose writing was cut off. Checkpoints of versions that
-wrote no list are taken as they are if orbax can read them.
-"""
+"""Checkpoints of a run: orbax, atomic; the newest and the best are kept; a damaged one is known as such (`damage`)."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import logging
-import re
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import PyTree
 
 from imctrain.errors import UserError
-from imctrain.files import write_json
+from imctrain.training.damage import SUMS, Damaged, check_sums, reason, set_aside, write_sums
+from imctrain.training.stored import JsonObject, Stored, flat
 
-SUMS = "sums.json"
-"""{path within the checkpoint: [bytes, BLAKE2b of the content]}."""
-ASIDE = "damaged-"
-"""A damaged checkpoint is renamed to this and its step: it is in nobody's way, and somebody may want to look at it."""
 _ABOUT = "about"
 """Beside the position: what the run was when the checkpoint was written. Written by all versions that write `SUMS`."""
-
-
-JsonObject = dict[str, Any]
-"""A JSON object as it is read: what is in it is for the reader to say."""
-
-
-class Damaged(Exception):
-    """A checkpoint cannot be read as it was written; the message says why."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The content of one checkpoint.
-
-    Attributes:
-        step: steps taken. arrays: by path of the leaf. position: plain JSON values.
-        about: as given to `save`; None for a checkpoint of a version that stored none.
-        damaged: {step: why} of newer checkpoints that cannot be read, newest first.
-    """
-
-    step: int
-    arrays: dict[str, np.ndarray]
-    position: JsonObject
-    about: JsonObject | None
-    damaged: dict[int, str]
 
 
 class Checkpoints:
@@ -64,6 +24,9 @@ class Checkpoints:
 
     A state is stored as a flat dictionary from the path of each leaf to its value, so that a checkpoint can be read
     without the classes that made it.
+
+    Attributes:
+        folder: of the run's checkpoints.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -83,7 +46,7 @@ class Checkpoints:
             ]
         )
         options = ocp.CheckpointManagerOptions(preservation_policy=preserved, enable_async_checkpointing=False)
-        self._folder = folder
+        self.folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     @property
@@ -118,17 +81,17 @@ class Checkpoints:
             return
         args = self._ocp.args
         stored = position | {_ABOUT: about or {}}
-        items = args.Composite(state=args.StandardSave(_flat(state)), position=args.JsonSave(stored))
+        items = args.Composite(state=args.StandardSave(flat(state)), position=args.JsonSave(stored))
         metrics = None if test_accuracy is None else {"test_accuracy": test_accuracy}
         try:
             self._manager.save(step, args=items, metrics=metrics)
             self._manager.wait_until_finished()
-            write_json(self._folder / str(step) / SUMS, sums(self._folder / str(step)))
+            write_sums(self.folder / str(step))
         except Exception as error:
             raise OSError(
                 getattr(error, "errno", None) or errno.EIO,
-                f"checkpoint of step {step} cannot be written ({_reason(error)})",
-                str(self._folder),
+                f"checkpoint of step {step} cannot be written ({reason(error)})",
+                str(self.folder),
             ) from error
 
     def newest(self) -> Stored | None:
@@ -143,23 +106,23 @@ class Checkpoints:
             except Damaged as error:
                 damaged[step] = str(error)
                 continue
-            return Stored(step, found.arrays, found.position, found.about, damaged)
+            return replace(found, damaged=damaged)
         if damaged:
             told = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
             raise UserError(
-                f"no checkpoint in {self._folder} can be read ({told}): restore the folder from a copy, or start a new "
+                f"no checkpoint in {self.folder} can be read ({told}): restore the folder from a copy, or start a new "
                 "run"
             )
         return None
 
     def read(self, step: int) -> Stored:
         """The checkpoint after `step` steps. Raises Damaged."""
-        folder = self._folder / str(step)
+        folder = self.folder / str(step)
         if not any(path.is_file() for path in folder.rglob("*")):
             raise Damaged("it is empty")
         listed = (folder / SUMS).is_file()
         if listed:
-            _check_sums(folder)
+            check_sums(folder)
         args = self._ocp.args
         try:
             # The small part first: where orbax fails at arrays, threads of tensorstore may complain on stderr.
@@ -172,16 +135,14 @@ class Checkpoints:
         except Damaged:
             raise
         except Exception as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         about = stored.pop(_ABOUT, None)
-        return Stored(step, arrays, stored, about or None, {})
+        return Stored(self.folder, step, arrays, stored, about or None, {})
 
     def set_aside(self, steps: list[int]) -> None:
         """Rename damaged checkpoints, so that training may save the same steps again."""
         for step in steps:
-            target = self._folder / f"{ASIDE}{step}"
-            shutil.rmtree(target, ignore_errors=True)
-            (self._folder / str(step)).rename(target)
+            set_aside(self.folder, step)
         if steps:
             self._manager.reload()
 
@@ -191,7 +152,7 @@ class Checkpoints:
             return self.read(step)
         except Damaged as error:
             raise UserError(
-                f"checkpoint {step} in {self._folder} is damaged ({error}): take another one, or train again"
+                f"checkpoint {step} in {self.folder} is damaged ({error}): take another one, or train again"
             ) from error
 
     def restore(self, template: PyTree, step: int | None = None) -> tuple[PyTree, JsonObject]:
@@ -202,25 +163,7 @@ class Checkpoints:
         step = self.latest if step is None else step
         assert step is not None, "there is no checkpoint"
         stored = self.whole(step)
-        return self.fit(stored, template), stored.position
-
-    def fit(self, stored: Stored, template: PyTree) -> PyTree:
-        """A checkpoint's arrays in the structure, shapes and dtypes of `template`.
-
-        Raises UserError for a checkpoint that is not of such a state.
-        """
-        # Given the template, orbax would cut or pad arrays of other shapes.
-        leaves = []
-        for name, expected in _flat(template).items():
-            leaf = stored.arrays.get(name)
-            if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
-                there = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
-                raise UserError(
-                    f"checkpoint {stored.step} in {self._folder} does not fit this run: {name} is {there}, expected "
-                    f"{expected.dtype} {expected.shape}; start a new run"
-                )
-            leaves.append(leaf)
-        return jax.tree.unflatten(jax.tree.structure(template), leaves)
+        return stored.fit(template), stored.position
 
     def close(self) -> None:
         self._manager.close()
@@ -242,48 +185,3 @@ def newest(folder: Path, say: Callable[[str], None] = lambda text: None) -> Stor
                 f"{step - found.step} steps are trained again"
             )
     return found
-
-
-def sums(folder: Path) -> dict[str, list[int | str]]:
-    """What `SUMS` says of a checkpoint's files as they are."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    return {path.relative_to(folder).as_posix(): _sum(path) for path in files}
-
-
-def _sum(path: Path) -> list[int | str]:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-    return [path.stat().st_size, digest.hexdigest()]
-
-
-def _check_sums(folder: Path) -> None:
-    try:
-        listed = json.loads((folder / SUMS).read_text(encoding="utf-8"))
-        expected = [(name, size, digest) for name, (size, digest) in listed.items()]
-    except (OSError, ValueError, AttributeError, TypeError):
-        raise Damaged(f"{SUMS} cannot be read") from None
-    for name, size, digest in expected:
-        try:
-            there = _sum(folder / name)
-        except FileNotFoundError:
-            raise Damaged(f"{name} is missing") from None
-        except OSError as error:
-            raise Damaged(f"{name} cannot be read: {error.strerror}") from None
-        if there[0] != size:
-            raise Damaged(f"{name} has {there[0]} bytes in place of {size}")
-        if there[1] != digest:
-            raise Damaged(f"{name} is not what was written")
-
-
-def _reason(error: Exception) -> str:
-    """An OSError's own words, or those that tensorstore has from the system, in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = " ".join(str(error).split())
-    found = re.search(r"OS error \d+: ([^\]]*)", text)
-    return found[1] if found else f"{type(error).__name__}: {text[:200]}"
-
-
-def _flat(tree: PyTree) -> dict[str, np.ndarray]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}

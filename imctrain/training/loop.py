@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
 from imctrain.data import Augment, Batches, Dataset, Split
 from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
-from imctrain.training.checkpoint import Checkpoints, JsonObject
+from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Diverged as Diverged
-from imctrain.training.divergence import find, leaf_names
+from imctrain.training.divergence import leaf_names
+from imctrain.training.guard import Guard
+from imctrain.training.journal import Journal
 from imctrain.training.metrics import MetricsLog, truncate_metrics
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Clock, Position
 from imctrain.training.progress import TrainingProgress
+from imctrain.training.saver import Saver
 from imctrain.training.signals import Interrupted, StopRequest
-from imctrain.training.sites import SiteSummary, flatten_reports
-from imctrain.training.step import Steps, TrainState
-
-Metrics = dict[str, PyTree]
-"""What a step measures, see `Steps.train`."""
+from imctrain.training.sites import SiteSummary
+from imctrain.training.step import Metrics, Steps, TrainState
+from imctrain.training.stored import JsonObject
 
 
 class Trainer:
@@ -52,18 +50,21 @@ class Trainer:
         about: JsonObject | None = None,
     ):
         self._config = config
-        self._about = about
         self._steps = steps
-        self._summary = SiteSummary(ledger)
-        self._sites = [entry.name for entry in ledger.sites] if ledger is not None else []
-        self._parameters = leaf_names(steps.initial.params)
-        self._classes = len(dataset.classes)
-        self._folder = folder
+        self._ledger = ledger
+        self._files = RunFiles(folder)
         self._parallel = parallel
         self._train, self._test = make_batches(config, dataset)
-        self._checkpoints = Checkpoints(RunFiles(folder).checkpoints, config.checkpoint.keep)
+        self._checkpoints = Checkpoints(self._files.checkpoints, config.checkpoint.keep)
+        self._guard = Guard(
+            parameters=leaf_names(steps.initial.params),
+            sites=[entry.name for entry in ledger.sites] if ledger is not None else [],
+            classes=len(dataset.classes),
+            rate=config.training.learning_rate,
+            checkpoints=self._checkpoints,
+        )
+        self._saver = Saver(self._checkpoints, config.checkpoint, self._guard, about)
         self._compiled = self._evaluated = False
-        self._saved = time.monotonic()
         self.steps_per_epoch = self._train.steps_per_epoch
         self.total_steps = config.training.total_steps(self.steps_per_epoch)
 
@@ -81,9 +82,9 @@ class Trainer:
         """
         state, position = self._steps.initial, Position()
         stored, latest = self._checkpoints.newest(), 0
-        metrics = RunFiles(self._folder).metrics
+        metrics = self._files.metrics
         if stored is not None:
-            restored = self._checkpoints.fit(stored, jax.tree.map(np.asarray, state))
+            restored = stored.fit(jax.tree.map(np.asarray, state))
             state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored.position)
             latest = stored.step
             self._checkpoints.set_aside(list(stored.damaged))
@@ -92,62 +93,43 @@ class Trainer:
             progress.say("there is no checkpoint to continue from: training starts at its first step again")
         state = self._parallel.replicate(state)
         truncate_metrics(metrics, latest, position.epoch)
-        events = RunFiles(self._folder).events if self._config.tensorboard else None
+        events = self._files.events if self._config.tensorboard else None
         log = MetricsLog(metrics, tensorboard=events, step=latest)
+        journal = Journal(position, SiteSummary(self._ledger), self._config.data.batch_size, log, progress)
         try:
-            self._saved = time.monotonic()
+            self._saver.start()
             while position.epoch * self.steps_per_epoch < self.total_steps:
-                state = self._epoch(state, position, log, progress, stop)
+                state = self._epoch(state, journal, stop)
         finally:
             self._checkpoints.close()
             log.close()
         return state, position
 
-    def _epoch(
-        self, state: TrainState, position: Position, log: MetricsLog, progress: TrainingProgress, stop: StopRequest
-    ) -> TrainState:
-        """One epoch from `position` on: its remaining steps, evaluation, checkpoint."""
+    def _epoch(self, state: TrainState, journal: Journal, stop: StopRequest) -> TrainState:
+        """One epoch from the journal's position on: its remaining steps, evaluation, checkpoint."""
+        position = journal.position
         clock = Clock(position)
-        state = self._train_steps(state, position, log, progress, stop, clock)
+        state = self._train_steps(state, journal, stop, clock)
         finished = position.epoch + 1
         done = min(finished * self.steps_per_epoch, self.total_steps)
-        images = max(position.images, 1)
-        values = {"loss": position.loss / images, "accuracy": position.correct / images}
-        evaluated = finished % self._config.training.eval_every == 0 or done == self.total_steps
-        if evaluated:
+        tested = None
+        if finished % self._config.training.eval_every == 0 or done == self.total_steps:
             try:
-                values["test_accuracy"], values["test_loss"] = self.evaluate(state, position.epoch, stop, clock)
+                tested = self.evaluate(state, position.epoch, stop, clock)
             except Interrupted:
                 # Resumed, this epoch goes on with its evaluation.
                 clock.stop()
-                self._save(done, state, position, None)
+                self._saver.save(done, state, position, None)
                 raise
-            position.test_accuracy = values["test_accuracy"]
-            position.best_accuracy = max(position.best_accuracy, position.test_accuracy)
-        if position.clipped_count:
-            position.last_clipped = values["clipped"] = position.clipped / position.clipped_count
         clock.stop()
-        values["seconds"] = position.epoch_taken
-        position.epoch_seconds.append(position.epoch_taken)
-        progress.epoch(finished, values)
-        log.write({"kind": "epoch", "step": done, "epoch": finished, **values})
-        position.epoch, position.step, position.epoch_taken = finished, 0, 0.0
-        position.loss, position.correct, position.images = 0.0, 0, 0
-        position.clipped, position.clipped_count = 0.0, 0
+        journal.epoch(done, tested)
         if finished % self._config.checkpoint.every_epochs == 0 or done == self.total_steps:
-            self._save(done, state, position, position.test_accuracy if evaluated else None)
+            self._saver.save(done, state, position, None if tested is None else tested[0])
         return state
 
-    def _train_steps(
-        self,
-        state: TrainState,
-        position: Position,
-        log: MetricsLog,
-        progress: TrainingProgress,
-        stop: StopRequest,
-        clock: Clock,
-    ) -> TrainState:
+    def _train_steps(self, state: TrainState, journal: Journal, stop: StopRequest, clock: Clock) -> TrainState:
         """The remaining steps of an epoch, with lines of metrics and checkpoints where they are due."""
+        position = journal.position
         log_every, before_epoch = self._config.training.log_every, position.epoch * self.steps_per_epoch
         steps = min(self.steps_per_epoch, self.total_steps - before_epoch)
         pending: list[Metrics] = []
@@ -164,95 +146,19 @@ class Trainer:
             position.step += 1
             done, last = before_epoch + position.step, position.step == steps
             line = position.step % log_every == 0 or last
-            save = stop.number is not None or (self._is_due(done) and not last)
+            save = stop.number is not None or (self._saver.is_due(done) and not last)
             if line or save:
-                newest = self._collect(pending, position, done)
-                pending = []
+                fetched, pending = jax.device_get(pending), []
+                self._guard.check_steps(fetched, done)
+                journal.add(fetched)
                 if line:
-                    self._line(newest, position, done, log, progress, clock)
+                    journal.line(fetched[-1], done, clock)
             if save:
                 clock.stop()
-                self._save(done, state, position, None)
+                self._saver.save(done, state, position, None)
             if stop.number is not None:
                 raise Interrupted(stop.number)
         return state
-
-    def _is_due(self, done: int) -> bool:
-        """Whether a checkpoint within the epoch is due after `done` steps."""
-        steps, seconds = self._config.checkpoint.every_steps, self._config.checkpoint.every_seconds
-        late = seconds is not None and time.monotonic() - self._saved >= seconds
-        return late or (steps is not None and done % steps == 0)
-
-    def _collect(self, pending: list[Metrics], position: Position, done: int) -> Metrics:
-        """Fetch the metrics of the newest steps, check them, add them up. Returns those of the last."""
-        fetched = jax.device_get(pending)
-        batch = self._config.data.batch_size
-        for step, metrics in enumerate(fetched, done - len(fetched) + 1):
-            loss = float(metrics["loss"])
-            where = find(metrics["health"], loss, classes=self._classes, parameters=self._parameters, sites=self._sites)
-            if where is not None:
-                raise self._diverged(step, f"loss {loss:.4g}, {where}")
-            position.loss += loss * batch
-            position.correct += int(metrics["correct"])
-            position.images += batch
-            position.line_loss += loss
-            position.line_correct += int(metrics["correct"])
-            position.line_steps += 1
-        return fetched[-1]
-
-    def _line(
-        self,
-        newest: Metrics,
-        position: Position,
-        done: int,
-        log: MetricsLog,
-        progress: TrainingProgress,
-        clock: Clock,
-    ) -> None:
-        """One line of metrics: means since the last line, and the newest step's reports."""
-        steps, batch = position.line_steps, self._config.data.batch_size
-        values = {
-            "loss": position.line_loss / steps,
-            "accuracy": position.line_correct / (batch * steps),
-            "gradient_norm": float(newest["gradient_norm"]),
-        }
-        rate = clock.rate(steps * batch)
-        if rate is not None:
-            values["images_per_second"] = rate
-        position.line_loss, position.line_correct, position.line_steps = 0.0, 0, 0
-        reports = {site: {k: float(v) for k, v in report.items()} for site, report in newest["sites"].items()}
-        if reports:
-            clipped = self._summary.clipped(reports)
-            if math.isfinite(clipped):
-                values["clipped"] = clipped
-                position.clipped += clipped
-                position.clipped_count += 1
-            worst = self._summary.worst(reports)
-            if worst is not None:
-                values["worst_snr_db"] = worst[2]
-                position.worst = list(worst)
-            position.statistical = self._summary.statistical(reports)
-            overrun = self._summary.overrun(reports)
-            if overrun is not None:
-                raise UserError(overrun)
-        silence = self._summary.silence(reports, position.silent)
-        if silence is not None:
-            position.warnings.append(silence)
-            progress.say(f"warning: {silence}")
-        progress.step(done, values)
-        record = {"kind": "train", "step": done, "epoch": position.epoch + 1, **values}
-        told = {} if silence is None else {"warning": silence}
-        log.write(record | told | {"sites": flatten_reports(reports)})
-
-    def _diverged(self, step: int, what: str) -> Diverged:
-        latest = self._checkpoints.latest
-        where = RunFiles(self._folder).checkpoints
-        good = f"the last good checkpoint is step {latest} in {where}" if latest is not None else "no checkpoint yet"
-        rate = self._config.training.learning_rate
-        return Diverged(
-            f"training diverged at step {step}: {what}; {good}; start again with a training.learning_rate below "
-            f"{rate:g}, or with training.clip_norm"
-        )
 
     def evaluate(self, state: TrainState, number: int, stop: StopRequest, clock: Clock) -> tuple[float, float]:
         """(accuracy, mean loss) on every test image once, on the same hardware as training.
@@ -272,15 +178,6 @@ class Trainer:
             if stop.number is not None:
                 raise Interrupted(stop.number)
         return correct / len(self._test.split), losses / len(self._test.split)
-
-    def _save(self, step: int, state: TrainState, position: Position, test_accuracy: float | None) -> None:
-        """A checkpoint after `step` steps, unless the last update went wrong: a checkpoint is always good."""
-        host = jax.device_get(state)
-        for name, leaf in zip(self._parameters, jax.tree.leaves(host.params), strict=True):
-            if not np.all(np.isfinite(leaf)):
-                raise self._diverged(step, f"parameter {name} is not finite")
-        self._checkpoints.save(step, host, asdict(position), test_accuracy, self._about)
-        self._saved = time.monotonic()
 
 
 def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from imctrain.files import write_text
 from imctrain.records.metrics import read_rows
-from imctrain.training.checkpoint import JsonObject
 from imctrain.training.events import Events
+from imctrain.training.stored import JsonObject
 
 
 class MetricsLog:

@@ -46,6 +46,13 @@ class Position:
     silent: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    def next_epoch(self) -> None:
+        """To the start of the next epoch; the time that this one took is kept, its sums are not."""
+        self.epoch_seconds.append(self.epoch_taken)
+        self.epoch, self.step, self.epoch_taken = self.epoch + 1, 0, 0.0
+        self.loss, self.correct, self.images = 0.0, 0, 0
+        self.clipped, self.clipped_count = 0.0, 0
+
 
 class Clock:
     """Training time into a position."""

@@ -71,6 +71,10 @@ class Step:
         return int(self._function._cache_size())
 
 
+Metrics = dict[str, PyTree]
+"""What a training step measures, see `Steps.train`."""
+
+
 class Steps(NamedTuple):
     """Compiled steps.
 
@@ -125,7 +129,7 @@ def make_steps(
             return network.train_forward(params, rest, batch)
         return on_array(params, rest, batch, key=key, state=sites, chip=chip)
 
-    def train(state: TrainState, batch: Array, labels: Array, given: Given) -> tuple[TrainState, dict[str, PyTree]]:
+    def train(state: TrainState, batch: Array, labels: Array, given: Given) -> tuple[TrainState, Metrics]:
         key = _key(given.key, _TRAIN, state.step)
 
         def objective(params: PyTree, sites: PyTree) -> tuple[Array, tuple[Array, PyTree]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from imctrain.training.checkpoint import JsonObject
+from imctrain.training.stored import JsonObject
 
 ROSE = 1.5
 """The loss rose if it ended at so many times its lowest (and by a twentieth of a guess's loss at least) ..."""

@@ -14,7 +14,7 @@ from run_tools import BASELINE_BATCHES, BATCHES_AN_EPOCH, assert_same_bits, call
 from imctrain.data import load
 from imctrain.data.dataset import Split
 from imctrain.experiment import run as runs
-from imctrain.training.checkpoint import ASIDE, SUMS, sums
+from imctrain.training.damage import ASIDE, SUMS, sums
 
 LAST, BEFORE = 24, 21
 """Steps at the newest checkpoints of the finished run."""

@@ -19,8 +19,9 @@ from imctrain.settings import (
     load_kept_config,
     validate_config,
 )
-from imctrain.settings.hardware import NOMINAL, SiteSettings
+from imctrain.settings.hardware import NOMINAL
 from imctrain.settings.presets import PRESETS
+from imctrain.settings.site import SiteSettings
 
 
 def test_a_setting_of_a_site_is_declared_once():

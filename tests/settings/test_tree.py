@@ -10,7 +10,7 @@ from imctrain.frozen_defaults import FROZEN
 from imctrain.intercept.rules import known_keys as rule_keys
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, Config, Hardware, known_keys
 from imctrain.settings.base import Section
-from imctrain.settings.hardware import SiteSettings
+from imctrain.settings.site import SiteSettings
 from imctrain.settings.table import allowed, page
 
 DOCS = Path(imctrain.__file__).parents[1] / "docs"

@@ -20,7 +20,7 @@ from imctrain.settings import dump_toml, load_config
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.spec import expand, make_spec, parse_axis, read_sweep, toml_literal
 from imctrain.sweep.trial import same_training, trial_key
-from imctrain.training.checkpoint import sums
+from imctrain.training.damage import sums
 
 BASE = """
 name = "tiny"
