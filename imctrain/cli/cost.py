@@ -32,9 +32,7 @@ def cost(
         typer.Option(metavar="NAME", help="Shipped technology or JSON file, in place of the config's cost.technology."),
     ] = None,
     supply: Annotated[float | None, typer.Option(metavar="V", help="Supply voltage, in place of its own.")] = None,
-    peak: Annotated[
-        bool, typer.Option("--peak", help="The macro's own TOPS/W and TOPS/mm2; needs no config.")
-    ] = False,
+    peak: Annotated[bool, typer.Option("--peak", help="The macro's own TOPS/W and TOPS/mm2; needs no config.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw energy by site and the step's timeline (png, svg, pdf).")

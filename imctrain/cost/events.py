@@ -109,7 +109,9 @@ def drive_of(plan: MvmPlan, values: np.ndarray, shares: np.ndarray) -> Drive:
 def events_of(plan: MvmPlan, traffic: Traffic, drive: Drive) -> Events:
     """Of one execution of an MVM."""
     if plan.is_digital:
-        return Events(digital_macs=plan.macs, moved_bits=traffic.moved_bits(), outputs=plan.groups * plan.vectors * plan.outputs)
+        return Events(
+            digital_macs=plan.macs, moved_bits=traffic.moved_bits(), outputs=plan.groups * plan.vectors * plan.outputs
+        )
     array, samples, tiles = plan.hardware.array, plan.samples, plan.tiles.count
     lines = plan.groups * plan.vectors
     products = lines * plan.outputs

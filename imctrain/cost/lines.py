@@ -14,8 +14,8 @@ from imctrain.formats import RADIX4
 from imctrain.imc.mvm.contraction import ConvSpec, DotContraction, DotSpec
 from imctrain.imc.mvm.operand import OperandInfo, integer_format
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.site.spec import SiteSpec
 from imctrain.imc.site.site import Site
+from imctrain.imc.site.spec import SiteSpec
 from imctrain.settings import FormatSpec, Hardware
 
 FLOAT_BITS = 32

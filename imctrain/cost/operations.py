@@ -13,21 +13,104 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
 
-ADDITIONS = frozenset("add add_any sub max min clamp select_n eq ne ge gt le lt sign round floor ceil rem nextafter".split())
-MULTIPLICATIONS = frozenset("mul div square integer_pow reciprocal".split())
+ADDITIONS = frozenset(
+    [
+        "add",
+        "add_any",
+        "sub",
+        "max",
+        "min",
+        "clamp",
+        "select_n",
+        "eq",
+        "ne",
+        "ge",
+        "gt",
+        "le",
+        "lt",
+        "sign",
+        "round",
+        "floor",
+        "ceil",
+        "rem",
+        "nextafter",
+    ]
+)
+MULTIPLICATIONS = frozenset(["mul", "div", "square", "integer_pow", "reciprocal"])
 FUNCTIONS = frozenset(
-    """acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma erf erf_inv erfc exp exp2 expm1
-    lgamma log log1p logistic pow rsqrt sin sinh sqrt tan tanh polygamma zeta igamma igammac igamma_grad_a
-    regularized_incomplete_beta""".split()
+    [
+        "acos",
+        "acosh",
+        "asin",
+        "asinh",
+        "atan",
+        "atan2",
+        "atanh",
+        "bessel_i0e",
+        "bessel_i1e",
+        "cbrt",
+        "cos",
+        "cosh",
+        "digamma",
+        "erf",
+        "erf_inv",
+        "erfc",
+        "exp",
+        "exp2",
+        "expm1",
+        "lgamma",
+        "log",
+        "log1p",
+        "logistic",
+        "pow",
+        "rsqrt",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+        "polygamma",
+        "zeta",
+        "igamma",
+        "igammac",
+        "igamma_grad_a",
+        "regularized_incomplete_beta",
+    ]
 )
 """Counted as one of its own: a table and a multiply-add, or a few steps."""
 REDUCTIONS = frozenset(
-    """reduce_sum reduce_max reduce_min reduce_prod argmax argmin cumsum cummax cummin cumprod cumlogsumexp sort top_k
-    scatter-add scatter-max scatter-min scatter-mul select_and_scatter_add reduce_window_sum reduce_window_max
-    reduce_window_min reduce_window reduce approx_top_k select_and_gather_add""".split()
+    [
+        "reduce_sum",
+        "reduce_max",
+        "reduce_min",
+        "reduce_prod",
+        "argmax",
+        "argmin",
+        "cumsum",
+        "cummax",
+        "cummin",
+        "cumprod",
+        "cumlogsumexp",
+        "sort",
+        "top_k",
+        "scatter-add",
+        "scatter-max",
+        "scatter-min",
+        "scatter-mul",
+        "select_and_scatter_add",
+        "reduce_window_sum",
+        "reduce_window_max",
+        "reduce_window_min",
+        "reduce_window",
+        "reduce",
+        "approx_top_k",
+        "select_and_gather_add",
+    ]
 )
 """An addition an element that goes in."""
-WINDOWS = frozenset("reduce_window_sum reduce_window_max reduce_window_min reduce_window select_and_gather_add".split())
+WINDOWS = frozenset(
+    ["reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window", "select_and_gather_add"]
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +204,4 @@ def _size(atom: object) -> int:
 
 
 def _of_floats(eqn: JaxprEqn) -> bool:
-    return any(
-        jnp.issubdtype(getattr(v.aval, "dtype", jnp.int32), jnp.inexact) for v in (*eqn.invars, *eqn.outvars)
-    )
+    return any(jnp.issubdtype(getattr(v.aval, "dtype", jnp.int32), jnp.inexact) for v in (*eqn.invars, *eqn.outvars))

@@ -18,9 +18,7 @@ def elementwise_work(jaxpr: ClosedJaxpr, trained: Sequence[bool], *, backward: b
         trained: for each input, whether a gradient is taken with respect to it. backward: whether it is taken at all.
     """
     shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.jaxpr.invars]
-    moving = [
-        i for i, is_trained in enumerate(trained) if is_trained and jnp.issubdtype(shapes[i].dtype, jnp.inexact)
-    ]
+    moving = [i for i, is_trained in enumerate(trained) if is_trained and jnp.issubdtype(shapes[i].dtype, jnp.inexact)]
     if not backward or not moving:
         return count_operations(jaxpr)
     run = jaxpr_as_fun(jaxpr)

@@ -14,15 +14,15 @@ from imctrain.cost.operations import Operations
 from imctrain.cost.references import ARITHMETICS, mac_energy, reference_energy
 from imctrain.cost.schedule import Job, Timing, occupancy
 from imctrain.imc.forecast.typical import typical_codes
+from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.site.spec import SiteSpec
-from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.settings import Hardware
+from imctrain.technology import Technology
 from imctrain.technology.design import Design
 from imctrain.technology.quantity import Quantity
 from imctrain.technology.rates import Rates
 from imctrain.technology.rates import rates as rates_of
-from imctrain.technology import Technology
 
 GRADIENT = OperandInfo("gradient")
 
@@ -277,9 +277,7 @@ def _once(
         seconds = 2 * line.macs / speed
         job = Job(line.name, line.mvm, 0.0, 0.0, seconds, seconds, 0)
         return MvmCost(line, events, encoding, energy, job, dict.fromkeys(ARITHMETICS, energy.total))
-    timing = Timing(
-        rates.row_write_s.value, rates.pass_s.value, rates.columns_per_converter, rates.writes_overlap
-    )
+    timing = Timing(rates.row_write_s.value, rates.pass_s.value, rates.columns_per_converter, rates.writes_overlap)
     used = occupancy(plan, timing, chip.macros, chip.split)
     if chip.shared_writes and line.mvm == "input_grad" and line.spec.stored_info.kind == "weight":
         used = replace(used, write_s=0.0, seconds=used.compute_s)

@@ -16,7 +16,6 @@ from imctrain.cost.step import ChipPrices, MeasuredDrives, Part, Step, StepCost,
 from imctrain.data import OFFICIAL, load
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.intercept import Rule, on_imc
-from imctrain.intercept.pricing import step_of
 from imctrain.settings import Config, Hardware
 from imctrain.technology import load_technology
 from imctrain.training.network import Network
@@ -25,6 +24,7 @@ from imctrain.training.step import training_loss
 
 FLOAT_BITS = 32
 
+
 @dataclass(frozen=True)
 class DataShape:
     """shape: (height, width, channels). classes; train_images: that a training uses."""
@@ -32,6 +32,7 @@ class DataShape:
     shape: tuple[int, int, int]
     classes: int
     train_images: int
+
 
 @dataclass(frozen=True)
 class Training:
@@ -68,6 +69,7 @@ def data_shape(config: Config) -> DataShape:
     limit = config.data.train_limit
     return found if limit is None else DataShape(found.shape, found.classes, min(limit, found.train_images))
 
+
 def training_of(config: Config, config_dir: Path | None = None, data: DataShape | None = None) -> Training:
     """Count a training step of an experiment.
 
@@ -86,8 +88,9 @@ def training_of(config: Config, config_dir: Path | None = None, data: DataShape 
     function = on_imc(network.train_forward, hardware, rules)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *data.shape), jnp.float32)
     steps_per_epoch = max(data.train_images // config.data.batch_size, 1)
-    parts = [_loss(config, data.classes), _update(config, network.params, steps_per_epoch)]
-    step = step_of(function, (network.params, network.rest, images), {}, parts=parts, images=config.data.batch_size)
+    parts = (_loss(config, data.classes), _update(config, network.params, steps_per_epoch))
+    step = function.step(network.params, network.rest, images)
+    step = replace(step, parts=(*step.parts, *parts), images=config.data.batch_size)
     prices = ChipPrices(technology, config.cost.supply_v, hardware.array.macros, split=config.cost.split_vectors)
     return Training(step, config.training.total_steps(steps_per_epoch), steps_per_epoch, prices)
 
@@ -96,6 +99,7 @@ def _hardware(config: Config, config_dir: Path | None) -> tuple[Hardware, Sequen
     if config.imc.path == "float":
         return Hardware(), (Rule("*", path="float"),)
     return build_hardware(config.imc, calibration_of(config, config_dir)), build_rules(config.imc)
+
 
 def _loss(config: Config, classes: int) -> Part:
     """Forward and backward of the loss."""
@@ -107,6 +111,7 @@ def _loss(config: Config, classes: int) -> Part:
         return training_loss(logits, labels, config.training.label_smoothing)
 
     return Part("loss", count_operations(jax.make_jaxpr(jax.value_and_grad(loss))(logits, labels)))
+
 
 def _update(config: Config, params: PyTree, steps_per_epoch: int) -> Part:
     """The optimizer on float32 master weights: its arithmetic, and weights and its state read and written once."""
@@ -121,9 +126,11 @@ def _update(config: Config, params: PyTree, steps_per_epoch: int) -> Part:
     weights, kept = _elements(params), _elements(state)
     return Part("update", operations, FLOAT_BITS * (3 * weights + 2 * kept))
 
+
 def _elements(tree: PyTree) -> int:
     """Of the float leaves."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return sum(leaf.size for leaf in leaves)
+
 
 __all__ = ["DataShape", "Operations", "TrainingCost", "data_shape", "energy_of", "training_cost"]

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import jax
 from jax import Array
 from jaxtyping import PyTree
 
 from imctrain.errors import UserError
-from imctrain.imc.forecast.advice import advise, find_problems
 from imctrain.imc.forecast.health import PATIENCE
-from imctrain.imc.site.site import Site
 from imctrain.intercept._jax_internals import Value, varying_axes
-from imctrain.intercept.arguments import Arguments
 from imctrain.intercept.call import arguments_of
 from imctrain.intercept.checking import ReportCheck, Reports
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
-from imctrain.intercept.ledger import Ledger
-from imctrain.intercept.naming import nearest
-from imctrain.intercept.program import Chips, Program, Programs, check_names, trace
-from imctrain.intercept.rules import Rule, check_overrides
+from imctrain.intercept.program import Chips, check_names
+from imctrain.intercept.rules import Rule
+from imctrain.intercept.traced import Traced
 from imctrain.settings import Hardware
 
 R = TypeVar("R")
@@ -68,8 +64,8 @@ def on_imc(
     return ImcFunction(fn, hardware, rules, weights)
 
 
-class ImcFunction(Generic[R]):
-    """A function on the simulated array; made by `on_imc`.
+class ImcFunction(Traced[R]):
+    """A function on the simulated array; made by `on_imc`. What can be asked of it before it runs: see `Traced`.
 
     Calling it takes the function's own arguments and, by keyword, `key` (a JAX key; each call needs its own, or noise
     repeats), `state` (of `init` or `update`; without one every site starts afresh) and `chip` (of `chip`; without one
@@ -79,18 +75,9 @@ class ImcFunction(Generic[R]):
     def __init__(
         self, fn: Callable[..., R], hardware: Hardware, rules: Sequence[Rule] = (), weights: int | Sequence[int] = 0
     ):
-        if not callable(fn):
-            raise UserError(f"on_imc got {fn!r}: give a function")
-        if not isinstance(hardware, Hardware):
-            raise UserError(f"on_imc got hardware = {hardware!r}: give a Hardware")
-        self.hardware = hardware
-        self.rules = tuple(rules)
-        self.weights = (weights,) if isinstance(weights, int) else tuple(weights)
-        check_overrides(self.rules, hardware)
-        self._fn = fn
-        self._programs = Programs()
-        self._check = ReportCheck()
+        super().__init__(fn, hardware, rules, weights)
         functools.update_wrapper(self, fn, updated=())
+        self._check = ReportCheck()
 
     def __call__(
         self, *args: PyTree, key: Array, state: States | None = None, chip: Chips | None = None, **kwargs: PyTree
@@ -104,29 +91,6 @@ class ImcFunction(Generic[R]):
             chips = program.chips(self.hardware, self.rules) if chip is None else chip
             states = program.on_chips(state, chips)
             return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
-
-    def init(self, *args: PyTree, **kwargs: PyTree) -> States:
-        """Fresh state of every simulated site, by name. Arguments may be `jax.ShapeDtypeStruct`s."""
-        with arguments_of(self._fn, args, kwargs, self.weights) as given:
-            return self._program(given).init_states()
-
-    def chip(self, *args: PyTree, hardware: Hardware | None = None, **kwargs: PyTree) -> Chips:
-        """The chip that a call runs on, for its `chip` argument: figures by site, as arrays.
-
-        Given as an argument of a compiled function, another chip costs no compilation. Chips of several dies, stacked
-        leaf by leaf, are what `jax.vmap` runs over.
-
-        Args:
-            args, kwargs: as for `init`.
-            hardware: of another chip of the same structure (other sigma, chip_seed or calibration); rules apply to it.
-                Every call looks at the figures that it is given before it takes the statistical path; a site that never
-                could take it on the function's own hardware stays exact.
-        """
-        with arguments_of(self._fn, args, kwargs, self.weights) as given:
-            program = self._program(given)
-            chips = program.chips(hardware or self.hardware, self.rules)
-            program.check_chips(chips)
-            return chips
 
     def update(self, state: States, grad: States) -> tuple[States, dict[str, dict[str, Array]]]:
         """The next step's state and each site's report, from the state and its cotangent.
@@ -173,28 +137,6 @@ class ImcFunction(Generic[R]):
             outputs, _ = evaluate(program.block, given.dynamic, Execution(typed_key(key), state, taps=taps))
             return given.result(program.results, outputs), taps.operands
 
-    def site(self, name: str) -> Site:
-        """A simulated site, after `init` or a call. Raises UserError for a name it has not."""
-        sites = self._programs.sites or {}
-        if name not in sites:
-            near = ", ".join(nearest(name, sites)) or "none"
-            raise UserError(f"no simulated site is called {name!r}; nearest: {near}")
-        return sites[name]
-
-    def ledger(self, *args: PyTree, **kwargs: PyTree) -> Ledger:
-        """Every matmul of the function in program order, float ones included. Arguments as for `init`."""
-        with arguments_of(self._fn, args, kwargs, self.weights) as given:
-            return self._program(given).ledger
-
-    def advice(self, *args: PyTree, **kwargs: PyTree) -> list[str]:
-        """What cannot work on this hardware and what to do about it, a line each; arguments as for `init`.
-
-        From shapes and hardware alone, before anything runs (see `imc.advice`): empty says that nothing was found, not
-        that training succeeds.
-        """
-        with arguments_of(self._fn, args, kwargs, self.weights) as given:
-            return advise(find_problems(self._program(given).sites))
-
     def check(self, reports: Reports, *, patience: int = PATIENCE) -> None:
         """Judge the reports of `update`, after each step and outside of jit.
 
@@ -208,9 +150,6 @@ class ImcFunction(Generic[R]):
         reports in a row, and for reports that are traced or of other sites.
         """
         self._check(self._programs.sites or {}, reports, patience)
-
-    def _program(self, given: Arguments) -> Program:
-        return self._programs.find(given, lambda: trace(self._fn, given, self.hardware, self.rules))
 
 
 def _check_same_everywhere(values: PyTree) -> None:

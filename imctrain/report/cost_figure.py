@@ -76,7 +76,9 @@ def _draw_energy(axis: Axes, bars: list[tuple[str, dict[str, float]]], bill: dic
 def _draw_timeline(axis: Axes, bill: dict[str, Any]) -> None:
     """Busy macros over the time of a step; digital work, which uses none, as a band at the bottom."""
     end = bill["totals"]["seconds_step"]
-    unit, scale = next((u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)) if end * s >= 1 or u == "ns")
+    unit, scale = next(
+        (u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)) if end * s >= 1 or u == "ns"
+    )
     macros = bill["totals"]["macros"]
     for kind, (label, colour) in SPANS.items():
         spans = [span for span in bill["timeline"] if span["what"] == kind]
