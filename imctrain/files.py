@@ -14,6 +14,13 @@ from imctrain.errors import UserError
 JsonValue: TypeAlias = str | int | float | bool | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 
+def shipped(folder: str) -> Path:
+    """A folder of what comes with the project: in the wheel, or in the checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "shipped" / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, with its suffixes; renamed to `path` on success, removed on any failure.

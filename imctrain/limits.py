@@ -71,6 +71,14 @@ def inl_v(polarity: str) -> Bounds:
     return Bounds(-1.0 - 1e-6 if polarity == "bipolar" else -1e-6, 1.0 + 1e-6)
 
 
+# Of a technology.
+
+NODE_NM = Bounds(1.0, 1000.0)
+"""Of a process."""
+SUPPLY_V = Bounds(0.1, 5.0)
+"""Below 0.1 V no logic switches, above 5 V no process of the last 30 years lives."""
+
+
 # Of settings.
 
 RANGE = Bounds(2.0**-16, 1.0)

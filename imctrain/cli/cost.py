@@ -132,8 +132,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
     weakest = found["components_provenance"]
     lines = [
         "",
-        f"{technology['name']}: {technology['node_nm']:g} nm, {technology['supply_v']:g} V, {totals['macros']} macros of "
-        f"{totals['area_mm2'] / totals['macros']:.3g} mm2, in use {100 * totals['macro_utilisation']:.0f} % of the time",
+        f"{technology['name']}: {technology['node_nm']:g} nm, {technology['supply_v']:g} V, {totals['macros']} macros "
+        f"of {totals['area_mm2'] / totals['macros']:.3g} mm2, in use {100 * totals['macro_utilisation']:.0f} % of the "
+        "time",
         f"a step: {_joules(totals['energy_step_j'])} ({_joules(low)} to {_joules(high)}), "
         f"{_seconds(totals['seconds_step'])}, {totals['fj_per_mac']:.3g} fJ/MAC, {totals['tops_per_w']:.3g} TOPS/W, "
         f"energy x delay {totals['edp_js']:.2g} J s",

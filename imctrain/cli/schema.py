@@ -12,12 +12,13 @@ import typer
 class What(StrEnum):
     config = "config"
     calibration = "calibration"
+    technology = "technology"
     result = "result"
 
 
 def schema(
     what: Annotated[
-        What, typer.Argument(help="config (an experiment's TOML), calibration or result (JSON).")
+        What, typer.Argument(help="config (an experiment's TOML), calibration, technology or result (JSON).")
     ] = What.config,
 ) -> None:
     """Print a JSON Schema, for completion and checks in an editor.
@@ -36,6 +37,10 @@ def schema(
         from imctrain.records.result import Result
 
         model = Result
+    elif what is What.technology:
+        from imctrain.technology import Technology
+
+        model = Technology
     else:
         from imctrain.calibration import Calibration
 

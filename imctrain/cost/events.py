@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+import jax.numpy as jnp
 import numpy as np
 
 from imctrain.imc.mvm.plan import MvmPlan
@@ -100,7 +101,7 @@ def drive_of(plan: MvmPlan, values: np.ndarray, shares: np.ndarray) -> Drive:
     Args:
         values: integer codes or radix-4 levels, [n]. shares: how often each occurs, [n], in all 1.
     """
-    codes = np.asarray(plan.mapping.drive(np.asarray(values, np.float32)))
+    codes = np.asarray(plan.mapping.drive(jnp.asarray(values, jnp.float32)))
     swing = float(np.sum(np.abs(codes) * shares) / plan.hardware.array.levels / plan.passes)
     driven = float(plan.passes) if plan.mapping.centre else float(np.sum((codes != 0) * shares))
     return Drive(driven, swing)
@@ -108,13 +109,11 @@ def drive_of(plan: MvmPlan, values: np.ndarray, shares: np.ndarray) -> Drive:
 
 def events_of(plan: MvmPlan, traffic: Traffic, drive: Drive) -> Events:
     """Of one execution of an MVM."""
-    if plan.is_digital:
-        return Events(
-            digital_macs=plan.macs, moved_bits=traffic.moved_bits(), outputs=plan.groups * plan.vectors * plan.outputs
-        )
-    array, samples, tiles = plan.hardware.array, plan.samples, plan.tiles.count
     lines = plan.groups * plan.vectors
     products = lines * plan.outputs
+    if plan.is_digital:
+        return Events(digital_macs=plan.macs, moved_bits=traffic.moved_bits(), outputs=products)
+    array, samples, tiles = plan.hardware.array, plan.samples, plan.tiles.count
     readings = samples * plan.passes * products
     rows = [used * copies for used, copies in zip(plan.tiles.rows_used, plan.copies, strict=True)]
     sharing = sum(sharing_rows(used, array) for used in plan.tiles.rows_used)

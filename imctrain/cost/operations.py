@@ -13,104 +13,26 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
 
-ADDITIONS = frozenset(
-    [
-        "add",
-        "add_any",
-        "sub",
-        "max",
-        "min",
-        "clamp",
-        "select_n",
-        "eq",
-        "ne",
-        "ge",
-        "gt",
-        "le",
-        "lt",
-        "sign",
-        "round",
-        "floor",
-        "ceil",
-        "rem",
-        "nextafter",
-    ]
-)
-MULTIPLICATIONS = frozenset(["mul", "div", "square", "integer_pow", "reciprocal"])
-FUNCTIONS = frozenset(
-    [
-        "acos",
-        "acosh",
-        "asin",
-        "asinh",
-        "atan",
-        "atan2",
-        "atanh",
-        "bessel_i0e",
-        "bessel_i1e",
-        "cbrt",
-        "cos",
-        "cosh",
-        "digamma",
-        "erf",
-        "erf_inv",
-        "erfc",
-        "exp",
-        "exp2",
-        "expm1",
-        "lgamma",
-        "log",
-        "log1p",
-        "logistic",
-        "pow",
-        "rsqrt",
-        "sin",
-        "sinh",
-        "sqrt",
-        "tan",
-        "tanh",
-        "polygamma",
-        "zeta",
-        "igamma",
-        "igammac",
-        "igamma_grad_a",
-        "regularized_incomplete_beta",
-    ]
-)
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ADDITIONS = _names("add add_any sub max min clamp select_n eq ne ge gt le lt sign round floor ceil rem nextafter")
+MULTIPLICATIONS = _names("mul div square integer_pow reciprocal")
+FUNCTIONS = _names("""
+    acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma erf erf_inv erfc exp exp2 expm1
+    lgamma log log1p logistic pow rsqrt sin sinh sqrt tan tanh polygamma zeta igamma igammac igamma_grad_a
+    regularized_incomplete_beta
+""")
 """Counted as one of its own: a table and a multiply-add, or a few steps."""
-REDUCTIONS = frozenset(
-    [
-        "reduce_sum",
-        "reduce_max",
-        "reduce_min",
-        "reduce_prod",
-        "argmax",
-        "argmin",
-        "cumsum",
-        "cummax",
-        "cummin",
-        "cumprod",
-        "cumlogsumexp",
-        "sort",
-        "top_k",
-        "scatter-add",
-        "scatter-max",
-        "scatter-min",
-        "scatter-mul",
-        "select_and_scatter_add",
-        "reduce_window_sum",
-        "reduce_window_max",
-        "reduce_window_min",
-        "reduce_window",
-        "reduce",
-        "approx_top_k",
-        "select_and_gather_add",
-    ]
-)
+WINDOWS = _names("reduce_window_sum reduce_window_max reduce_window_min reduce_window select_and_gather_add")
+"""An addition an element of every window."""
+REDUCTIONS = _names("""
+    reduce_sum reduce_max reduce_min reduce_prod reduce argmax argmin cumsum cummax cummin cumprod cumlogsumexp sort
+    top_k approx_top_k scatter-add scatter-max scatter-min scatter-mul select_and_scatter_add
+""")
 """An addition an element that goes in."""
-WINDOWS = frozenset(
-    ["reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window", "select_and_gather_add"]
-)
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ class StepCost:
     @functools.cached_property
     def energy(self) -> Energy:
         """By component."""
-        return sum((cost.energy for cost in (*self.mvms, *self.parts)), Energy())
+        energies = [*(cost.energy for cost in self.mvms), *(part.energy for part in self.parts)]
+        return sum(energies, Energy())
 
     @property
     def energy_step_j(self) -> float:

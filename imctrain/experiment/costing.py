@@ -1,4 +1,4 @@
-"""What an experiment's training costs, from its config: nothing is trained, and no data is read where its shape is known."""
+"""What an experiment's training costs, from its config alone: nothing is trained."""
 
 from __future__ import annotations
 
@@ -131,6 +131,3 @@ def _elements(tree: PyTree) -> int:
     """Of the float leaves."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return sum(leaf.size for leaf in leaves)
-
-
-__all__ = ["DataShape", "Operations", "TrainingCost", "data_shape", "energy_of", "training_cost"]

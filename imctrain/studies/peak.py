@@ -8,7 +8,7 @@ from imctrain.technology import Technology, load_technology, peak
 
 
 def peak_figures(technology: str, supply_v: float | None = None) -> dict[str, Any]:
-    """Peak figures, 1-b normalised; those at the technology's own supply, or at `supply_v`, on top. Raises UserError."""
+    """Peak figures, 1-b normalised; on top those at the technology's own supply, or at `supply_v`. Raises UserError."""
     found = load_technology(technology)
     main = _point(found, found.supply_v if supply_v is None else supply_v)
     others = [] if supply_v is not None else [_point(found, supply) for supply in supplies(found)]

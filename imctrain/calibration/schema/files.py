@@ -11,16 +11,14 @@ from pydantic import ValidationError
 from imctrain.calibration.schema.calibration import Calibration
 from imctrain.calibration.schema.consistency import refuse_inconsistent
 from imctrain.errors import UserError
-from imctrain.files import replacing
+from imctrain.files import replacing, shipped
 
 SCHEMA_MAJOR = 1
 
 
 def shipped_folder() -> Path:
     """Where the calibrations that come with the project lie: in the wheel, or in the checkout."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "shipped" / "calibration"
-    return installed if installed.is_dir() else package.parent / "calibration"
+    return shipped("calibration")
 
 
 def shipped_names() -> list[str]:
