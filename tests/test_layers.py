@@ -24,7 +24,8 @@ BELOW = {
     "technology": {"files", "families", "limits", "errors"},
     "settings": {"calibration", "frozen_defaults", "limits", "errors"},
     "imc": {"settings", "formats", "families", "limits", "errors"},
-    "intercept": {"imc", "settings", "errors"},
+    "cost": {"imc", "technology", "settings", "formats", "files", "errors"},
+    "intercept": {"cost", "imc", "technology", "settings", "errors"},
     "data": {"errors"},
     "models": {"limits", "errors"},
     "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
@@ -37,13 +38,7 @@ ROOMS += ("summary", "datasheet", "compare", "calibrate")
 """Rooms and files of calibration/, lowest first: each may import those before it."""
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")
 """Rooms of imc/, lowest first."""
-<<<<<<< HEAD
-LIGHT = ("settings", "frozen_defaults", "errors", "limits", "files", "families", "records", "calibration")
-=======
-LONGEST = {"Trainer": 250, "Checkpoints": 165, "ImcFunction": 190}
-"""Classes that are longer than 150 lines, and how long they may be: the list can only shrink."""
 LIGHT = ("settings", "frozen_defaults", "errors", "limits", "files", "families", "records", "calibration", "technology")
->>>>>>> tech
 """Layers that every command loads."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
 HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}
