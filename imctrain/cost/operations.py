@@ -7,11 +7,11 @@ values is no arithmetic of the training (indices, masks); a comparison of floats
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
 
 
 def _names(text: str) -> frozenset[str]:
@@ -33,6 +33,19 @@ REDUCTIONS = _names("""
     top_k approx_top_k scatter-add scatter-max scatter-min scatter-mul select_and_scatter_add
 """)
 """An addition an element that goes in."""
+
+
+class Equation(Protocol):
+    """What is looked at of an equation of a jaxpr."""
+
+    @property
+    def primitive(self) -> Any: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def invars(self) -> Sequence[Any]: ...
+    @property
+    def outvars(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -71,16 +84,12 @@ class Operations:
         return self.additions + self.multiplications + self.functions
 
 
-def count_operations(jaxpr: ClosedJaxpr | Jaxpr) -> Operations:
-    """Of everything in a jaxpr but its matmuls. Of a branch, the dearest side counts."""
-    inner = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
-    total = Operations()
-    for eqn in inner.eqns:
-        total += _of_equation(eqn)
-    return total
+def count_operations(jaxpr: Any) -> Operations:
+    """Of everything in a jaxpr (of `jax.make_jaxpr`) but its matmuls. Of a branch, the dearest side counts."""
+    return sum((_of_equation(eqn) for eqn in jaxpr.eqns), Operations())
 
 
-def _of_equation(eqn: JaxprEqn) -> Operations:
+def _of_equation(eqn: Equation) -> Operations:
     name = eqn.primitive.name
     if name == "cond":
         return max((count_operations(branch) for branch in eqn.params["branches"]), key=lambda found: found.total)
@@ -114,16 +123,18 @@ def _of_equation(eqn: JaxprEqn) -> Operations:
     return Operations()
 
 
-def _children(eqn: JaxprEqn) -> Iterator[Jaxpr]:
-    """Jaxprs that an equation runs; of a custom derivative its plain evaluation alone."""
-    if eqn.primitive.name in ("reduce", "reduce_window", "scatter-add", "scatter", "sort", "scatter-mul"):
+def _children(eqn: Equation) -> Iterator[Any]:
+    """Jaxprs that an equation runs; of a custom derivative its plain evaluation alone. What a reduction does with two
+    elements is none: it is counted by its elements."""
+    if eqn.primitive.name in REDUCTIONS | WINDOWS or eqn.primitive.name.startswith("scatter"):
         return
-    yield from jaxprs_in_params(eqn.params)
+    for value in eqn.params.values():
+        yield from (item for item in (value if isinstance(value, tuple | list) else (value,)) if hasattr(item, "eqns"))
 
 
 def _size(atom: object) -> int:
     return int(getattr(getattr(atom, "aval", None), "size", 0))
 
 
-def _of_floats(eqn: JaxprEqn) -> bool:
+def _of_floats(eqn: Equation) -> bool:
     return any(jnp.issubdtype(getattr(v.aval, "dtype", jnp.int32), jnp.inexact) for v in (*eqn.invars, *eqn.outvars))

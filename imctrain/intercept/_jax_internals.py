@@ -6,7 +6,7 @@ Written for jax 0.10. The rest of the package uses what is defined here and the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import jax
@@ -25,6 +25,7 @@ from jax.extend.core import JaxprEqn as JaxprEqn
 from jax.extend.core import Literal as Literal
 from jax.extend.core import Primitive as _Primitive
 from jax.extend.core import Var as Var
+from jax.extend.core import jaxpr_as_fun as _jaxpr_as_fun
 from jax.extend.core import jaxprs_in_params as _jaxprs_in_params
 from jax.interpreters import ad as _ad
 from jax.interpreters import batching as _batching
@@ -47,6 +48,17 @@ T = TypeVar("T")
 def aval(atom: Atom) -> Any:
     """The abstract value of a variable: shape, dtype and size, where it is an array (JAX has no type for it)."""
     return atom.aval
+
+
+def function_of(jaxpr: ClosedJaxpr) -> Callable[..., list[Any]]:
+    """A jaxpr as a function of its inputs."""
+    run: Callable[..., list[Any]] = _jaxpr_as_fun(jaxpr)
+    return run
+
+
+def shapes_of(jaxpr: ClosedJaxpr) -> list[jax.ShapeDtypeStruct]:
+    """Of a jaxpr's inputs."""
+    return [jax.ShapeDtypeStruct(aval(v).shape, aval(v).dtype) for v in jaxpr.jaxpr.invars]
 
 
 def explicit_axes(value: object) -> tuple[str, ...]:

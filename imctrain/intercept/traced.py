@@ -12,6 +12,7 @@ from imctrain.cost.step import ChipPrices, Part, Step, StepCost, step_cost
 from imctrain.errors import UserError
 from imctrain.imc.forecast.advice import advise, find_problems
 from imctrain.imc.site.site import Site
+from imctrain.intercept._jax_internals import function_of, shapes_of
 from imctrain.intercept.arguments import Arguments, is_array
 from imctrain.intercept.call import arguments_of
 from imctrain.intercept.evaluate import States
@@ -95,8 +96,10 @@ class Traced(Generic[R]):
         """
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             program = self._program(given)
-            trained = [weight for leaf, weight in zip(given.leaves, given.trained, strict=True) if is_array(leaf)]
-            work = elementwise_work(program.block.jaxpr, trained, backward=backward)
+            jaxpr = program.block.jaxpr
+            arrays = [weight for leaf, weight in zip(given.leaves, given.trained, strict=True) if is_array(leaf)]
+            trained = [i for i, weight in enumerate(arrays) if weight and backward]
+            work = elementwise_work(function_of(jaxpr), shapes_of(jaxpr), trained)
             return Step(tuple(program.ledger), self.hardware, (Part("elementwise", work),), backward)
 
     def cost(
