@@ -4,8 +4,8 @@ The clip's statistic is counted from its own program (`operations`), whatever th
 count of what hardware needs:
 
     integer code        a multiplication by 1 / scale, an addition to round and saturate
-    gradient            a comparison for the scale; an addition for each draw (the exponent is read off the float), with
-                        random bits where rounding is stochastic
+    gradient            a comparison for the scale; an addition for each sample (the exponent is read off the float),
+                        and random bits where rounding is stochastic
     straight-through    a comparison for each activation whose gradient is masked; one more where a clip is learned
     preserved sums      two additions an element of the gradient and one of the operand, a multiply-add a weight
     chopping            a random bit for each vector
@@ -39,20 +39,22 @@ def encoding_of(spec: SiteSpec, plan: MvmPlan, gradient: int, gradient_mvms: Seq
 
     Args:
         gradient: elements of the output's gradient.
-        gradient_mvms: those that run at the site. Both use one encoding, counted at the first, unless the rounding has
-            two.
+        gradient_mvms: those that run at the site. Both use one encoding, counted at the first, unless the rounding
+            makes one for each.
     """
     formats = spec.hardware.formats
     total = Operations(random_bits=plan.groups * plan.vectors) if spec.hardware.array.chop else Operations()
     if plan.name == "forward":
         for shape, info in ((spec.lhs_shape, spec.lhs), (spec.rhs_shape, spec.rhs)):
             if info.kind == "gradient":
-                total += _gradient(math.prod(shape), plan.samples, formats)
+                total += _scale(math.prod(shape), formats) + _draws(math.prod(shape), plan.samples, formats)
             elif is_encoded(info, formats):
                 total += _integer(shape, info, formats)
         return total
+    if plan.name == gradient_mvms[0]:
+        total += _scale(gradient, formats)
     if plan.name == gradient_mvms[0] or rounding(formats).encodes_twice:
-        total += _gradient(gradient, plan.samples, formats)
+        total += _draws(gradient, plan.samples, formats)
     if plan.name == "weight_grad" and formats.preserve_sums:
         driven, stored = math.prod(spec.lhs_shape), math.prod(spec.rhs_shape)
         if spec.driven == "rhs":
@@ -61,12 +63,18 @@ def encoding_of(spec: SiteSpec, plan: MvmPlan, gradient: int, gradient_mvms: Seq
     return total
 
 
-def _gradient(elements: int, samples: int, formats: FormatSpec) -> Operations:
+def _scale(elements: int, formats: FormatSpec) -> Operations:
+    """The largest magnitude."""
+    return Operations(additions=elements) if "gradients" in formats.quantise else Operations()
+
+
+def _draws(elements: int, samples: int, formats: FormatSpec) -> Operations:
+    """Levels of one encoding; its samples share their random bits (systematic sampling)."""
     if "gradients" not in formats.quantise:
         return Operations()
-    way = rounding(formats)
-    draws = elements * (samples if way.unbiased else 1)
-    return Operations(additions=elements + draws, random_bits=RANDOM_BITS * draws if way.unbiased else 0)
+    if not rounding(formats).unbiased:
+        return Operations(additions=elements)
+    return Operations(additions=samples * elements, random_bits=RANDOM_BITS * elements)
 
 
 @functools.cache
