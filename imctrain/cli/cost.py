@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,16 @@ def cost(
         typer.Option(metavar="NAME", help="Shipped technology or JSON file, in place of the config's cost.technology."),
     ] = None,
     supply: Annotated[float | None, typer.Option(metavar="V", help="Supply voltage, in place of its own.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", metavar="DIR", help="A training that was done, in place of --config.", show_default=False
+        ),
+    ] = None,
+    value_aware: Annotated[
+        bool,
+        typer.Option("--value-aware", help="Count the codes that one real batch drives, beside typical ones."),
+    ] = False,
     peak: Annotated[bool, typer.Option("--peak", help="The macro's own TOPS/W and TOPS/mm2; needs no config.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
     plot: Annotated[
@@ -53,16 +64,16 @@ def cost(
     if peak:
         _peak(technology or "laws-28nm", supply, as_json)
         return
-    if config is None:
-        raise UserError("give --config FILE for the cost of a training, or --peak for a macro's own figures")
-    from imctrain.settings import load_config
+    if (config is None) == (run is None):
+        raise UserError("give one of --config FILE, --run DIR, or --peak for a macro's own figures")
+    if run is not None:
+        if overrides or value_aware:
+            raise UserError("--run takes no --set and no --value-aware: its training is done")
+        from imctrain.studies.cost import bill_of_run
 
-    chosen = {"cost.technology": technology, "cost.supply_v": supply}
-    named = [f"{key}={json.dumps(value)}" for key, value in chosen.items() if value is not None]
-    loaded = load_config(config, [*(overrides or []), *named])
-    from imctrain.studies.cost import bill
-
-    found = bill(loaded, config.parent)
+        found = bill_of_run(run, technology, supply)
+    elif config is not None:
+        found = _of_config(config, overrides or [], technology, supply, value_aware)
     if plot is not None:
         from imctrain.report.cost_figure import draw_cost
 
@@ -76,6 +87,26 @@ def cost(
     _show(found, console)
     if plot is not None:
         typer.echo(f"figure written to {plot}")
+
+
+def _of_config(
+    config: Path, overrides: list[str], technology: str | None, supply: float | None, value_aware: bool
+) -> dict[str, Any]:
+    from imctrain.settings import load_config
+
+    chosen = {"cost.technology": technology, "cost.supply_v": supply}
+    named = [f"{key}={json.dumps(value)}" for key, value in chosen.items() if value is not None]
+    loaded = load_config(config, [*overrides, *named])
+    from imctrain.studies.cost import bill, drives_of_batch
+
+    measured = None
+    if value_aware:
+        from imctrain.experiment.jax_setup import prepare_jax
+
+        print("compiling one step ...", file=sys.stderr)
+        prepare_jax()
+        measured = drives_of_batch(loaded, config.parent)
+    return bill(loaded, config.parent, measured)
 
 
 def _show(found: dict[str, Any], console: Console) -> None:
@@ -138,6 +169,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"a step: {_joules(totals['energy_step_j'])} ({_joules(low)} to {_joules(high)}), "
         f"{_seconds(totals['seconds_step'])}, {totals['fj_per_mac']:.3g} fJ/MAC, {totals['tops_per_w']:.3g} TOPS/W, "
         f"energy x delay {totals['edp_js']:.2g} J s",
+        *_value_aware(totals),
         f"an image {_joules(totals['energy_image_j'])}, an epoch {_joules(totals['energy_epoch_j'])} in "
         f"{_seconds(totals['seconds_epoch'])}, the training ({totals['steps']:,} steps) "
         f"{_joules(totals['energy_training_j'])} in {_seconds(totals['seconds_training'])}",
@@ -152,6 +184,14 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if found["what_if"]:
         lines.append("with " + "; ".join(_change(change, totals) for change in found["what_if"]))
     return lines + [f"note: {note}" for note in found["notes"]]
+
+
+def _value_aware(totals: dict[str, Any]) -> list[str]:
+    aware = totals["energy_value_aware_j"]
+    if aware is None:
+        return []
+    apart = 100 * (aware / totals["energy_step_j"] - 1)
+    return [f"with the codes that were driven: {_joules(aware)} a step ({apart:+.1f} % against typical codes)"]
 
 
 def _change(change: dict[str, Any], totals: dict[str, Any]) -> str:

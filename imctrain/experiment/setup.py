@@ -43,7 +43,7 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
     rules: tuple[Rule, ...] = ()
     if config.imc.path != "float":
         calibration = calibration_of(config, config_dir)
-        hardware = build_hardware(config.imc, calibration)
+        hardware = build_hardware(config.imc, calibration).replace(count_codes=config.cost.value_aware)
         rules = build_rules(config.imc)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *dataset.shape), jnp.float32)
     train, _ = make_batches(config, dataset)

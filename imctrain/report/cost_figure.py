@@ -67,7 +67,8 @@ def _draw_energy(axis: Axes, bars: list[tuple[str, dict[str, float]]], bill: dic
     totals, technology = bill["totals"], bill["technology"]
     axis.set_title(
         f"{bill['name']} on {technology['name']}, {technology['supply_v']:g} V: "
-        f"{_joules(totals['energy_step_j'])} a step, {totals['fj_per_mac']:.3g} fJ/MAC, digital INT8 x{totals['digital_int8_ratio']:.2g}",
+        f"{_joules(totals['energy_step_j'])} a step, {totals['fj_per_mac']:.3g} fJ/MAC, "
+        f"digital INT8 x{totals['digital_int8_ratio']:.2g}",
         loc="left",
     )
     axis.figure.legend(*axis.get_legend_handles_labels(), ncols=len(COMPONENTS), loc="outside upper center", fontsize=7)

@@ -47,6 +47,8 @@ class Hardware(SiteSettings):
     analog)."""
     chip: ChipSpec = ChipSpec()
     """The chip's figures; a nominal one without noise by default."""
+    count_codes: bool = False
+    """Telemetry counts the codes that are driven and stored, for an energy that knows them (`cost.value_aware`)."""
 
     @model_validator(mode="before")
     @classmethod

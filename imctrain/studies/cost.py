@@ -5,16 +5,53 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from imctrain.cost.step import MeasuredDrives
 from imctrain.cost.summary import summary
+from imctrain.errors import UserError
+from imctrain.experiment.codes_driven import drives_of_reports, drives_of_run
 from imctrain.experiment.costing import Training, training_of
-from imctrain.settings import Config
+from imctrain.records.layout import RunFiles
+from imctrain.settings import Config, load_kept_config
+from imctrain.studies.inspect import reports_of_batch
+from imctrain.training.sites import flatten_reports
 
 
-def bill(config: Config, config_dir: Path | None = None) -> dict[str, Any]:
-    """A config's training as plain numbers (`cost.summary`), with its what-ifs. Raises UserError."""
+def bill(config: Config, config_dir: Path | None = None, measured: MeasuredDrives | None = None) -> dict[str, Any]:
+    """A config's training as plain numbers (`cost.summary`), with its what-ifs.
+
+    Args:
+        measured: codes that were really driven, for a value-aware figure beside the fixed one.
+
+    Raises UserError for what cannot be priced or built.
+    """
     training = training_of(config, config_dir)
-    content = summary(training.cost(), steps=training.steps, steps_per_epoch=training.steps_per_epoch)
+    cost = training.cost(measured)
+    content = summary(cost, steps=training.steps, steps_per_epoch=training.steps_per_epoch)
     return {"name": config.name, **content, "what_if": _what_if(training)}
+
+
+def bill_of_run(folder: Path, technology: str | None = None, supply_v: float | None = None) -> dict[str, Any]:
+    """Of a training that was done, with the codes that it drove where it counted them. Raises UserError."""
+    run = RunFiles(folder)
+    if not run.is_run:
+        raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
+    config = load_kept_config(run.config)
+    changes = {"technology": technology, "supply_v": supply_v}
+    chosen = {key: value for key, value in changes.items() if value is not None}
+    imc = config.imc
+    if run.calibration.is_file():
+        imc = imc.model_copy(update={"calibration": str(run.calibration.absolute())})
+    config = config.model_copy(update={"imc": imc, "cost": config.cost.replace(**chosen)})
+    return bill(config, folder, drives_of_run(run))
+
+
+def drives_of_batch(config: Config, config_dir: Path) -> MeasuredDrives | None:
+    """Codes that one real batch drives, forward and backward, with untrained weights; None in float training."""
+    if config.imc.path == "float":
+        return None
+    counting = config.model_copy(update={"cost": config.cost.replace(value_aware=True)})
+    reports = reports_of_batch(counting, config_dir)
+    return drives_of_reports([flatten_reports(reports)])
 
 
 def _what_if(training: Training) -> list[dict[str, Any]]:

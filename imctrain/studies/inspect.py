@@ -54,6 +54,13 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
     return Inspection(records, batch, hardware_warnings(hardware_problems(setup)))
 
 
+def reports_of_batch(config: Config, config_dir: Path) -> dict[str, dict[str, float]]:
+    """Every site's report of one batch with untrained weights. Raises UserError."""
+    dataset, _ = _dataset(config)
+    found = _reports(config, dataset, set_up(config, dataset, config_dir))
+    return {site: {key: float(value) for key, value in report.items()} for site, report in found.items()}
+
+
 def _finite(value: jax.Array | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 

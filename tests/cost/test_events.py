@@ -122,7 +122,7 @@ def test_grouped_and_batched_products():
 def test_traffic_counts_each_operand_once():
     entries = ledger("resnet20", HARDWARE["plain"], width=16)
     entry = entries["stage2/block1/conv1"]
-    (forward,) = [line for line in forward_lines([entry], HARDWARE["plain"])]
+    (forward,) = forward_lines([entry], HARDWARE["plain"])
     gradients = {line.mvm: line for line in backward_lines([entry], HARDWARE["plain"])}
     pixels, weights = 16 * 16 * 32, 3 * 3 * 32 * 32
     # Codes of 4 bits in, once more for dW to find them; weights; words of 16 bits out.

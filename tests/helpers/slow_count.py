@@ -24,7 +24,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Machine:
-    """rows, columns: of a macro. planes, passes, samples: J, P, s. share: passes of a row that have a code that is not 0.
+    """rows, columns: of a macro. planes, passes, samples: J, P, s.
 
     segment: rows of a segment, None without. centred: whether the stored operand has a centre.
     """

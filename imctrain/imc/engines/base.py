@@ -40,10 +40,17 @@ class Execution(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """What an execution gave. statistical: 1.0 where it ran on the statistical path, else 0.0; scalar float32."""
+    """What an execution gave.
+
+    Attributes:
+        statistical: 1.0 where it ran on the statistical path, else 0.0; scalar float32.
+        codes: where codes are counted (`Hardware.count_codes`): passes of an element whose code is not 0, mean
+            |code| / L, and the share of cells that are on, [3].
+    """
 
     reading: Reading
     statistical: Float[Array, ""]
+    codes: Float[Array, " 3"] | None = None
 
 
 class Engine(Protocol):

@@ -13,12 +13,13 @@ from imctrain.imc.chip.figures import chip_of
 from imctrain.imc.chip.ranges import choose_range
 from imctrain.imc.coding.levels import Levels
 from imctrain.imc.engines.base import Engine, Execution, Ran, engine_for
+from imctrain.imc.mvm.codes_used import codes_used
 from imctrain.imc.mvm.contraction import ConvContraction, DotContraction, DotSpec, Product, Side
 from imctrain.imc.mvm.operand import format_of, integer_format
 from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
 from imctrain.imc.mvm.products import Kernels, Reading
 from imctrain.imc.site.spec import SiteSpec
-from imctrain.imc.site.state import MvmTelemetry, SiteState
+from imctrain.imc.site.state import MvmTelemetry, SiteState, counts_codes
 from imctrain.settings import MVMS
 
 _ARRAY = 0
@@ -88,7 +89,10 @@ class SiteMvms:
         engine = self.engines[mvm]
         stream = noise.derive(seed, _ARRAY, MVMS.index(mvm))
         with jax.named_scope(engine.scope):
-            return engine.execute(Execution(plan, levels, run, ranges, stream, state.clipped[mvm]))
+            ran = engine.execute(Execution(plan, levels, run, ranges, stream, state.clipped[mvm]))
+        if counts_codes(plan):
+            return ran._replace(codes=codes_used(plan, levels.sample(0), stored))
+        return ran
 
     def telemetry(self, mvm: str, ran: Ran, state: SiteState) -> MvmTelemetry:
         """Additive telemetry of one execution."""

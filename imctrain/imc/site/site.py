@@ -108,7 +108,8 @@ class Site:
             The report holds scalars for each MVM that ran: `snr_db_<mvm>` (signal to noise of the output as the
             formulas of noise and quantisation predict it, -60 to 120), `clipped_<mvm>` (fraction of conversions),
             `range_<mvm>` (R, mean over passes) and `statistical_<mvm>` (share of executions on the statistical path);
-            values of an MVM that did not run are NaN.
+            values of an MVM that did not run are NaN. Where codes are counted, `driven_<mvm>`, `swing_<mvm>` and
+            `cells_on_<mvm>` too (`codes_used`).
         """
         formats, adc = self.spec.hardware.formats, self.spec.hardware.adc
         policy, telemetry = range_policy(adc), grad.telemetry

@@ -26,6 +26,15 @@ else:
     Leaf = object
 
 
+CODES = ("driven", "swing", "cells_on")
+"""What reports call the codes of an MVM (`codes_used`)."""
+
+
+def counts_codes(plan: MvmPlan) -> bool:
+    """Whether telemetry holds an MVM's codes."""
+    return plan.hardware.count_codes and not plan.is_digital
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class MvmTelemetry:
@@ -34,6 +43,7 @@ class MvmTelemetry:
     Attributes:
         calls: executions. clipped, v_mean, v_power: of readings, [P].
         signal, noise: powers of the integer output. statistical: executions on the statistical path.
+        codes: see `Ran`, [3]; None where codes are not counted.
     """
 
     calls: Leaf
@@ -43,13 +53,15 @@ class MvmTelemetry:
     signal: Leaf
     noise: Leaf
     statistical: Leaf
+    codes: Leaf | None = None
 
     @staticmethod
     def zeros(plan: MvmPlan) -> MvmTelemetry:
         """Every leaf is an array of its own: a training step may then donate them."""
-        scalars = [jnp.zeros((), jnp.float32) for _ in range(4)]
-        vectors = [jnp.zeros(plan.passes, jnp.float32) for _ in range(3)]
-        return MvmTelemetry(scalars[0], *vectors, *scalars[1:])
+        calls, signal, noise, statistical = (jnp.zeros((), jnp.float32) for _ in range(4))
+        clipped, v_mean, v_power = (jnp.zeros(plan.passes, jnp.float32) for _ in range(3))
+        codes = jnp.zeros(len(CODES), jnp.float32) if counts_codes(plan) else None
+        return MvmTelemetry(calls, clipped, v_mean, v_power, signal, noise, statistical, codes)
 
     @staticmethod
     def of(plan: MvmPlan, ran: Ran, ranges: Float[Array, " passes"]) -> MvmTelemetry:
@@ -65,6 +77,7 @@ class MvmTelemetry:
             signal,
             noise,
             ran.statistical,
+            ran.codes,
         )
 
     def mean(self) -> MvmTelemetry:
@@ -87,6 +100,8 @@ class MvmTelemetry:
             "range": jnp.mean(ranges),
             "statistical": mean.statistical,
         }
+        if mean.codes is not None:
+            values |= dict(zip(CODES, mean.codes, strict=True))
         return {f"{name}_{mvm}": jnp.where(self.calls > 0, value, jnp.nan) for name, value in values.items()}
 
 
