@@ -14,7 +14,7 @@ PAGE = (Path(imctrain.__file__).parent.parent / "docs" / "technology.md").read_t
 
 
 def test_the_tables_are_those_of_the_files():
-    assert PAGE == with_tables(PAGE), "run: python -m imctrain.technology.table docs/technology.md"
+    assert with_tables(PAGE) == PAGE, "run: python -m imctrain.technology.table docs/technology.md"
     for name in (*shipped_names(), *law_names()):
         assert f"`{name}`" in PAGE
 
