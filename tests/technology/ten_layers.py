@@ -1,8 +1,8 @@
 """The CIFAR-10 networks that Jia et al. (JSSC 55(9) 2020; arXiv 1811.04047) ran on their 65 nm chip, as data.
 
 What is sure: energy an image, images a second and accuracies of both networks, and that they are VGG-like with 9 layers
-(public notes on the paper, which quote its Fig. 11; the paper itself could not be opened). They are also spoken of as networks of
-ten layers: ten is the number of classes.
+(public notes on the paper, which quote its Fig. 11; the paper itself could not be opened). They are also spoken of as
+networks of ten layers: ten is the number of classes.
 
 What is not: no source with LAYERS or SUPPLY_V could be opened. Both agree with all four published numbers
 (`test_ten_layers.py`); at 0.85 V neither energy would. Least certain are the 256 channels of the last two convolutions,
@@ -67,7 +67,7 @@ UNCERTAIN = (
     "layers: not confirmed, except that there are 9 and that they are VGG-like",
     "supply: 1.2 V fits, 0.85 V does not",
     "boundary: whether the CPU, DMA and weight loading are in the energy is not known",
-    "1-b network: its outputs are binarised by an analogue comparison with a batch-norm threshold, not by the converter "
-    "and the datapath; the energy of that is not known, the converter's is an upper bound",
+    "1-b network: its outputs are binarised by an analogue comparison with a batch-norm threshold, not by converter "
+    "and datapath; the energy of that is not known, the converter's is an upper bound",
     "sparsity: rows whose input is 0 are masked on the chip; the share of zeros is not known",
 )

@@ -20,7 +20,7 @@ ROWS, COLUMNS = 2304, 256
 
 
 def energy_j(bits, supply):
-    """bits x bits conversions of a sum; with several bits, each is shifted and added, and outputs go through the datapath."""
+    """bits x bits conversions of a sum; with several, each is shifted and added, and outputs use the datapath."""
     r = rates(JIA, own_design(JIA, supply))
     total = 0.0
     for layer in data.LAYERS:
