@@ -7,6 +7,7 @@ import json
 import shutil
 
 import pytest
+from technology_tools import near
 
 import imctrain.files
 from imctrain.calibration import shipped_names as shipped_calibrations
@@ -63,7 +64,7 @@ def test_every_shipped_figure_has_a_value_a_source_and_a_provenance(name):
         if key not in ("leakage_w", "columns_per_converter", "writes_overlap", "driver"):
             assert rate.value > 0, key
     assert found.leakage_w is None
-    assert found.fp32_mac.value == pytest.approx(found.fp32_multiply.value + found.fp32_add.value)
+    assert found.fp32_mac.value == near(found.fp32_multiply.value + found.fp32_add.value)
 
 
 def test_shipped_files_are_found_in_the_wheel(tmp_path, monkeypatch):
@@ -87,17 +88,24 @@ def test_a_path_is_relative_to_the_config_and_a_base_to_its_file(tmp_path):
 
 def test_what_a_file_leaves_out_is_its_bases_scaled_to_its_node():
     """All at 65 nm, 0.9 V: 28 nm numbers times 65/28, areas times its square; laws follow the design by themselves."""
-    own = {**content("survey-28nm"), "node_nm": 65, "energy": {}, "area": {}}
+    own = {**content("survey-28nm"), "node_nm": 65, "supply_v": 0.9, "energy": {}, "area": {}}
     found = rates(technology := parse_technology(own, "mine.json"), own_design(technology))
     laws = load_technology("laws-28nm")
     base = rates(laws, own_design(laws))
-    assert found.converter.value == pytest.approx(base.converter.value * 65 / 28)
-    assert found.move_bit.value == pytest.approx(0.3125e-12 * 65 / 45)
-    assert found.row_write_s.value == pytest.approx(24e-9 * 65 / 28)
+    assert found.converter.value == near(base.converter.value * 65 / 28)
+    assert found.move_bit.value == near(0.3125e-12 * 65 / 45)
+    assert found.row_write_s.value == near(24e-9 * 65 / 28)
     assert found.row_write_s.provenance == "assumed"
-    assert found.cell_m2.value == pytest.approx(1.8e-12)
+    assert found.cell_m2.value == near(1.8e-12)
     assert found.cell_m2.provenance == "published"
     assert base.cell_m2.provenance == "derived"
+
+
+def test_a_number_of_the_base_is_of_the_bases_supply():
+    """24 ns at 28 nm, 0.9 V, in a file whose nominal supply is 0.6 V."""
+    own = {**content("survey-28nm"), "supply_v": 0.6}
+    found = rates(technology := parse_technology(own, "mine.json"), own_design(technology))
+    assert found.row_write_s.value == near(24e-9 * (0.6 / 0.9) ** -2.66)
 
 
 WRONG = [
