@@ -25,6 +25,7 @@ FILES = {
     "A noise source": "noise source with a setting of its own",
     "A network": "network",
     "A data set": "data set",
+    "A converter law": "law of what an operation costs",
 }
 
 

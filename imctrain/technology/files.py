@@ -77,8 +77,8 @@ def _validated(data: object, where: str) -> Technology:
     match = re.fullmatch(r"(\d+)\.\d+", version) if isinstance(version, str) else None
     if match is None or int(match[1]) != SCHEMA_MAJOR:
         raise UserError(
-            f'technology {where}: schema_version is {version!r}, this version reads "{SCHEMA_MAJOR}.x": is this another '
-            "kind of file?"
+            f'technology {where}: schema_version is {version!r}, this version reads "{SCHEMA_MAJOR}.x": is this '
+            "another kind of file?"
         )
     if "noise" in data:
         raise UserError(f"technology {where}: this is a calibration: a technology says what operations cost")

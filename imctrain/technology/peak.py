@@ -38,8 +38,8 @@ def peak(technology: Technology, design: Design | None = None, supply_v: float |
     """The peak figures of a design; of the technology's own macro where none is given.
 
     An operation is a 1-b multiplication or a 1-b addition, so that a column conversion has 2 rows b of them: what
-    publications call normalised to 1 b. For inputs of several bits that reading is this project's. One that counts codes by
-    their swing, 2^(b-1), would give 16 in place of 5 at 5 b.
+    publications call normalised to 1 b. For inputs of several bits that reading is this project's. One that
+    counts codes by their swing, 2^(b-1), would give 16 in place of 5 at 5 b.
 
     Args:
         design: another macro. supply_v: of the technology's own macro, V; not with a design, which has its own.

@@ -25,7 +25,7 @@ class Quantity:
     most of them come from one process and one supply.
 
     Raises:
-        ValueError: low <= value <= high does not hold, or a figure is negative or not finite.
+        ValueError: low <= value <= high does not hold, or the value is negative or not finite.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Quantity:
     provenance: Provenance
 
     def __post_init__(self) -> None:
-        if not (0 <= self.low <= self.value <= self.high and math.isfinite(self.high)):
+        if not (0 <= self.low <= self.value <= self.high and math.isfinite(self.value)):
             raise ValueError(f"0 <= low <= value <= high does not hold for {self.low}, {self.value}, {self.high}")
 
     @classmethod
@@ -67,7 +67,7 @@ class Quantity:
         return Quantity(self.value * other.value, self.low * other.low, self.high * other.high, provenance)
 
     def under(self, numerator: float) -> Quantity:
-        """numerator / self: the bounds change places, and a lower bound of 0 gives no upper one. ZeroDivisionError for 0."""
+        """numerator / self: the bounds change places, and one of 0 gives none. ZeroDivisionError for a value of 0."""
         high = numerator / self.low if self.low else math.inf
         return Quantity(numerator / self.value, numerator / self.high, high, self.provenance)
 

@@ -22,8 +22,8 @@ class Rates:
     """See the module; J, s, 1/s, m^2 and W. None where the technology does not know.
 
     Attributes:
-        converter: a column conversion, the converter alone. array_cell: a cell that shares charge, per conversion of its
-            column. driver: one row, one pass, one block of columns.
+        converter: a column conversion, the converter alone. array_cell: a cell that shares charge, per conversion of
+            its column. driver: one row, one pass, one block of columns.
         plane_add, pass_multiply, sum_add, output, row_sum_add: of the digital part beside the array (`Energies`).
         write_bit: a bit into a cell. move_bit: a bit between buffer and macro.
         fp32_multiply, fp32_add, fp32_mac, bf16_mac, int8_mac: digital arithmetic. format_mac: radix-4 times int4, a

@@ -135,7 +135,7 @@ def test_traceback_shows_where(monkeypatch, capsys):
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["config", "calibration"])
+@pytest.mark.parametrize("what", ["config", "calibration", "technology"])
 def test_schema_prints_a_json_schema(monkeypatch, capsys, what):
     assert call(monkeypatch, "schema", what) == 0
     schema = json.loads(capsys.readouterr().out)

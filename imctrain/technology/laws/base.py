@@ -17,8 +17,8 @@ class Law:
     Attributes:
         function: (design, **parameters) -> value in SI units. Its parameters have defaults, the law's own constants.
         dimension: of the value.
-        prices_noise: whether the value follows the converter's noise, which no publication states as it is used here: at
-            a design whose noise is known the value is derived at best.
+        prices_noise: whether the value follows the converter's noise. No publication states that as it is used here,
+            so that at a design whose noise is known the value is derived at best.
     """
 
     function: Callable[..., float]

@@ -20,8 +20,8 @@ def charge_array(
     """`(multiplier_f + bitline_f) V^2`, J a cell. ZigZag-IMC (`imc_unit.LogicUnit`): half a NAND gate of 0.7 fF for the
     multiplier, half of one for the bit line, both switching in every conversion.
 
-    An XNOR cell switches with its data in either half of them, an AND cell where code and bit are not 0: the figure is that
-    of a cell that switches always, for both.
+    An XNOR cell switches with its data in either half of them, an AND cell where code and bit are not 0: the figure is
+    that of a cell that switches always, for both.
 
     Less noise before the converter has no sourced price. `noise_power` p asks for one: the energy is multiplied by
     (noise_lsb / sigma_array)^p. p = 0 holds the noise fixed, p = 2 is that of kT/C; a front between noise levels shows

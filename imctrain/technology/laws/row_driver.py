@@ -7,7 +7,8 @@ from imctrain.technology.laws.base import Law
 
 
 def row_driver(design: Design, *, bit_f: float = 50e-15, node_nm: float = 28.0, scale: float = 1.0) -> float:
-    """`bit_f b V^2`, J a row and pass. ZigZag-IMC (`AimcArrayUnit.get_dac_cost`): 50 fF a bit, and nothing for 1-b inputs.
+    """`bit_f b V^2`, J a row and pass. ZigZag-IMC (`AimcArrayUnit.get_dac_cost`): 50 fF a bit, and nothing for
+    1-b inputs.
 
     Nothing for 1-b inputs would flatter bit-serial mappings, so that one bit costs one bit here (this project's
     decision).

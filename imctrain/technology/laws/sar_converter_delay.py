@@ -17,8 +17,8 @@ def sar_converter_delay(
     supply_v: float = 0.9,
     scale: float = 1.0,
 ) -> float:
-    """`B (row_s rows + fixed_s) conversions`, s. ZigZag-IMC (`AimcArrayUnit.get_adc_cost`): 0.00653 ns a row and 0.640 ns
-    a bit, fitted to three 28 nm macros, which have far fewer rows than 1152.
+    """`B (row_s rows + fixed_s) conversions`, s. ZigZag-IMC (`AimcArrayUnit.get_adc_cost`): 0.00653 ns a row and
+    0.640 ns a bit, fitted to three 28 nm macros, which have 64, 512 and 1024 rows.
 
     Args:
         row_s, fixed_s: s at `node_nm` and `supply_v`, scaled from there. conversions: of a converter in a pass, one

@@ -10,8 +10,8 @@ from imctrain.technology.laws.base import Law
 
 
 def survey_converter_area(design: Design, *, samples_per_s: float = 1.5e7, scale: float = 1.0) -> float:
-    """`exp(1.346) t^0.993 f^0.181 E^0.299` um^2, given in m^2; t in nm, f in 1/s, E in pJ (`survey_converter`). Accelergy's
-    ADC plug-in, the same regression.
+    """`exp(1.346) t^0.993 f^0.181 E^0.299` um^2, given in m^2; t in nm, f in 1/s, E in pJ (`survey_converter`).
+    Accelergy's ADC plug-in, the same regression.
 
     Args:
         samples_per_s: f, of one converter. scale: multiplies all.

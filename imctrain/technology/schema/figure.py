@@ -71,7 +71,7 @@ class Figure(Model):
     source: Annotated[str, Field(min_length=8)]
     """Where it comes from, or the reason for it."""
     checked: bool
-    """Whether the source was opened and says so."""
+    """Whether what `source` names was opened and says so; a publication that was not is named with what quotes it."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Figure:
