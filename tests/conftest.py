@@ -29,9 +29,9 @@ prepare_jax()
 
 @pytest.fixture(autouse=True)
 def _no_leaked_tracers(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Opt-in: while JAX looks for leaks it traces every call anew, and compiled code takes twice the time."""
-    wanted = request.node.get_closest_marker("leak_checks") and not request.node.get_closest_marker("no_leak_checks")
-    with jax.check_tracer_leaks(bool(wanted)):
+    """Opt-in, and not in the quick tier: while JAX looks for leaks it traces every call anew, in twice the time."""
+    marked = request.node.get_closest_marker("leak_checks") and not request.node.get_closest_marker("no_leak_checks")
+    with jax.check_tracer_leaks(bool(marked) and request.config.getoption("markexpr") != "not slow"):
         yield
 
 

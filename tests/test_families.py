@@ -24,7 +24,10 @@ from imctrain.imc.coding.passes import gradient_mapping
 from imctrain.settings import AdcSpec, ArraySpec, FormatSpec, Hardware, MappingSpec, NoiseSpec
 from imctrain.settings.hardware import Path
 
-KEY = jax.random.key(0)
+
+@pytest.fixture(scope="module")
+def key():
+    return jax.random.key(0)
 
 
 def names(section, key):
@@ -61,11 +64,11 @@ def test_a_family_has_a_file_for_each_name_and_no_other_member(package):
 
 @pytest.mark.parametrize("name", CLIPS)
 @pytest.mark.parametrize("signed", [True, False])
-def test_clips(name, signed):
+def test_clips(name, signed, key):
     """A clip is positive, within the largest value, scales with the operand, and a zero operand has one."""
     policy: Clip = clip_policy(name)
     fmt = IntegerFormat(4, signed)
-    x = jax.random.normal(KEY, (64, 32))
+    x = jax.random.normal(key, (64, 32))
     x = x if signed else jax.nn.relu(x)
     clip = float(policy.statistic(x, fmt))
     assert 0 < clip <= 1.01 * float(jnp.max(jnp.abs(x)))
@@ -78,11 +81,11 @@ def test_clips(name, signed):
 
 @pytest.mark.parametrize("name", ROUNDINGS)
 @pytest.mark.parametrize("samples", [1, 3])
-def test_roundings(name, samples):
+def test_roundings(name, samples, key):
     """Levels are levels of the format; their mean over draws is near the gradient, and equal to it where it says so."""
     way = rounding(FormatSpec(gradient_rounding=name))
     g = jnp.asarray([0.3, -1.7, 5.0, -90.0, 4096.0, 0.0])
-    seeds = jax.random.bits(KEY, (2000, 2), jnp.uint32)
+    seeds = jax.random.bits(key, (2000, 2), jnp.uint32)
     allowed = {0.0, *(s * float(v) for v in RADIX4.magnitudes for s in (1, -1))}
     for odd in (False, True):
         found = way.encode(g, jnp.float32(1.0), seeds[0], odd=odd, samples=samples)
@@ -149,9 +152,9 @@ def test_integer_mappings(name, bits, drive):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_engines(path):
+def test_engines(path, key):
     """Values near the product, gradients of both operands, a report of every MVM on the array; compiled once."""
-    w, x = jax.random.normal(KEY, (64, 16)), jax.random.normal(jax.random.key(1), (32, 64))
+    w, x = jax.random.normal(key, (64, 16)), jax.random.normal(jax.random.key(1), (32, 64))
     f = imctrain.on_imc(lambda w, x: x @ w, Hardware(path=path, noise=NoiseSpec(sigma_lsb=0.6)))
     state = f.init(w, x)
     step = jax.jit(jax.grad(lambda w, x, s, k: jnp.vdot(f(w, x, key=k, state=s), x @ w), argnums=(0, 1, 2)))
@@ -159,7 +162,7 @@ def test_engines(path):
         dw, dx, telemetry = step(w, x, state, jax.random.key(i))
         state, reports = f.update(state, telemetry)
     assert step._cache_size() == 1
-    out, exact = f(w, x, key=KEY, state=state), x @ w
+    out, exact = f(w, x, key=key, state=state), x @ w
     assert float(jnp.vdot(out, exact) / jnp.vdot(exact, exact)) == pytest.approx(1.0, abs=0.1)
     for found, expected in ((dw, 2 * x.T @ exact), (dx, 2 * exact @ w.T)):
         assert float(jnp.vdot(found, expected)) > 0

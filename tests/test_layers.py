@@ -129,6 +129,37 @@ def test_files_and_classes_stay_short():
                 assert (node.end_lineno or 0) - node.lineno < 150, f"{path}: {node.name}"
 
 
+def draws(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, name) of calls of jax.random, np.random ... outside of functions: what runs when a module is imported."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        # Decorators and defaults run at import, the body does not.
+        inside = [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+    elif isinstance(node, ast.Lambda):
+        inside = []
+    else:
+        inside = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Call) and "random" in (name := ast.unparse(node.func)).split("."):
+            yield node.lineno, name
+    for child in inside:
+        yield from draws(child)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["K = jax.random.key(0)", "class A:\n x = np.random.default_rng(0).normal()", "@p(random.split(k))\ndef f(): ..."],
+)
+def test_draws_at_import_are_found(code):
+    assert list(draws(ast.parse(code)))
+    assert not list(draws(ast.parse("def fixture():\n  key = jax.random.key(0)\nX = [lambda: jax.random.key(0)]")))
+
+
+def test_tests_draw_nothing_when_they_are_imported():
+    """Draws belong to fixtures and functions: a test's numbers then depend on nothing that ran before it."""
+    folder = Path(__file__).parent
+    found = {path: list(draws(ast.parse(path.read_text()))) for path in folder.rglob("*.py")}
+    assert not {path.relative_to(folder).as_posix(): lines for path, lines in found.items() if lines}
+
+
 @pytest.mark.parametrize("own", LIGHT)
 def test_layers_that_every_command_loads_import_no_jax(own):
     for path in (path for path in MODULES if layer(path) == own):

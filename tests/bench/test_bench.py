@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiers import slow
 
 from imctrain.bench.measure import HARDWARE, measure, table
 from imctrain.errors import UserError
@@ -17,6 +18,7 @@ def test_unknown_model_is_refused():
         measure("alexnet", 4, 1, print)
 
 
+@pytest.mark.slow
 def test_dense_layer_is_measured():
     said = []
     result = measure("dense", 4, 2, said.append)
@@ -32,7 +34,7 @@ def test_dense_layer_is_measured():
     assert len(said) == 6
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical", "auto", "digital"])
+@pytest.mark.parametrize("path", ["exact", slow("statistical"), slow("auto"), "digital"])
 def test_a_training_step_compiles_once(path):
     network = Network("mlp", shape=(8, 8, 1), classes=10, width=16, seed=0)
     steps = make_steps(

@@ -54,6 +54,7 @@ def test_measurements_become_a_calibration_and_a_datasheet(here, conversions, mo
     assert "measured.json: valid, schema 1.0, measured" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_virtual_chip_is_calibrated_to_something_assumed_whose_datasheet_says_so(here, monkeypatch, capsys):
     asked = ("--calibration", "feasible-assumed", "--conversions", "20000", "--columns", "8", "--entrance", "dot")
     assert call(monkeypatch, "chip", "sample", *asked, "--out", "drawn.csv") == 0
@@ -64,6 +65,7 @@ def test_the_virtual_chip_is_calibrated_to_something_assumed_whose_datasheet_say
     assert "drawn: assumed, not measured" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_no_chips_is_not_measured(here, conversions, monkeypatch):
     (here / "spice.csv").write_text(conversions)
     assert call(monkeypatch, "calibrate", "spice.csv", *TOLD, "--assumed") == 0

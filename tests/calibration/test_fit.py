@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from calibration_tools import Chip, calibrated
+from tiers import slow
 
 from imctrain.calibration.fit.bootstrap import bootstrap
 from imctrain.calibration.fit.chip_fit import fit_chip
@@ -21,7 +22,7 @@ def within(estimate, truth):
     return estimate.low <= truth <= estimate.high
 
 
-@pytest.mark.parametrize("sigma", [0.15, 0.3, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("sigma", [slow(0.15), 0.3, slow(0.5), slow(1.0), slow(3.0)])
 def test_noise_gain_and_offset_are_recovered(tmp_path, sigma):
     chip = Chip(columns=8, array=sigma, inl=0.5)
     found, _ = calibrated(tmp_path, chip.measure(150_000), chip.setup)
@@ -36,6 +37,7 @@ def test_noise_gain_and_offset_are_recovered(tmp_path, sigma):
     assert found.noise.sigma_array_lsb is None
 
 
+@pytest.mark.slow
 def test_plain_statistics_are_wrong_where_the_fit_is_right(tmp_path):
     """The deviation of codes at a fixed input is no measure of noise at 0.2 LSB; taking 1/12 off it makes it worse."""
     chip = Chip(columns=8, array=0.2)
@@ -78,7 +80,7 @@ def test_two_ranges_tell_the_parts_of_the_noise_apart(tmp_path):
     assert not found.fit.warnings
 
 
-@pytest.mark.parametrize(("array", "adc"), [(0.5, 0.0), (0.0, 0.5)])
+@pytest.mark.parametrize(("array", "adc"), [(0.5, 0.0), slow(0.0, 0.5)])
 def test_a_part_that_is_not_there_is_found_to_be_small(tmp_path, array, adc):
     chip = Chip(array=array, adc=adc)
     found, _ = calibrated(tmp_path, chip.measure(100_000, ranges=(1.0, 0.5)), chip.setup)
@@ -88,6 +90,7 @@ def test_a_part_that_is_not_there_is_found_to_be_small(tmp_path, array, adc):
     assert absent.value < 0.15
 
 
+@pytest.mark.slow
 def test_a_few_per_cent_of_bad_rows_change_nothing(tmp_path):
     chip = Chip(array=0.5)
     clean, _ = calibrated(tmp_path, chip.measure(100_000), chip.setup)
@@ -122,6 +125,7 @@ def test_no_noise_is_reported_as_none(tmp_path):
     assert all(column.sigma_lsb == 0.0 for column in found.columns)
 
 
+@pytest.mark.slow
 def test_heavy_tails_are_reported_and_gaussian_ones_are_not(tmp_path):
     gaussian, _ = calibrated(tmp_path, Chip(array=0.8).measure(100_000), Chip().setup)
     heavy, _ = calibrated(tmp_path, Chip(array=0.8, tails=6).measure(100_000), Chip().setup)
@@ -154,6 +158,7 @@ def test_outlier_and_dead_columns_are_named_and_left_out_of_the_spread(tmp_path)
     assert any("columns 3 do not follow" in warning for warning in found.fit.warnings)
 
 
+@pytest.mark.slow
 def test_curves_of_single_columns_are_not_taken_for_noise(tmp_path):
     chip = Chip(array=0.4, curves=0.3)
     found, _ = calibrated(tmp_path, chip.measure(150_000), chip.setup)
@@ -163,6 +168,7 @@ def test_curves_of_single_columns_are_not_taken_for_noise(tmp_path):
     assert plain.inl.column_rms_lsb.low == 0.0
 
 
+@pytest.mark.slow
 def test_temperature_and_supply(tmp_path):
     chip = Chip(array=0.5)
 
@@ -183,6 +189,7 @@ def test_temperature_and_supply(tmp_path):
     assert found.noise.sigma_lsb.value == pytest.approx(at_reference, rel=0.03)
 
 
+@pytest.mark.slow
 def test_one_temperature_says_nothing_about_the_dependence(tmp_path):
     table = Chip().measure(30_000).with_columns(temperature_c=pl.lit(25.0))
     found, _ = calibrated(tmp_path, table, Chip().setup)
@@ -215,6 +222,7 @@ def test_dies(tmp_path):
     assert any("of 4 dies" in warning for warning in found.fit.warnings)
 
 
+@pytest.mark.slow
 def test_unipolar_offset_binary_and_other_resolutions(tmp_path):
     unipolar = Chip(unipolar=True, bits=6, array=0.3, inl=0.0)
     found, _ = calibrated(tmp_path, unipolar.measure(60_000), unipolar.setup)
@@ -229,6 +237,7 @@ def test_unipolar_offset_binary_and_other_resolutions(tmp_path):
     assert np.abs(listed(found, "offset_lsb") - ten.offset).max() < 0.15
 
 
+@pytest.mark.slow
 def test_few_distinct_inputs_give_no_inl_but_everything_else(tmp_path):
     chip = Chip()
     found, _ = calibrated(tmp_path, chip.measure(60_000, levels=5), chip.setup)
@@ -237,7 +246,7 @@ def test_few_distinct_inputs_give_no_inl_but_everything_else(tmp_path):
     assert found.noise.sigma_lsb.value == pytest.approx(0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("levels", [5, None])
+@pytest.mark.parametrize("levels", [5, slow(None)])
 def test_residuals_are_distributed_as_the_fit_expects(tmp_path, levels):
     """Whatever the inputs: with few of them residuals are a comb, not a bell."""
     chip = Chip(columns=2, array=0.6)
@@ -250,6 +259,7 @@ def test_residuals_are_distributed_as_the_fit_expects(tmp_path, levels):
     assert np.count_nonzero(found.gaussian < 0.01 * found.gaussian.max()) > 0
 
 
+@pytest.mark.slow
 def test_merging_bins_in_small_memory_keeps_the_answer(tmp_path):
     chip = Chip(columns=4, array=0.25, inl=0.3)
     table = chip.measure(150_000)
@@ -291,6 +301,7 @@ def test_derivatives_of_the_likelihood():
     assert np.exp(loglik(mean, sigma)).sum() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_are_the_spread_of_repeated_measurements():
     """Standard errors of the bootstrap against forty measurements of one chip."""
     chip = Chip(columns=3, array=0.4, inl=0.2)

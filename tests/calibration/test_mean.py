@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from calibration_tools import Chip, calibrated
 from imc_sites import dot_site, hardware, integer_operands, run
+from tiers import slow
 
 from imctrain.calibration import Calibration, load_calibration, parse_calibration, shipped_names
 from imctrain.calibration.schema.typical import column_mean, die_mean
@@ -128,7 +129,7 @@ def test_a_mean_alone_is_a_mismatch():
     assert not ChipSpec().has_mismatch
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("path", ["exact", slow("statistical")])
 def test_a_product_comes_out_with_the_mean_gain(path):
     rng = np.random.default_rng(4)
     x, w = integer_operands(rng, (480, 144), (144, 24))

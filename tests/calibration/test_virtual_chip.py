@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from calibration_tools import FULL_SCALE
+from tiers import slow
 
 from imctrain.calibration import Calibration, load_calibration
 from imctrain.calibration.calibrate import Request, calibrate_file
@@ -100,7 +101,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not():
     assert not a.equals(other)
 
 
-@pytest.mark.parametrize("name", ["m.csv", "m.csv.gz", "m.parquet"])
+@pytest.mark.parametrize("name", [slow("m.csv"), slow("m.csv.gz"), "m.parquet"])
 def test_what_it_draws_is_marked_and_never_becomes_measured(tmp_path, name):
     path = tmp_path / name
     chip = VirtualChip(known(), 3)
@@ -186,6 +187,7 @@ def test_closed_loop_recovers_every_parameter(tmp_path):
     assert found.temperature.sigma_per_unit.value == pytest.approx(0.003, rel=0.1)
 
 
+@pytest.mark.slow
 def test_dies_of_the_virtual_chip_spread_as_it_says(tmp_path):
     c = load_calibration("vlsi21-28nm-assumed")
     found, _ = closed_loop(tmp_path, c, 300_000, dies=3, columns=64)

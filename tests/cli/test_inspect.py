@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from run_tools import call, write
 
 
@@ -30,6 +31,7 @@ def test_records_hold_every_site_and_mvm(tmp_path, monkeypatch, capsys):
     assert sites["head"]["mvms"] == []
 
 
+@pytest.mark.slow
 def test_passes_of_a_small_dac_are_counted(tmp_path, monkeypatch, capsys):
     settings = ("imc.array.input_bits=1", "imc.mapping.gradient=bit_serial", "imc.mvms=['forward']")
     overrides = [part for setting in settings for part in ("--set", setting)]
@@ -43,6 +45,7 @@ def test_passes_of_a_small_dac_are_counted(tmp_path, monkeypatch, capsys):
         assert forward["conversions"] == passes * size
 
 
+@pytest.mark.slow
 def test_more_noise_shows_as_less_snr(tmp_path, monkeypatch, capsys):
     def snr(scale: float) -> float:
         assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", f"imc.noise.scale={scale}", "--json") == 0
@@ -62,6 +65,7 @@ def test_the_table_names_what_is_digital(tmp_path, monkeypatch, capsys):
     assert "SNR measured on one batch of digits, untrained weights." in out
 
 
+@pytest.mark.slow
 def test_the_table_says_which_path_auto_takes(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     # 0.6 LSB of noise dithers the converters at full range, a tenth of it does not.

@@ -177,6 +177,7 @@ def test_a_run_may_end_within_an_epoch_and_keep_checkpoints_by_time(tmp_path, mo
     assert set(kept) == {8, 9, 10, 11, best}
 
 
+@pytest.mark.slow
 def test_auto_says_which_mvms_were_statistical(tmp_path, monkeypatch):
     settings = ("imc.path=auto", "imc.noise={sigma_lsb=0.6, mismatch=false}", "imc.adc={range_policy='fixed'}")
     rule = 'imc.rules=[{match="[hl]*", overrides={"noise.scale"=0.1}}]'
@@ -198,6 +199,7 @@ def test_the_default_folder_is_named_after_the_run(tmp_path, monkeypatch):
     assert folder.name.startswith("mine-20")
 
 
+@pytest.mark.slow
 def test_in_a_terminal_a_live_line_shows_the_rest(tmp_path):
     script = "import pty, sys; sys.exit(pty.spawn([sys.executable, '-m', 'imctrain.cli', *sys.argv[1:]]) >> 8)"
     short = ("--set", "training.epochs=2", "--set", "baseline=false")

@@ -63,6 +63,7 @@ def test_every_edit_is_listed_with_both_values_and_nothing_is_written(stopped, m
     assert "learning_rate 0.1" not in error
 
 
+@pytest.mark.slow
 def test_an_accepted_change_is_in_the_result(stopped, monkeypatch, capsys, finished):
     edit(stopped, ("epochs = 3\n", "epochs = 4\n"), RATE)
     keys = "training.epochs,training.learning_rate"

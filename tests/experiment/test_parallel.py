@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from run_tools import call, metrics, spawn, write
+from tiers import slow
 
 FOUR = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 SHORT = ["training.epochs=1", "training.warmup_epochs=1", "training.log_every=1", "baseline=false"]
@@ -17,10 +18,10 @@ QUIET = ["imc.calibration=ideal", "imc.formats.gradient_rounding=nearest"]
     "settings",
     [
         pytest.param(["imc.path=float"], id="float"),
-        pytest.param(["imc.path=digital", *QUIET], id="digital", marks=pytest.mark.slow),
+        slow(["imc.path=digital", *QUIET], id="digital"),
         # Without noise and at few bits, voltages lie halfway between codes: the compiler decides which one they get.
-        pytest.param(["imc.path=exact", *QUIET, "imc.adc.bits=16"], id="exact"),
-        pytest.param(["imc.path=exact"], id="exact, noise and stochastic rounding"),
+        slow(["imc.path=exact", *QUIET, "imc.adc.bits=16"], id="exact"),
+        slow(["imc.path=exact"], id="exact, noise and stochastic rounding"),
     ],
 )
 def test_four_devices_train_as_one(tmp_path, monkeypatch, settings):
@@ -43,7 +44,7 @@ def test_four_devices_train_as_one(tmp_path, monkeypatch, settings):
     np.testing.assert_allclose(evaluated[1], evaluated[0], rtol=tolerance)
 
 
-@pytest.mark.parametrize("key", ["data.batch_size", "data.eval_batch_size"])
+@pytest.mark.parametrize("key", ["data.batch_size", slow("data.eval_batch_size")])
 def test_a_batch_that_does_not_divide_is_told(tmp_path, key):
     done = spawn("run", "-c", write(tmp_path), "-o", tmp_path / "run", "--set", f"{key}=30", **FOUR)
     assert done.returncode == 2

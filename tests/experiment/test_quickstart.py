@@ -16,6 +16,7 @@ def result(monkeypatch, out, *overrides):
     return json.loads((out / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_third_of_the_quickstart(tmp_path, monkeypatch):
     found = result(monkeypatch, tmp_path / "run", "--set", "training.epochs=10")
     assert found["path"] == "exact"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from run_tools import assert_same_bits, call, state, write
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.files import write_json
@@ -19,7 +20,7 @@ ALONE = ("--set", "baseline=false")
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("path", [FLOAT, ALONE], ids=["float", "exact"])
+@pytest.mark.parametrize("path", [pytest.param(FLOAT, id="float"), slow(ALONE, id="exact")])
 def test_a_hopeless_learning_rate_stops_the_run(tmp_path, monkeypatch, capsys, path):
     rate = ("--set", "training.learning_rate=1000.0")
     assert call(monkeypatch, "run", "-c", write(tmp_path), "-o", tmp_path / "run", *rate, *path) == 3
@@ -29,6 +30,7 @@ def test_a_hopeless_learning_rate_stops_the_run(tmp_path, monkeypatch, capsys, p
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_name_step_site_and_last_good_checkpoint(tmp_path, monkeypatch, capsys):
     health = step.health
 
@@ -79,6 +81,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing_that_was_saved(tmp_path, monk
     assert_same_bits(finished, out)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_a_line_of_metrics_loses_nothing_that_was_saved(tmp_path, monkeypatch, capsys, finished):
     plain = MetricsLog.write
 

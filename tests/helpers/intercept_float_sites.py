@@ -17,8 +17,6 @@ from imctrain.imc.site.spec import SiteSpec
 from imctrain.intercept import ImcFunction, digital_matmuls, on_imc
 from imctrain.settings import Hardware
 
-KEY = jax.random.key(7)
-
 
 class FloatSite(Site):
     """What a `Site` offers, with an exact product (plus noise, if asked for) under the scope of the array."""
@@ -117,7 +115,8 @@ def assert_same(fn: Callable[..., Any], *args: Any, sites: int, atol: float = 1e
         return scalar
 
     leaves = [jnp.asarray(flat[i]) for i in inexact]
-    step = jax.value_and_grad(loss(lambda *a, **k: imc(*a, key=KEY, **k)))
+    key = jax.random.key(7)
+    step = jax.value_and_grad(loss(lambda *a, **k: imc(*a, key=key, **k)))
     expected = jax.jit(jax.value_and_grad(loss(fn)))(leaves)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol), jax.jit(step)(leaves), expected)
     assert digital_matmuls(step, leaves) == []

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 from imc_sites import UNSIGNED, dot_site
 from run_tools import TINY, call, write
+from tiers import slow
 
 import imctrain
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
@@ -59,13 +60,13 @@ def test_the_quickstart_has_no_warning():
     assert quickstart() == []
 
 
-@pytest.mark.parametrize("name", ["cnn5-exact", "cnn5-paths"])
+@pytest.mark.parametrize("name", [slow("cnn5-exact"), "cnn5-paths"])
 def test_shipped_experiments_have_no_warning(name):
     folder = EXPERIMENTS / "cifar10"
     assert problems(load_config(folder / f"{name}.toml"), folder) == []
 
 
-@pytest.mark.parametrize("name", ["claims", "claims-85", "mismatch", "within2"])
+@pytest.mark.parametrize("name", [slow("claims"), slow("claims-85"), "mismatch", slow("within2")])
 def test_pipelines_that_train_have_no_warning(name):
     path = EXPERIMENTS / "cifar10" / f"{name}.sweep.toml"
     trials = [t for t in expand(read_sweep(path)) if t.config.seed == 0 and t.config.imc.path == "auto"]
@@ -206,6 +207,7 @@ def test_a_good_run_has_no_warnings(finished):
     assert json.loads((finished / "baseline" / "result.json").read_text())["warnings"] == []
 
 
+@pytest.mark.slow
 def test_a_run_whose_products_are_all_zero_is_refused(tmp_path, monkeypatch, capsys):
     imc = "imc={noise={sigma_lsb=0.0, mismatch=false}, array={replicate=false}, adc={range_policy='fixed'}}"
     settings = ("--set", imc, "--set", "model.width=2")

@@ -16,9 +16,22 @@ from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, Hardware, NoiseSpec,
 from imctrain.training.network import Network
 from imctrain.training.step import make_steps
 
-KEY = jax.random.key(5)
-W = jax.random.normal(jax.random.key(0), (64, 16))
-X = jax.nn.relu(jax.random.normal(jax.random.key(1), (32, 64)))
+
+@pytest.fixture(scope="module")
+def key():
+    return jax.random.key(5)
+
+
+@pytest.fixture(scope="module")
+def W():
+    return jax.random.normal(jax.random.key(0), (64, 16))
+
+
+@pytest.fixture(scope="module")
+def X():
+    return jax.nn.relu(jax.random.normal(jax.random.key(1), (32, 64)))
+
+
 FIGURES = ChipSpec(sigma_array_lsb=0.6, sigma_adc_lsb=0.2, gain_std=0.02, offset_std_lsb=0.5)
 CURVED = FIGURES.replace(inl_v=(-1.0, 0.0, 1.0), inl_lsb=(0.1, -0.1, 0.2))
 
@@ -32,14 +45,14 @@ def product(w, x):
     return x @ w
 
 
-@pytest.mark.parametrize("path", ["exact", "auto", "statistical"])
-def test_eight_dies_in_one_vmap_are_eight_calls(path):
+@pytest.mark.parametrize("path", ["exact", slow("auto"), slow("statistical")])
+def test_eight_dies_in_one_vmap_are_eight_calls(path, W, X, key):
     f = imctrain.on_imc(product, hardware(path=path))
     dies = [f.chip(W, X, hardware=hardware(path=path, chip_seed=seed)) for seed in range(8)]
-    run = jax.jit(lambda chip: f(W, X, key=KEY, chip=chip))
+    run = jax.jit(lambda chip: f(W, X, key=key, chip=chip))
     single = np.stack([run(die) for die in dies])
     assert run._cache_size() == 1
-    together = jax.jit(jax.vmap(lambda chip: f(W, X, key=KEY, chip=chip)))(jax.tree.map(lambda *d: jnp.stack(d), *dies))
+    together = jax.jit(jax.vmap(lambda chip: f(W, X, key=key, chip=chip)))(jax.tree.map(lambda *d: jnp.stack(d), *dies))
     np.testing.assert_allclose(together, single, rtol=1e-5, atol=1e-5 * np.abs(single).max())
     assert len({np.round(out, 3).tobytes() for out in single}) == 8
 
@@ -54,7 +67,7 @@ def test_eight_dies_in_one_vmap_are_eight_calls(path):
     ],
     ids=["sigma", "die", "calibration"],
 )
-def test_a_chip_that_is_given_is_that_of_its_hardware(path, other):
+def test_a_chip_that_is_given_is_that_of_its_hardware(path, other, W, X, key):
     """Output, gradients and telemetry."""
     f, g = (imctrain.on_imc(product, hardware(path=path, **changes)) for changes in ({}, other))
     chip = f.chip(W, X, hardware=g.hardware)
@@ -63,14 +76,14 @@ def test_a_chip_that_is_given_is_that_of_its_hardware(path, other):
         state = function.init(W, X)
 
         def loss(w, x, s):
-            return jnp.sum(jnp.tanh(function(w, x, key=KEY, state=s, **given)))
+            return jnp.sum(jnp.tanh(function(w, x, key=key, state=s, **given)))
 
         gradients = jax.grad(loss, argnums=(0, 1, 2))(W, X, state)
-        return function(W, X, key=KEY, **given), *gradients[:2], function.update(state, gradients[2])[1]
+        return function(W, X, key=key, **given), *gradients[:2], function.update(state, gradients[2])[1]
 
     for a, b in zip(jax.tree.leaves(step(f, chip=chip)), jax.tree.leaves(step(g)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(float(jnp.max(jnp.abs(b))), 1e-3))
-    assert not np.allclose(f(W, X, key=KEY, chip=chip), f(W, X, key=KEY), rtol=1e-3)
+    assert not np.allclose(f(W, X, key=key, chip=chip), f(W, X, key=key), rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -78,20 +91,20 @@ def test_a_chip_that_is_given_is_that_of_its_hardware(path, other):
     [{"noise": NoiseSpec(sigma_lsb=0.1)}, {"chip": CURVED.replace(inl_lsb=(0.0, 3.0, 0.0))}],
     ids=["too little noise", "INL far from a line"],
 )
-def test_a_chip_that_the_statistical_path_does_not_hold_for_is_exact(other):
+def test_a_chip_that_the_statistical_path_does_not_hold_for_is_exact(other, W, X, key):
     f, g = (imctrain.on_imc(product, hardware(path=path)) for path in ("statistical", "exact"))
     chip = f.chip(W, X, hardware=hardware(path="exact", **other))
 
     def share(function, **given):
-        grad = jax.grad(lambda s: jnp.sum(function(W, X, key=KEY, state=s, **given)))(function.init(W, X))
+        grad = jax.grad(lambda s: jnp.sum(function(W, X, key=key, state=s, **given)))(function.init(W, X))
         return {key: float(value) for key, value in function.update(function.init(W, X), grad)[1]["dot"].items()}
 
     assert share(f)["statistical_forward"] == 1.0
     assert share(f, chip=chip)["statistical_forward"] == 0.0
-    np.testing.assert_array_equal(f(W, X, key=KEY, chip=chip), g(W, X, key=KEY, chip=chip))
+    np.testing.assert_array_equal(f(W, X, key=key, chip=chip), g(W, X, key=key, chip=chip))
 
 
-def test_rules_apply_to_a_chip_and_float_sites_have_none():
+def test_rules_apply_to_a_chip_and_float_sites_have_none(W, X, key):
     def net(w, x):
         with jax.named_scope("a"):
             y = x @ w
@@ -105,10 +118,10 @@ def test_rules_apply_to_a_chip_and_float_sites_have_none():
     chip = f.chip(W, X)
     assert list(chip) == ["b"]
     assert float(chip["b"].sigma_adc) == pytest.approx(0.4)
-    assert f(W, X, key=KEY, chip=chip).shape == (16, 16)
+    assert f(W, X, key=key, chip=chip).shape == (16, 16)
 
 
-def test_what_is_no_chip_of_the_function_is_one_line():
+def test_what_is_no_chip_of_the_function_is_one_line(W, X, key):
     f = imctrain.on_imc(product, hardware())
     plain = imctrain.on_imc(product, hardware(chip=FIGURES, noise=NoiseSpec(mismatch=False)))
     with pytest.raises(UserError, match="site dot: its chip has other parts than the hardware"):
@@ -116,9 +129,9 @@ def test_what_is_no_chip_of_the_function_is_one_line():
     with pytest.raises(UserError, match=r"gain of its chip has shape \(4, 256\), the hardware has \(16, 256\)"):
         f.chip(W, X, hardware=hardware(array=ArraySpec(macros=4)))
     with pytest.raises(UserError, match="the chip lacks site 'dot': make it with chip"):
-        f(W, X, key=KEY, chip={})
+        f(W, X, key=key, chip={})
     with pytest.raises(UserError, match="the chip has site 'dut'"):
-        f(W, X, key=KEY, chip={**f.chip(W, X), "dut": f.chip(W, X)["dot"]})
+        f(W, X, key=key, chip={**f.chip(W, X), "dut": f.chip(W, X)["dot"]})
 
 
 @pytest.mark.slow
@@ -156,11 +169,11 @@ def test_a_sweep_over_noise_dies_and_seeds_compiles_one_program(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_example_of_the_documentation():
+def test_the_example_of_the_documentation(W, X, key):
     """docs/simulation.md, "Dies and noise levels are data", word by word."""
     page = (Path(imctrain.__file__).parents[1] / "docs" / "simulation.md").read_text(encoding="utf-8")
     example = page.split("## Dies and noise levels are data")[1].split("```python")[1].split("```")[0]
-    here = {"jax": jax, "jnp": jnp, "imctrain": imctrain, "w": W, "x": X, "key": KEY}
+    here = {"jax": jax, "jnp": jnp, "imctrain": imctrain, "w": W, "x": X, "key": key}
     exec(example.replace("outputs = jax.vmap", "together = jax.vmap"), here)
     assert here["run"]._cache_size() == 1
     np.testing.assert_allclose(here["together"], np.stack(here["outputs"]), rtol=1e-4, atol=1e-3)

@@ -79,6 +79,7 @@ def test_a_resolved_preset_reads_as_what_it_stood_for(tmp_path, monkeypatch):
         validate_config({"imc": {"preset": "best"}}, "c")
 
 
+@pytest.mark.slow
 def test_small_layers_train_on_it():
     digits = load("digits").train
     images, labels = jnp.asarray(digits.images.reshape(len(digits.images), -1)), jnp.asarray(digits.labels)

@@ -113,7 +113,7 @@ def test_ties_of_a_noiseless_converter_go_to_the_even_code(rows, steps, unipolar
         np.testing.assert_array_equal(np.asarray(codes), expected)
 
 
-@pytest.mark.parametrize(("rows", "reference"), [(255, 15 / 16), (510, 15 / 32)])
+@pytest.mark.parametrize(("rows", "reference"), [(255, 15 / 16), slow(510, 15 / 32)])
 @pytest.mark.parametrize("switch", [True, False])
 def test_rounding_to_integers_is_judged_at_the_range_in_use_and_has_a_switch(rows, reference, switch):
     """One LSB is 0.93 units on either array: readings are integers, or, switched off, codes times 0.93 as published
@@ -137,6 +137,7 @@ def test_rounding_to_integers_is_judged_at_the_range_in_use_and_has_a_switch(row
     assert site.mvms[0].snaps == ("always" if switch else "never")
 
 
+@pytest.mark.slow
 def test_a_range_policy_rounds_to_integers_only_where_its_range_resolves_them():
     adc = AdcSpec(range_policy="two_level", low_range=2.0**-8)
     site = dot_site(4, 40, 3, hardware(adc=adc))
@@ -172,7 +173,7 @@ def test_no_call_takes_the_statistical_path_where_conversions_clip(path):
     np.testing.assert_array_equal(outputs[path], outputs["exact"])
 
 
-@pytest.mark.parametrize("mapping", ["grouped", "balanced"])
+@pytest.mark.parametrize("mapping", [slow("grouped"), "balanced"])
 def test_a_call_that_clips_nothing_is_statistical_from_the_first_on(mapping):
     rng = np.random.default_rng(0)
     x, w = integer_operands(rng, (64, 64), (64, 16))

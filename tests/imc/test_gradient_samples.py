@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import UNSIGNED, WIDE, dot_site, hardware, integer_operands, levels, run
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.imc.chip import random_numbers as noise
@@ -48,7 +49,7 @@ def with_samples(samples, **kwargs):
     return hardware(mapping=MappingSpec(gradient_samples=samples), array=ArraySpec(rows=64), **kwargs)
 
 
-@pytest.mark.parametrize("preserve", [False, True])
+@pytest.mark.parametrize("preserve", [False, slow(True)])
 def test_integers_are_exact_without_noise(preserve):
     x, w, g = operands()
     formats = FormatSpec(weight_clip="max", activation_clip="max", gradient_rounding="nearest", preserve_sums=preserve)
@@ -58,6 +59,7 @@ def test_integers_are_exact_without_noise(preserve):
     np.testing.assert_allclose(dw, x.T @ g, rtol=1e-6, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_digital_products_of_the_mean_levels_are_the_mean_of_the_array_s():
     """Stochastic rounding with the same draws: one digital product against three on an array without noise."""
     x, w, g = operands()
@@ -73,7 +75,7 @@ def test_digital_products_of_the_mean_levels_are_the_mean_of_the_array_s():
         assert np.abs(a - np.round(a)).max() > 0.2  # thirds, which no single sample has
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("path", ["exact", slow("statistical")])
 def test_noise_falls_as_that_of_a_mean(path):
     """Variance of both gradients over 400 executions, and the SNR reported; the forward MVM is done once."""
     x, w, g = operands()

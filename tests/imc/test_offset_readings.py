@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from imc_sites import dot_site, hardware, run
 from scipy import stats
+from tiers import slow
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
@@ -186,7 +187,7 @@ def test_what_no_reading_can_be_is_refused(changes):
         AdcSpec(**changes)
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("path", ["exact", slow("statistical")])
 def test_the_inl_at_zero_is_taken_out_where_it_is_all_the_mismatch(path):
     """An INL of 3 LSB at every voltage is an offset of all columns: of each plane's sum 3 LSB times its weight."""
     inl = ChipSpec(sigma_array_lsb=0.6, inl_v=(-1.0, 1.0), inl_lsb=(3.0, 3.0))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.imc.chip.columns import macro_corrections, macro_errors
@@ -49,8 +50,8 @@ def error_of_mean(hw, kind="dot"):
     return rms
 
 
-@pytest.mark.parametrize("kind", ["dot", "conv"])
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("kind", ["dot", slow("conv")])
+@pytest.mark.parametrize("path", ["exact", slow("statistical")])
 def test_chopping_turns_offsets_into_noise_without_bias(kind, path):
     array = ArraySpec(replicate=True)
     plain = error_of_mean(hardware(array=array, chip=OFFSETS, path=path), kind)
@@ -103,7 +104,7 @@ def test_calibrated_offsets_leave_what_the_mean_of_the_conversions_leaves():
     np.testing.assert_allclose(macro_corrections(1, hw) - macro_errors(1, hw)[1], 3.0, atol=0.01)
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("path", ["exact", slow("statistical")])
 def test_offset_calibration_takes_the_offsets_out(path):
     array = ArraySpec(replicate=True)
     plain = error_of_mean(hardware(array=array, chip=OFFSETS, path=path))
@@ -152,6 +153,7 @@ def test_kernel_gradient_is_the_transpose_of_the_convolution(
     np.testing.assert_array_equal(geometry.kernel_gradient(x, g), pullback(g)[0])
 
 
+@pytest.mark.slow
 def test_a_gradient_clip_saturates_and_raises_the_snr_of_the_rest():
     rng = np.random.default_rng(8)
     x, w = integer_operands(rng, (64, 144), (144, 40))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from imc_reference import conv_matrices
 from imc_sites import UNSIGNED, conv_site, dot_site, hardware, integer_operands, run
+from tiers import slow
 
 from imctrain.settings import FormatSpec, NoiseSpec
 
@@ -33,7 +34,7 @@ def test_sums_of_a_constant_input_are_exact():
     assert errors[1] < 1e-5
 
 
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("groups", [slow(1), 2])
 @pytest.mark.parametrize("path", ["digital", "exact"])
 def test_convolution_gives_back_what_its_positions_lost(groups, path):
     """The difference of the two is mean(r) times the sum of patches, by loops; on the array too, in the same noise."""

@@ -129,6 +129,7 @@ def test_a_range_too_wide_to_see_anything_shrinks(rng):
     assert float(choose_range(state.needed_range["forward"], adc)[0]) == adc.min_range
 
 
+@pytest.mark.slow
 def test_a_range_that_clips_grows_again(rng):
     adc = AdcSpec(range_policy="per_site", min_range=2.0**-10)
     site = dot_site(16, 64, 8, hardware(adc=adc))

@@ -213,6 +213,7 @@ def test_auto_changes_path_with_range_and_clipping():
     assert float(report["statistical_forward"]) == 0
 
 
+@pytest.mark.slow
 def test_probe_measures_what_the_exact_path_measures():
     """Range policies see the same column voltages on both paths."""
     rng = np.random.default_rng(2)

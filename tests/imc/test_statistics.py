@@ -90,6 +90,7 @@ def test_replication_divides_the_noise(rng):
     check(draw(copied, jnp.asarray(x), jnp.asarray(w)), x @ w, variance / 16)
 
 
+@pytest.mark.slow
 def test_report_predicts_the_noise(rng):
     """The SNR in a report is the measured one: signal power of the output over its error's variance."""
     x, w = integer_operands(rng, (32, 64), (64, 16))

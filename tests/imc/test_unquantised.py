@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from imc_sites import UNSIGNED, dot_site, hardware, run
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.settings import OPERANDS, FormatSpec
@@ -26,7 +27,7 @@ def levels(g):
     )
 
 
-@pytest.mark.parametrize("activation_clip", ["max", "pact"])
+@pytest.mark.parametrize("activation_clip", [slow("max"), "pact"])
 @pytest.mark.parametrize("quantise", CHOICES, ids="+".join)
 def test_each_operand_is_coded_or_float(quantise, activation_clip):
     rng = np.random.default_rng(len(quantise))

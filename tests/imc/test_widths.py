@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import UNSIGNED, WIDE, dot_site, hardware, integers, levels, run
+from tiers import slow
 
 import imctrain
 from imctrain.errors import UserError
@@ -36,12 +37,12 @@ def operands(weight_bits, activation_bits, m=6, k=40, n=5):
     return x, w, levels(rng, (m, n))
 
 
-@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("widths", [WIDTHS[0], *(slow(case) for case in WIDTHS[1:4]), WIDTHS[4]])
 @pytest.mark.parametrize(
     ("array", "mapping"),
     [
         (ArraySpec(), MappingSpec()),
-        (ArraySpec(cell="xnor", input_bits=4), MappingSpec(full_drive=True)),
+        slow(ArraySpec(cell="xnor", input_bits=4), MappingSpec(full_drive=True)),
         (ArraySpec(input_bits=2, drive="unsigned"), MappingSpec(activation="digit_serial", gradient="bit_serial")),
     ],
     ids=["signed drive", "xnor, full drive", "unsigned digits"],
@@ -64,7 +65,7 @@ def test_planes_and_passes_are_those_of_the_codes():
 
 
 @pytest.mark.parametrize("path", ["exact", "statistical"])
-@pytest.mark.parametrize("widths", [(8, 8), (2, 5)])
+@pytest.mark.parametrize("widths", [(8, 8), slow((2, 5))])
 def test_noise_follows_the_formula(widths, path):
     """Variance over 1500 draws, of each product; five standard deviations of the estimate."""
     x, w, g = operands(*widths)
@@ -98,6 +99,7 @@ def test_more_bits_err_less():
     assert errors[-1] < -35.0
 
 
+@pytest.mark.slow
 def test_a_network_trains_at_other_widths():
     """Loss falls with 8-bit weights and 3-bit activations, and with noise-aware clips of such widths."""
     w = 0.1 * jax.random.normal(jax.random.key(0), (32, 8))

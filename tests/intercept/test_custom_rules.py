@@ -6,7 +6,7 @@ import intercept_float_sites
 import jax
 import jax.numpy as jnp
 import pytest
-from intercept_float_sites import KEY, assert_same, transformed
+from intercept_float_sites import assert_same, transformed
 from jax import lax
 
 from imctrain.errors import UserError
@@ -14,8 +14,15 @@ from imctrain.intercept import count_matmuls
 
 pytestmark = pytest.mark.leak_checks
 
-W = jax.random.normal(jax.random.key(1), (4, 4)) / 2
-X = jax.random.normal(jax.random.key(2), (3, 4)) / 2
+
+@pytest.fixture(scope="module")
+def W():
+    return jax.random.normal(jax.random.key(1), (4, 4)) / 2
+
+
+@pytest.fixture(scope="module")
+def X():
+    return jax.random.normal(jax.random.key(2), (3, 4)) / 2
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +66,7 @@ def kinds(imc, *args):
     return {entry.name: (entry.lhs.kind, entry.rhs.kind) for entry in imc.ledger(*args)}
 
 
-def test_custom_vjp():
+def test_custom_vjp(W, X):
     def fn(w, x, factor):
         with jax.named_scope("layer"):
             return scaled_dense(w, x, factor)
@@ -72,7 +79,7 @@ def test_custom_vjp():
     }
 
 
-def test_custom_jvp():
+def test_custom_jvp(W, X):
     imc = assert_same(cubed, W, X, sites=3)
     assert list(kinds(imc, W, X).values()) == [
         ("activation", "weight"),
@@ -85,7 +92,7 @@ def test_custom_jvp():
     ]
 
 
-def test_a_rule_with_a_matmul_its_function_does_not_have():
+def test_a_rule_with_a_matmul_its_function_does_not_have(W, X):
     @jax.custom_vjp
     def straight(w, x):
         return x * 1.0
@@ -94,7 +101,8 @@ def test_a_rule_with_a_matmul_its_function_does_not_have():
     assert_same(straight, W, X, sites=1)
 
 
-def test_rules_in_scan_remat_vmap_and_cond():
+@pytest.mark.slow
+def test_rules_in_scan_remat_vmap_and_cond(W, X):
     def fn(w, x):
         def body(carry, _):
             return cubed(w, scaled_dense(w, carry, jnp.float32(0.5))), None
@@ -106,14 +114,14 @@ def test_rules_in_scan_remat_vmap_and_cond():
     assert_same(fn, W, X, sites=12)
 
 
-def test_vmap_outside_a_rule():
+def test_vmap_outside_a_rule(W, X, key):
     imc = transformed(lambda w, x: cubed(w, x))
     xs = jnp.stack([X, 2 * X])
-    got = jax.grad(lambda w: jax.vmap(lambda x: imc(w, x, key=KEY))(xs).sum())(W)
+    got = jax.grad(lambda w: jax.vmap(lambda x: imc(w, x, key=key))(xs).sum())(W)
     assert jnp.allclose(got, jax.grad(lambda w: jax.vmap(lambda x: cubed(w, x))(xs).sum())(W), atol=1e-4)
 
 
-def test_telemetry_of_sites_inside_a_rule():
+def test_telemetry_of_sites_inside_a_rule(W, X, key):
     def fn(w, x):
         def body(carry, _):
             return scaled_dense(w, carry, jnp.float32(0.5)), None
@@ -123,12 +131,12 @@ def test_telemetry_of_sites_inside_a_rule():
 
     imc = transformed(fn)
     state = imc.init(W, X)
-    _, telemetry = jax.grad(lambda w, s: imc(w, X, key=KEY, state=s), argnums=(0, 1))(W, state)
+    _, telemetry = jax.grad(lambda w, s: imc(w, X, key=key, state=s), argnums=(0, 1))(W, state)
     assert float(telemetry["net"]["calls"]) == 3
     assert float(telemetry["net"]["backward"]) == 0
 
 
-def test_telemetry_of_a_scan_inside_a_rule():
+def test_telemetry_of_a_scan_inside_a_rule(W, X, key):
     @jax.custom_vjp
     def deep(w, x):
         return lax.scan(lambda c, _: (jnp.tanh(c @ w), None), x, None, length=4)[0]
@@ -136,31 +144,31 @@ def test_telemetry_of_a_scan_inside_a_rule():
     deep.defvjp(lambda w, x: (deep(w, x), (w, x)), lambda kept, g: (kept[1].T @ g, g))
     imc = transformed(lambda w, x: deep(w, x).sum())
     state = imc.init(W, X)
-    _, telemetry = jax.grad(lambda w, s: imc(w, X, key=KEY, state=s), argnums=(0, 1))(W, state)
+    _, telemetry = jax.grad(lambda w, s: imc(w, X, key=key, state=s), argnums=(0, 1))(W, state)
     assert {name: float(entry["calls"]) for name, entry in telemetry.items()} == {"dot": 4.0, "bwd": 0.0}
     assert [entry.executions for entry in imc.ledger(W, X)] == [4, 1]
 
 
-def test_rules_without_matmuls_are_left_alone():
-    jaxpr = jax.make_jaxpr(lambda w, x: transformed(lambda w, x: jax.nn.relu(x @ w))(w, x, key=KEY))(W, X)
+def test_rules_without_matmuls_are_left_alone(W, X, key):
+    jaxpr = jax.make_jaxpr(lambda w, x: transformed(lambda w, x: jax.nn.relu(x @ w))(w, x, key=key))(W, X)
     assert "relu" in str(jaxpr)
     assert "custom_jvp_call" in str(jaxpr)
     assert count_matmuls(jaxpr).outside == 0
 
 
-def test_a_float_rule_leaves_the_custom_rule_as_it_was():
+def test_a_float_rule_leaves_the_custom_rule_as_it_was(W, X, key):
     from imctrain.intercept import Rule, on_imc
     from imctrain.settings import Hardware
 
     imc = on_imc(cubed, Hardware(), rules=[Rule("*", path="float")])
-    jaxpr = jax.make_jaxpr(lambda w, x: imc(w, x, key=KEY))(W, X)
+    jaxpr = jax.make_jaxpr(lambda w, x: imc(w, x, key=key))(W, X)
     assert "custom_jvp_call" in str(jaxpr)
     assert jnp.allclose(
-        jax.grad(lambda w: imc(w, X, key=KEY).sum())(W), jax.grad(lambda w: cubed(w, X).sum())(W), atol=1e-5
+        jax.grad(lambda w: imc(w, X, key=key).sum())(W), jax.grad(lambda w: cubed(w, X).sum())(W), atol=1e-5
     )
 
 
-def test_a_constant_in_a_closure_is_fine():
+def test_a_constant_in_a_closure_is_fine(W, X):
     table = jnp.eye(4) * 2
 
     @jax.custom_vjp
@@ -172,7 +180,7 @@ def test_a_constant_in_a_closure_is_fine():
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
-def test_a_traced_value_in_a_closure_is_an_error(where):
+def test_a_traced_value_in_a_closure_is_an_error(where, W, X):
     def fn(w, x):
         hidden = jnp.sin(w)
 
@@ -189,21 +197,21 @@ def test_a_traced_value_in_a_closure_is_an_error(where):
         transformed(fn).ledger(W, X)
 
 
-def test_a_value_of_an_outer_trace_in_a_closure_is_fine():
+def test_a_value_of_an_outer_trace_in_a_closure_is_fine(W, X, key):
     def loss(w, scale):
         @jax.custom_vjp
         def f(p, x):
             return x @ p
 
         f.defvjp(lambda p, x: (x @ p, (p, x)), lambda kept, g: (kept[1].T @ g * scale, g @ kept[0].T * scale))
-        return transformed(lambda p, x: f(p, x))(w, X, key=KEY).sum()
+        return transformed(lambda p, x: f(p, x))(w, X, key=key).sum()
 
     expected = 3.0 * X.T @ jnp.ones((3, 4))
     assert jnp.allclose(jax.jit(jax.grad(loss))(W, jnp.float32(3)), expected, atol=1e-5)
     assert jnp.allclose(jax.vmap(jax.grad(loss), (None, 0))(W, jnp.array([3.0, 6.0]))[0], expected, atol=1e-5)
 
 
-def test_two_gradients_cannot_be_multiplied():
+def test_two_gradients_cannot_be_multiplied(X):
     @jax.custom_vjp
     def f(x):
         return x

@@ -8,8 +8,9 @@ import intercept_float_sites
 import jax
 import jax.numpy as jnp
 import pytest
-from intercept_float_sites import KEY, assert_same, transformed
+from intercept_float_sites import assert_same, transformed
 from jax import lax
+from tiers import slow
 
 pytestmark = pytest.mark.leak_checks
 
@@ -59,7 +60,7 @@ def test_einsum_with_odd_orders(subscripts, lhs, rhs):
     max_examples=8, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.given(st.data())
-def test_dot_general_with_any_dimension_numbers(data):
+def test_dot_general_with_any_dimension_numbers(data, key):
     batch, free_lhs, free_rhs, contracted = (data.draw(st.lists(st.integers(1, 3), max_size=2)) for _ in range(4))
     lhs_order = data.draw(st.permutations(range(len(batch + contracted + free_lhs))))
     rhs_order = data.draw(st.permutations(range(len(batch + contracted + free_rhs))))
@@ -73,7 +74,7 @@ def test_dot_general_with_any_dimension_numbers(data):
         ([lhs_order.index(i) for i in b], [rhs_order.index(i) for i in b]),
     )
     imc = transformed(lambda a, b: lax.dot_general(a, b, numbers))
-    assert jnp.allclose(imc(lhs, rhs, key=KEY), lax.dot_general(lhs, rhs, numbers), atol=1e-5)
+    assert jnp.allclose(imc(lhs, rhs, key=key), lax.dot_general(lhs, rhs, numbers), atol=1e-5)
     assert len(imc.ledger(lhs, rhs)) == 1
 
 
@@ -102,10 +103,10 @@ def test_jit_inside_jit():
     assert_same(lambda w, x: jax.jit(lambda y: dense(w, y) @ w)(dense(w, x)), W, X, sites=3)
 
 
-@pytest.mark.parametrize("policy", [None, jax.checkpoint_policies.dots_saveable])
-def test_remat(policy):
+@pytest.mark.parametrize("policy", [None, slow(jax.checkpoint_policies.dots_saveable)])
+def test_remat(policy, key):
     imc = assert_same(lambda w, x: jax.checkpoint(dense, policy=policy)(w, dense(w, x)), W, X, sites=2)
-    assert "remat" in str(jax.make_jaxpr(lambda w: imc(w, X, key=KEY))(W))
+    assert "remat" in str(jax.make_jaxpr(lambda w: imc(w, X, key=key))(W))
 
 
 def test_scan_with_weights_as_slices_and_as_constants():
@@ -123,6 +124,7 @@ def test_scan_with_weights_as_slices_and_as_constants():
     assert [entry.rhs.kind for entry in imc.ledger({"stack": stack, "shared": W}, X)] == ["weight", "weight"]
 
 
+@pytest.mark.slow
 def test_scan_in_scan_in_remat():
     def fn(w, x):
         def inner(carry, _):
@@ -137,18 +139,18 @@ def test_scan_in_scan_in_remat():
     assert imc.ledger(W, X)[0].executions == 6
 
 
-def test_while_runs_forward():
+def test_while_runs_forward(key):
     def fn(w, x):
         return lax.while_loop(lambda c: jnp.sum(c[1] @ w) < c[0], lambda c: (c[0] - 1, jnp.tanh(c[1] @ w)), (3.0, x))
 
     imc = transformed(fn)
-    got, expected = imc(W, X, key=KEY), fn(W, X)
+    got, expected = imc(W, X, key=key), fn(W, X)
     assert jnp.allclose(got[1], expected[1], atol=1e-5)
     assert float(got[0]) == float(expected[0])
     assert [entry.executions for entry in imc.ledger(W, X)] == [None, None]
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("which", [slow(0), slow(1), 2])
 def test_switch_and_cond(which):
     def fn(w, x, index):
         y = lax.switch(index, [lambda v: v @ w, lambda v: jnp.sin(v), lambda v: (v @ w) @ w.T], x)
@@ -158,22 +160,23 @@ def test_switch_and_cond(which):
     assert all(entry.conditional for entry in imc.ledger(W, X, jnp.int32(which)))
 
 
-def test_vmap_inside_and_outside():
+@pytest.mark.slow
+def test_vmap_inside_and_outside(key):
     assert_same(lambda w, x: jax.vmap(lambda row: row @ w)(x), W, X, sites=1)
     imc = transformed(lambda w, x: jnp.tanh(x @ w))
     xs = array(5, 3, 4, seed=6)
-    mapped = jax.vmap(lambda w, x: imc(w, x, key=KEY), (None, 0))
+    mapped = jax.vmap(lambda w, x: imc(w, x, key=key), (None, 0))
     assert jnp.allclose(mapped(W, xs), jnp.tanh(xs @ W), atol=1e-5)
     grad = jax.grad(lambda w: mapped(w, xs).sum())(W)
     assert jnp.allclose(grad, jax.grad(lambda w: jnp.tanh(xs @ w).sum())(W), atol=1e-4)
-    per_example = jax.vmap(jax.grad(lambda w, x: imc(w, x, key=KEY).sum()), (None, 0))(W, xs)
+    per_example = jax.vmap(jax.grad(lambda w, x: imc(w, x, key=key).sum()), (None, 0))(W, xs)
     expected = jax.vmap(jax.grad(lambda w, x: jnp.tanh(x @ w).sum()), (None, 0))(W, xs)
     assert jnp.allclose(per_example, expected, atol=1e-4)
 
 
-def test_remat_and_jit_outside():
+def test_remat_and_jit_outside(key):
     imc = transformed(dense)
-    outside = jax.jit(jax.grad(lambda w: jax.checkpoint(lambda v: imc(v, X, key=KEY))(w).sum()))
+    outside = jax.jit(jax.grad(lambda w: jax.checkpoint(lambda v: imc(v, X, key=key))(w).sum()))
     assert jnp.allclose(outside(W), jax.grad(lambda w: dense(w, X).sum())(W), atol=1e-5)
 
 
@@ -205,7 +208,7 @@ def test_low_precision_operands():
     assert_same(fn, W, X, sites=1, atol=1e-2)
 
 
-def test_trees_keywords_and_static_arguments():
+def test_trees_keywords_and_static_arguments(key):
     def fn(params, batch, *, times, flip=False, scale):
         out = {"y": batch["x"]}
         for _ in range(times):
@@ -215,21 +218,21 @@ def test_trees_keywords_and_static_arguments():
     args = ([W], {"x": X, "label": jnp.arange(3)})
     imc = transformed(fn)
     for options in ({"times": 2, "flip": True, "scale": jnp.float32(2)}, {"times": 1, "scale": jnp.float32(3)}):
-        got, expected = imc(*args, key=KEY, **options), fn(*args, **options)
+        got, expected = imc(*args, key=key, **options), fn(*args, **options)
         assert got.keys() == expected.keys()
         assert got["name"] == "static"
         assert jnp.allclose(got["out"], expected["out"], atol=1e-5)
         assert jnp.array_equal(got["label"], expected["label"])
 
 
-def test_integer_products_are_no_sites():
+def test_integer_products_are_no_sites(key):
     def fn(w, x, i):
         return x @ w, i @ i
 
     imc = transformed(fn)
     i = jnp.arange(9).reshape(3, 3)
     assert len(imc.ledger(W, X, i)) == 1
-    assert jnp.array_equal(imc(W, X, i, key=KEY)[1], i @ i)
+    assert jnp.array_equal(imc(W, X, i, key=key)[1], i @ i)
 
 
 def test_empty_and_unused_products_are_no_sites():
@@ -240,30 +243,30 @@ def test_empty_and_unused_products_are_no_sites():
     assert len(transformed(fn).ledger(W, X)) == 0
 
 
-def test_closed_over_values_differentiate():
+def test_closed_over_values_differentiate(key):
     def loss(w):
-        return transformed(lambda p, x: (x @ p) @ w)(W, X, key=KEY).sum()
+        return transformed(lambda p, x: (x @ p) @ w)(W, X, key=key).sum()
 
     assert jnp.allclose(jax.grad(loss)(W), jax.grad(lambda w: ((X @ W) @ w).sum())(W), atol=1e-5)
     assert jnp.allclose(jax.jit(jax.grad(loss))(W), jax.grad(lambda w: ((X @ W) @ w).sum())(W), atol=1e-5)
 
 
-def test_a_gradient_inside_the_function_is_encoded_as_one():
+def test_a_gradient_inside_the_function_is_encoded_as_one(key):
     def penalty(w, x):
         with jax.named_scope("net"):
             slope = jax.grad(lambda v: jnp.sum(jnp.sin(v @ w)))(x)
         return slope
 
     imc = transformed(penalty)
-    assert jnp.allclose(imc(W, X, key=KEY), penalty(W, X), atol=1e-5)
+    assert jnp.allclose(imc(W, X, key=key), penalty(W, X), atol=1e-5)
     assert [entry.lhs.kind for entry in imc.ledger(W, X)] == ["activation", "gradient"]
 
 
 @pytest.mark.parametrize(("kind", "primitive"), [("Auto", "sharding_constraint"), ("Explicit", "reshard")])
-def test_a_nested_jit_keeps_its_shardings(kind, primitive):
+def test_a_nested_jit_keeps_its_shardings(kind, primitive, key):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType[kind],))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     fn = jax.jit(lambda w, x: x @ w, out_shardings=sharding)
     imc = transformed(lambda w, x: fn(w, x))
-    assert jnp.allclose(imc(W, X, key=KEY), X @ W, atol=1e-5)
-    assert primitive in str(jax.make_jaxpr(lambda w, x: imc(w, x, key=KEY))(W, X))
+    assert jnp.allclose(imc(W, X, key=key), X @ W, atol=1e-5)
+    assert primitive in str(jax.make_jaxpr(lambda w, x: imc(w, x, key=key))(W, X))

@@ -15,7 +15,6 @@ from imctrain.intercept.primitives import HIDDEN_MATMULS, LINEAR_ALGEBRA
 from imctrain.settings import Hardware
 
 W, X = jnp.eye(4) * 2, jnp.ones((3, 4))
-KEY = jax.random.key(0)
 
 
 @jax.custom_batching.custom_vmap
@@ -80,9 +79,9 @@ def test_it_is_an_error_that_names_the_site_and_what_it_is(what):
 
 
 @pytest.mark.parametrize("what", CASES)
-def test_a_rule_leaves_it_as_it_is(what):
+def test_a_rule_leaves_it_as_it_is(what, key):
     imc = on_imc(CASES[what], Hardware(), [Rule("*", path="float")])
-    assert jnp.allclose(imc(W, X, key=KEY), CASES[what](W, X), atol=1e-5)
+    assert jnp.allclose(imc(W, X, key=key), CASES[what](W, X), atol=1e-5)
     assert all(entry.is_float and entry.site is None for entry in imc.ledger(W, X))
 
 
@@ -130,18 +129,18 @@ def test_two_gradients_are_named():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: on_imc(3, Hardware()), "give a function"),
-        (lambda: on_imc(jnp.sin, "exact"), "give a Hardware"),
-        (lambda: on_imc(jnp.dot, Hardware(), weights=2).ledger(W, X), "weights = 2 names no argument"),
-        (lambda: on_imc(jnp.dot, Hardware()).update({}, {}), "before init"),
-        (lambda: on_imc(jnp.dot, Hardware())(W, W, key=KEY, state={}), "lacks site 'dot'"),
-        (lambda: on_imc(jnp.sin, Hardware())(W, key=KEY, state={"dot": {}}), "has site 'dot'"),
-        (lambda: on_imc(jnp.dot, Hardware()).ledger(W, W)["dut"], "no site is called 'dut'; nearest: dot"),
+        (lambda _: on_imc(3, Hardware()), "give a function"),
+        (lambda _: on_imc(jnp.sin, "exact"), "give a Hardware"),
+        (lambda _: on_imc(jnp.dot, Hardware(), weights=2).ledger(W, X), "weights = 2 names no argument"),
+        (lambda _: on_imc(jnp.dot, Hardware()).update({}, {}), "before init"),
+        (lambda key: on_imc(jnp.dot, Hardware())(W, W, key=key, state={}), "lacks site 'dot'"),
+        (lambda key: on_imc(jnp.sin, Hardware())(W, key=key, state={"dot": {}}), "has site 'dot'"),
+        (lambda _: on_imc(jnp.dot, Hardware()).ledger(W, W)["dut"], "no site is called 'dut'; nearest: dot"),
     ],
 )
-def test_wrong_use(call, message):
+def test_wrong_use(call, message, key):
     with pytest.raises(UserError, match=message):
-        call()
+        call(key)
 
 
 def test_the_primitives_are_known_to_this_jax():
@@ -192,16 +191,16 @@ DERIVATIVES = {
 @pytest.mark.no_leak_checks("JAX looks for leaks before it passes an error on, and fails itself")
 @pytest.mark.parametrize("path", ["exact", "digital"])
 @pytest.mark.parametrize("which", DERIVATIVES)
-def test_any_derivative_but_the_first_in_reverse_mode_is_refused(which, path):
+def test_any_derivative_but_the_first_in_reverse_mode_is_refused(which, path, key):
     imc = on_imc(loss, Hardware(path=path))
     with pytest.raises(UserError, match=r"site dot: the array computes first derivatives in reverse mode only"):
-        DERIVATIVES[which](lambda w: imc(w, X, key=KEY))
+        DERIVATIVES[which](lambda w: imc(w, X, key=key))
 
 
 @pytest.mark.parametrize("which", DERIVATIVES)
-def test_a_float_site_has_every_derivative(which):
+def test_a_float_site_has_every_derivative(which, key):
     imc = on_imc(loss, Hardware(), [Rule("dot", path="float")])
-    got = DERIVATIVES[which](lambda w: imc(w, X, key=KEY))
+    got = DERIVATIVES[which](lambda w: imc(w, X, key=key))
     expected = DERIVATIVES[which](lambda w: loss(w, X))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, expected)
 
@@ -219,14 +218,14 @@ RANKS = {
 
 @pytest.mark.parametrize("path", ["exact", "digital"])
 @pytest.mark.parametrize("what", RANKS)
-def test_ranks_that_may_not_be_promoted_are_promoted_in_our_own_code_only(what, path):
+def test_ranks_that_may_not_be_promoted_are_promoted_in_our_own_code_only(what, path, key):
     fn, *shapes = RANKS[what]
-    w, x = (jax.random.normal(KEY, shape) for shape in shapes)
+    w, x = (jax.random.normal(key, shape) for shape in shapes)
 
     def trained():
         imc = on_imc(fn, Hardware(path=path))
         state = imc.init(w, x)
-        step = jax.jit(jax.value_and_grad(lambda w, s: imc(w, x, key=KEY, state=s), argnums=(0, 1)))
+        step = jax.jit(jax.value_and_grad(lambda w, s: imc(w, x, key=key, state=s), argnums=(0, 1)))
         value, (gradient, telemetry) = step(w, state)
         return value, gradient, imc.update(state, telemetry)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from tiers import slow
 
 BEGIN = """
 import jax, jax.numpy as jnp, numpy as np
@@ -85,7 +86,9 @@ for kind in AxisType.Auto, AxisType.Explicit:
 """
 
 
-@pytest.mark.parametrize("program", [AUTO, EXPLICIT, SHARD_MAP], ids=["auto", "explicit", "shard_map"])
+@pytest.mark.parametrize(
+    "program", [slow(AUTO, id="auto"), pytest.param(EXPLICIT, id="explicit"), slow(SHARD_MAP, id="shard_map")]
+)
 def test_two_devices(program):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

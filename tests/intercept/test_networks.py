@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from intercept_float_sites import KEY, assert_same
+from intercept_float_sites import assert_same
+from tiers import slow
 
 import imctrain
 from imctrain import models
@@ -19,7 +20,10 @@ from imctrain.settings import AdcSpec, Hardware
 
 pytestmark = pytest.mark.leak_checks
 
-IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+
+@pytest.fixture(scope="module")
+def images():
+    return jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
 
 
 @pytest.fixture
@@ -55,25 +59,26 @@ def functional(model):
 
 
 @pytest.mark.usefixtures("float_sites")
-def test_nnx():
+def test_nnx(images):
     forward, params, rest = functional(NnxNet(nnx.Rngs(0)))
-    imc = assert_same(lambda p, r, x: forward(p, r, x)[0], params, rest, IMAGES, sites=8)
-    ledger = imc.ledger(params, rest, IMAGES)
+    imc = assert_same(lambda p, r, x: forward(p, r, x)[0], params, rest, images, sites=8)
+    ledger = imc.ledger(params, rest, images)
     assert ledger.names == ["conv", *(["attention"] + [f"attention#{i}" for i in range(2, 7)]), "dense"]
     assert ledger["attention"].lhs.nonneg, "after ReLU and max pooling"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float_sites")
-def test_nnx_batch_statistics_come_out():
+def test_nnx_batch_statistics_come_out(images, key):
     forward, params, rest = functional(NnxNet(nnx.Rngs(0)))
     imc = imctrain.on_imc(forward, Hardware())
-    got, expected = imc(params, rest, IMAGES, key=KEY), forward(params, rest, IMAGES)
+    got, expected = imc(params, rest, images, key=key), forward(params, rest, images)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, expected)
 
 
 @pytest.mark.usefixtures("float_sites")
 @jax.numpy_dtype_promotion("standard")  # flax pools divide by integers
-def test_linen():
+def test_linen(images):
     class Net(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -82,26 +87,26 @@ def test_linen():
             return nn.Dense(3)(nn.relu(nn.Dense(5)(x)))
 
     net = Net()
-    variables = net.init(jax.random.key(0), IMAGES)
-    imc = assert_same(net.apply, variables, IMAGES, sites=3)
-    ledger = imc.ledger(variables, IMAGES)
+    variables = net.init(jax.random.key(0), images)
+    imc = assert_same(net.apply, variables, images, sites=3)
+    ledger = imc.ledger(variables, images)
     assert [name.split("/")[-1] for name in ledger.names] == ["Conv_0", "Dense_1", "Dense_0"]
     assert [entry.lhs.nonneg for entry in ledger] == [False, True, True]
 
 
 @pytest.mark.usefixtures("float_sites")
-def test_equinox():
-    model = eqx.nn.MLP(4, 3, 5, 2, key=jax.random.key(0))
+def test_equinox(key):
+    model = eqx.nn.MLP(4, 3, 5, 1, key=jax.random.key(0))
     params, static = eqx.partition(model, eqx.is_array)
     x = jax.random.normal(jax.random.key(1), (6, 4))
-    assert_same(lambda p, x: jax.vmap(eqx.combine(p, static))(x), params, x, sites=3)
+    assert_same(lambda p, x: jax.vmap(eqx.combine(p, static))(x), params, x, sites=2)
     # The module itself is a pytree whose functions and numbers are static leaves.
     imc = imctrain.on_imc(lambda m, x: jax.vmap(m)(x), Hardware())
-    assert jnp.allclose(imc(model, x, key=KEY), jax.vmap(model)(x), atol=1e-5)
+    assert jnp.allclose(imc(model, x, key=key), jax.vmap(model)(x), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "sites", "outside"), [("resnet20", 20, 5), ("vit", 14, 5)])
-def test_no_matmul_of_a_train_step_is_left_outside_but_what_rules_left_digital(name, sites, outside):
+@pytest.mark.parametrize(("name", "sites", "outside"), [("mlp", 3, 5), slow("resnet20", 20, 5), slow("vit", 14, 5)])
+def test_no_matmul_of_a_train_step_is_left_outside_but_what_rules_left_digital(name, sites, outside, key):
     forward, params, rest = functional(
         models.build(name, shape=(16, 16, 3), classes=10, width=4 if name == "resnet20" else 32, rngs=nnx.Rngs(0))
     )
@@ -111,7 +116,7 @@ def test_no_matmul_of_a_train_step_is_left_outside_but_what_rules_left_digital(n
     state = imc.init(params, rest, x)
 
     def step(params, state, x):
-        return jax.grad(lambda p, s: imc(p, rest, x, key=KEY, state=s), argnums=(0, 1))(params, state)
+        return jax.grad(lambda p, s: imc(p, rest, x, key=key, state=s), argnums=(0, 1))(params, state)
 
     count = count_matmuls(jax.make_jaxpr(step)(params, state, x))
     assert (len(imc.ledger(params, rest, x)), count.outside, count.formats) == (sites, outside, 0)
@@ -119,7 +124,8 @@ def test_no_matmul_of_a_train_step_is_left_outside_but_what_rules_left_digital(n
     assert {name.split("#")[0] for name in digital_matmuls(step, params, state, x)} == {"stem", "head"}
 
 
-def test_a_network_trains_on_the_simulated_array():
+@pytest.mark.slow
+def test_a_network_trains_on_the_simulated_array(key):
     x = jax.random.normal(jax.random.key(1), (64, 8))
     target = jnp.tanh(x @ jax.random.normal(jax.random.key(2), (8, 1)))
 
@@ -131,7 +137,7 @@ def test_a_network_trains_on_the_simulated_array():
 
     # Eight rows of 1152 are far below one LSB of the macro's converter; a finer one sees them.
     imc = imctrain.on_imc(loss, Hardware(adc=AdcSpec(bits=16)))
-    params = {"w1": jax.random.normal(KEY, (8, 32)) / 3, "w2": jax.random.normal(KEY, (32, 1)) / 6}
+    params = {"w1": jax.random.normal(key, (8, 32)) / 3, "w2": jax.random.normal(key, (32, 1)) / 6}
     state = imc.init(params, x, target)
 
     @jax.jit
@@ -143,15 +149,16 @@ def test_a_network_trains_on_the_simulated_array():
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, grad), state, value, reports
 
     values = []
-    for key in jax.random.split(KEY, 40):
-        params, state, value, reports = step(params, state, key)
+    for own in jax.random.split(key, 40):
+        params, state, value, reports = step(params, state, own)
         values.append(float(value))
     assert values[-1] < 0.5 * values[0]
     assert reports["fc1"].keys() >= {"snr_db_forward", "clipped_weight_grad"}
     assert step._cache_size() == 1
 
 
-def test_custom_derivatives_and_loops_on_the_simulated_array():
+@pytest.mark.slow
+def test_custom_derivatives_and_loops_on_the_simulated_array(key):
     @jax.custom_vjp
     def dense(w, x):
         return jnp.tanh(x @ w)
@@ -174,10 +181,10 @@ def test_custom_derivatives_and_loops_on_the_simulated_array():
         with jax.named_scope("net"):
             return jnp.sum(jnp.square(jax.lax.scan(body, x, None, length=3)[0]))
 
-    w, x = jax.random.normal(KEY, (16, 16)) / 3, jax.random.normal(jax.random.key(1), (8, 16))
+    w, x = jax.random.normal(key, (16, 16)) / 3, jax.random.normal(jax.random.key(1), (8, 16))
     imc = imctrain.on_imc(fn, Hardware(adc=AdcSpec(bits=18)))
     state = imc.init(w, x)
-    grads = jax.jit(jax.grad(lambda w, s, x: imc(w, x, key=KEY, state=s), argnums=(0, 1)))
+    grads = jax.jit(jax.grad(lambda w, s, x: imc(w, x, key=key, state=s), argnums=(0, 1)))
     got, seen = grads(w, state, x)
     expected = jax.grad(fn)(w, x)
     cosine = jnp.sum(got * expected) / jnp.linalg.norm(got) / jnp.linalg.norm(expected)

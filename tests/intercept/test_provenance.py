@@ -127,14 +127,17 @@ BINARY = [
 ]
 
 
-@hypothesis.settings(max_examples=150, deadline=None)
-@hypothesis.given(
+PROGRAMS = (
     st.lists(
         st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 99), st.integers(0, 99)), max_size=6
     ),
     st.integers(0, 2**31 - 1),
 )
-def test_what_is_called_nonneg_is(steps, seed):
+
+
+def check_program(steps, seed):
+    """What is called nonnegative is, in a program of these operations on operands of this seed."""
+
     def program(*inputs):
         values = list(inputs)
         for op, i, j in steps:
@@ -150,6 +153,19 @@ def test_what_is_called_nonneg_is(steps, seed):
     hypothesis.assume(not any(np.isnan(v).any() for v in values))
     for fact, value in zip(facts, values, strict=True):
         assert not fact.nonneg or (value >= 0).all()
+
+
+@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.given(*PROGRAMS)
+def test_what_is_called_nonneg_is(steps, seed):
+    check_program(steps, seed)
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.given(*PROGRAMS)
+def test_what_is_called_nonneg_is_in_many_programs(steps, seed):
+    check_program(steps, seed)
 
 
 @pytest.mark.parametrize("fn", UNARY)
