@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imctrain.cost.encoding import encoding_of
-from imctrain.cost.energy import Energy, energy_of_events, energy_of_operations, total
+from imctrain.cost.energy import NOTHING, Energy, energy_of_events, energy_of_operations, total
 from imctrain.cost.events import Drive, Events, drive_of, events_of, passes_are_shifts
 from imctrain.cost.lines import FLOAT_BITS, Line, Matmul, backward_lines, forward_lines, gradient_mvms
 from imctrain.cost.operations import Operations
@@ -49,6 +49,7 @@ class MvmCost:
 
     Attributes:
         line: what it is. events, encoding: in numbers. energy: J. job: seconds and macros.
+        encoding_j: of bringing its operands to codes, part of the digital energy.
         references: J in every digital arithmetic; of what is not on the array its own energy.
         value_aware: J with the codes that were driven; None where they are not known.
     """
@@ -59,6 +60,7 @@ class MvmCost:
     energy: Energy
     job: Job
     references: dict[str, Quantity]
+    encoding_j: Quantity = NOTHING
     value_aware: Quantity | None = None
 
 
@@ -250,6 +252,7 @@ def _mvm_cost(line: Line, hardware: Hardware, chip: ChipPrices, measured: Measur
             seconds=count * job.seconds,
         ),
         references={name: count * found for name, found in once.references.items()},
+        encoding_j=count * once.encoding_j,
         value_aware=None if once.value_aware is None else count * once.value_aware,
     )
 
@@ -277,7 +280,7 @@ def _once(
         energy = replace(energy, digital=energy.digital + encoded)
         seconds = 2 * line.macs / speed
         job = Job(line.name, line.mvm, 0.0, 0.0, seconds, seconds, 0)
-        return MvmCost(line, events, encoding, energy, job, dict.fromkeys(ARITHMETICS, energy.total))
+        return MvmCost(line, events, encoding, energy, job, dict.fromkeys(ARITHMETICS, energy.total), encoded)
     timing = Timing(rates.row_write_s.value, rates.pass_s.value, rates.columns_per_converter, rates.writes_overlap)
     used = occupancy(plan, timing, chip.macros, chip.split)
     if chip.shared_writes and line.mvm == "input_grad" and line.spec.stored_info.kind == "weight":
@@ -291,7 +294,7 @@ def _once(
     aware = None
     if measured is not None:
         aware = value_aware_energy(energy, plan, measured, drive).total
-    return MvmCost(line, events, encoding, energy, job, references, aware)
+    return MvmCost(line, events, encoding, energy, job, references, encoded, aware)
 
 
 def value_aware_energy(energy: Energy, plan: MvmPlan, measured: tuple[Drive, float], typical: Drive) -> Energy:

@@ -7,6 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
+from technology_tools import near
 
 from imctrain import Hardware, Rule, on_imc
 from imctrain.cost.energy import COMPONENTS
@@ -42,19 +43,19 @@ def test_components_sites_and_parts_add_up():
     bill = cost(rules=[Rule("dot#2", path="float")])
     content = summary(bill, steps=10, steps_per_epoch=5)
     whole = content["totals"]["energy_step_j"]
-    assert sum(content["components"].values()) == pytest.approx(whole, rel=1e-12)
+    assert sum(content["components"].values()) == near(whole, rel=1e-12)
     parts = sum(site["energy_j"] for site in content["sites"]) + sum(p["energy_j"] for p in content["unsited"])
-    assert parts == pytest.approx(whole, rel=1e-12)
+    assert parts == near(whole, rel=1e-12)
     for site in content["sites"]:
-        assert sum(site["components"].values()) == pytest.approx(site["energy_j"], rel=1e-12)
+        assert sum(site["components"].values()) == near(site["energy_j"], rel=1e-12)
     seconds = sum(site["seconds"] for site in content["sites"]) + sum(p["seconds"] for p in content["unsited"])
-    assert seconds == pytest.approx(content["totals"]["seconds_step"], rel=1e-12)
+    assert seconds == near(content["totals"]["seconds_step"], rel=1e-12)
     low, high = content["totals"]["energy_step_band_j"]
     assert low < whole < high
-    assert content["totals"]["energy_training_j"] == pytest.approx(10 * whole)
+    assert content["totals"]["energy_training_j"] == near(10 * whole)
     assert content["totals"]["macs_step"] == sum(site["macs"] for site in content["sites"])
     assert {site["path"] for site in content["sites"]} == {"exact", "float"}
-    assert content["timeline"][-1]["end"] == pytest.approx(content["totals"]["seconds_step"])
+    assert content["timeline"][-1]["end"] == near(content["totals"]["seconds_step"])
     assert 0 < macro_utilisation(bill) <= 1
     assert "dot" in bottleneck(bill) or "work" in bottleneck(bill)
 
@@ -73,14 +74,14 @@ def test_the_first_operand_is_data_and_needs_no_gradient():
 def test_repeats_and_planes_move_what_they_should():
     one, four = cost(), cost(PLAIN.replace(mapping=MappingSpec(gradient="grouped", gradient_samples=4)))
     for name in ("adc", "array", "dac"):
-        assert component(four, name, "weight_grad") == pytest.approx(4 * component(one, name, "weight_grad"))
-        assert component(four, name, "forward") == pytest.approx(component(one, name, "forward"))
+        assert component(four, name, "weight_grad") == near(4 * component(one, name, "weight_grad"))
+        assert component(four, name, "forward") == near(component(one, name, "forward"))
     for name in ("write", "move"):
-        assert component(four, name) == pytest.approx(component(one, name))
+        assert component(four, name) == near(component(one, name))
     assert component(four, "digital", "weight_grad") > component(one, "digital", "weight_grad")
     five = cost(PLAIN.replace(mapping=MappingSpec(gradient="grouped", planes=5)))
     for name in ("adc", "array", "write"):
-        assert component(five, name) == pytest.approx(1.25 * component(one, name))
+        assert component(five, name) == near(1.25 * component(one, name))
 
 
 def test_bits_rows_and_noise_move_each_component_as_the_law_says():
@@ -88,21 +89,21 @@ def test_bits_rows_and_noise_move_each_component_as_the_law_says():
     base = cost()
     ten = cost(PLAIN.replace(adc=AdcSpec(bits=10)))
     law = {bits: (100e-15 * bits + 1e-18 * 4**bits) * volts for bits in (8, 10)}
-    assert component(ten, "adc") / component(base, "adc") == pytest.approx(law[10] / law[8], rel=1e-6)
-    assert component(ten, "array") == pytest.approx(component(base, "array"))
+    assert component(ten, "adc") / component(base, "adc") == near(law[10] / law[8], rel=1e-6)
+    assert component(ten, "array") == near(component(base, "array"))
     half = cost(PLAIN.replace(array=ArraySpec(rows=576)))
     # 2000 rows take 4 tiles in place of 2 where dot#1 runs forward: twice the conversions, each of half the cells.
     (first,) = [c for c in base.mvms if (c.line.name, c.line.mvm) == ("dot", "forward")]
     (other,) = [c for c in half.mvms if (c.line.name, c.line.mvm) == ("dot", "forward")]
     assert other.events.conversions == 2 * first.events.conversions
-    assert other.energy.adc.value == pytest.approx(2 * first.energy.adc.value, rel=1e-6)
-    assert other.energy.array.value == pytest.approx(first.energy.array.value, rel=1e-6)
+    assert other.energy.adc.value == near(2 * first.energy.adc.value, rel=1e-6)
+    assert other.energy.array.value == near(first.energy.array.value, rel=1e-6)
     quiet = PLAIN.replace(chip=ChipSpec(sigma_adc_lsb=0.1), noise=NoiseSpec())
     priced = (100e-15 * 8 + 1e-18 * 4**8 / (12 * 0.1**2)) * volts
-    assert component(cost(quiet), "adc") / component(base, "adc") == pytest.approx(priced / law[8], rel=1e-6)
+    assert component(cost(quiet), "adc") / component(base, "adc") == near(priced / law[8], rel=1e-6)
     three = cost(PLAIN.replace(array=ArraySpec(input_bits=3), mapping=MappingSpec(gradient="bit_serial")))
     five = cost(PLAIN.replace(mapping=MappingSpec(gradient="bit_serial")))
-    assert component(three, "dac", "weight_grad") == pytest.approx(0.6 * component(five, "dac", "weight_grad"))
+    assert component(three, "dac", "weight_grad") == near(0.6 * component(five, "dac", "weight_grad"))
 
 
 def test_shifts_are_cheaper_than_multiplications():
@@ -120,14 +121,14 @@ def test_macros_split_vectors_and_shared_writes():
     plain = cost(prices=base)
     assert split.seconds_step < plain.seconds_step
     assert component(split, "write") > component(plain, "write")
-    assert component(split, "adc") == pytest.approx(component(plain, "adc"))
+    assert component(split, "adc") == near(component(plain, "adc"))
     shared = cost(prices=dataclasses.replace(base, shared_writes=True))
     assert component(shared, "write", "input_grad") == 0
     assert component(shared, "write", "forward") == component(plain, "write", "forward")
     one = cost(prices=dataclasses.replace(base, macros=1))
     assert one.seconds_step > plain.seconds_step
-    assert one.energy_step_j == pytest.approx(plain.energy_step_j)
-    assert one.area_m2.value == pytest.approx(plain.area_m2.value / 16)
+    assert one.energy_step_j == near(plain.energy_step_j)
+    assert one.area_m2.value == near(plain.area_m2.value / 16)
 
 
 def test_references_exchange_the_arithmetic_of_the_array_alone():
@@ -140,8 +141,8 @@ def test_references_exchange_the_arithmetic_of_the_array_alone():
     # forward: input kept for dW; dW: gradient, input, weights out.
     moved = 32 * (2 * elements[0] + elements[1] + elements[2]) + 32 * (elements[2] + elements[0] + elements[1])
     expected = macs * rates.fp32_mac.value + moved * rates.move_bit.value + rest + exempt
-    assert bill.reference("fp32").value == pytest.approx(expected, rel=1e-9)
-    assert bill.ratio("int8") == pytest.approx(bill.reference("int8").value / bill.energy_step_j)
+    assert bill.reference("fp32").value == near(expected, rel=1e-9)
+    assert bill.ratio("int8") == near(bill.reference("int8").value / bill.energy_step_j)
     assert bill.reference("formats").value < bill.reference("int8").value < bill.reference("bf16").value
 
 

@@ -1,0 +1,48 @@
+"""docs/cost.md tells what the kept numbers say, and the kept numbers are what is counted today."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from technology_tools import near
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("cost_energy", ROOT / "experiments" / "cost" / "energy.py")
+energy = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(energy)
+CONTENT = json.loads(energy.KEPT.read_text(encoding="utf-8"))
+
+
+def test_the_page_holds_the_kept_numbers():
+    page = energy.PAGE.read_text(encoding="utf-8")
+    assert energy.filled(page, CONTENT) == page
+    for name in energy.tables(CONTENT):
+        assert f"<!-- {name} -->" in page
+
+
+def flat(value, prefix=""):
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}.{key}").items()}
+    if isinstance(value, list):
+        return {k: v for i, item in enumerate(value) for k, v in flat(item, f"{prefix}[{i}]").items()}
+    return {prefix: value}
+
+
+def same(found, kept) -> bool:
+    first, second = flat(json.loads(json.dumps(found))), flat(kept)
+    return first.keys() == second.keys() and all(
+        value == (near(second[key]) if isinstance(value, float) else second[key]) for key, value in first.items()
+    )
+
+
+def test_a_recount_gives_the_kept_numbers():
+    found = energy.told(energy.network("resnet6", energy.recipe("silicon")))
+    assert same(found, CONTENT["networks"]["resnet6"]["silicon"])
+
+
+@pytest.mark.slow
+def test_a_recount_of_everything_gives_the_kept_numbers():
+    assert same(energy.count(), CONTENT)
