@@ -71,6 +71,11 @@ imc.path = "{path}"
 """
 """The schedule is constant so that the step is the same program whatever the number of steps: it is compiled once."""
 
+STATISTICAL = """
+imc.noise.sigma_lsb = 1.0
+imc.adc = { range_policy = "fixed", round_to_integers = false }
+"""
+"""What lets every site take the statistical path, at whatever width."""
 SETTINGS = {
     "serial": """
 imc.calibration = "vlsi21-28nm-assumed"
@@ -181,6 +186,8 @@ def _config(model: str, width: int, path: str, steps: int, imc: str = "", optimi
 
 
 def _training(name: str, model: str, width: int, path: str, steps: int, imc: str = "", optimizer: str = "sgd") -> Item:
+    if path == "statistical":
+        imc += STATISTICAL
     return Item(
         name,
         f"{model} ({path}), {steps} step{'s' if steps > 1 else ''}",
