@@ -60,7 +60,7 @@ def test_einsum_with_odd_orders(subscripts, lhs, rhs):
     max_examples=8, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.given(st.data())
-def test_dot_general_with_any_dimension_numbers(data, key):
+def test_dot_general_with_any_dimension_numbers(key, data):
     batch, free_lhs, free_rhs, contracted = (data.draw(st.lists(st.integers(1, 3), max_size=2)) for _ in range(4))
     lhs_order = data.draw(st.permutations(range(len(batch + contracted + free_lhs))))
     rhs_order = data.draw(st.permutations(range(len(batch + contracted + free_rhs))))

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.intercept import count_matmuls, on_imc
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3))
 SMALL_WIDTH = 8
 """Every network can have it."""
+QUICK = [name if name in ("mlp", "resnet8", "vit") else slow(name) for name in MODELS]
+"""Those that compile fastest, one of a kind."""
 
 
 def abstract(name: str, **options):
@@ -59,7 +62,7 @@ def test_width_scales_the_parameters(name):
             make(width=width)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", QUICK)
 def test_initialisation_repeats_and_follows_the_seed(name):
     first, again, other = (jax.tree.leaves(small(name, seed).params) for seed in (0, 0, 1))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -68,7 +71,7 @@ def test_initialisation_repeats_and_follows_the_seed(name):
 
 
 @pytest.mark.no_leak_checks(reason="it only runs networks of flax")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", QUICK)
 def test_steps_in_float_move_every_parameter_and_lower_the_loss(name):
     network = small(name)
     rng = np.random.default_rng(0)

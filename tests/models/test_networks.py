@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.models import MODELS, build
@@ -103,7 +104,7 @@ def test_default_vit_has_four_blocks_and_heads():
     assert len(model.blocks) == model.blocks[0].attention.heads == 4
 
 
-@pytest.mark.parametrize("name", ["cnn5", "resnet20"])
+@pytest.mark.parametrize("name", [slow("cnn5"), "resnet20"])
 def test_evaluation_uses_the_running_statistics(name):
     model = small(name)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 8, 1)), jnp.float32)
@@ -127,7 +128,7 @@ def test_residual_branches_start_as_the_identity():
     np.testing.assert_array_equal(model.stages[0][2](features), features)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn5", "vgg9", "resnet20", "resnet18"])
+@pytest.mark.parametrize("name", ["mlp", "cnn5", slow("vgg9"), slow("resnet20"), slow("resnet18")])
 def test_layers_after_the_stem_see_non_negative_inputs(name, monkeypatch):
     """Each of them follows a ReLU, so unsigned formats fit."""
     lowest = []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from run_tools import call, write
+from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.report.mapping_figure import FILE, draw_mapping_snr
@@ -103,7 +104,7 @@ def test_bad_input_is_a_clear_error(tmp_path):
         write_results({}, tmp_path / "file")
 
 
-@pytest.mark.parametrize("steps", [(0,), (0, 1), (0, 1, 2, 3)])
+@pytest.mark.parametrize("steps", [(0,), slow((0, 1)), slow((0, 1, 2, 3))])
 def test_the_figure_needs_the_json_alone(results, steps, tmp_path):
     records = [r | {"step": step} for step in steps for r in results["records"]]
     about = results["recording"] | {"steps": list(steps)}

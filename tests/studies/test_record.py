@@ -13,6 +13,7 @@ import optax
 import pytest
 from imc_sites import IDENTITY, UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels
 from run_tools import TINY, call, write
+from tiers import slow
 
 from imctrain.data import load
 from imctrain.errors import UserError
@@ -130,7 +131,7 @@ def everything_of(site, mvm, g, stored, rows):
 
 # 36 rows of both gradient MVMs make two tiles of 18, which hold two channels of nine kernel positions each.
 @pytest.mark.parametrize("mvm", ["input_grad", "weight_grad"])
-@pytest.mark.parametrize("kind", ["conv", "dot"])
+@pytest.mark.parametrize("kind", [slow("conv"), "dot"])
 def test_a_sample_of_everything_is_the_mvm_tile_by_tile(kind, mvm, monkeypatch):
     monkeypatch.setattr(sampling, "MOST", 10**6)
     rng = np.random.default_rng(1)
@@ -223,7 +224,7 @@ AWARE = {"noise_aware": True, "gradient_scale": "carried"}
 @pytest.mark.parametrize(
     "formats",
     [
-        AWARE | {"weight_clip": "sawb", "activation_clip": "rms"},
+        slow(AWARE | {"weight_clip": "sawb", "activation_clip": "rms"}),
         AWARE | {"weight_clip": "least_error", "activation_clip": "least_error"},
         {"activation_clip": "pact", "activation_clip_scale": 0.5},
     ],
