@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 
 from imctrain.errors import UserError
 from imctrain.intercept.naming import nearest
-from imctrain.settings import ChipSpec, Hardware
+from imctrain.settings import Hardware
+from imctrain.settings.site import SiteSettings
 
 _NOISE_PARTS = {"noise.sigma_array_lsb", "noise.sigma_adc_lsb"}
 
@@ -115,8 +116,8 @@ def override(hardware: Hardware, changes: Mapping[str, object]) -> Hardware:
 
 
 def known_keys() -> list[str]:
-    """Every dotted key that an override may have: the settings of a site, not the figures of the chip."""
-    return [key for key in Hardware.dotted_keys() if not key.startswith(ChipSpec.PREFIX) and key != "chip"]
+    """Every dotted key that an override may have: the settings of a site, and its path; not the figures of the chip."""
+    return [*SiteSettings.dotted_keys(), "path"]
 
 
 def _tuples(value: object) -> object:
