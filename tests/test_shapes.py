@@ -94,3 +94,15 @@ def test_shapes_can_be_read_when_a_program_runs():
                 inside = (part for part in ast.walk(node) if isinstance(part, ast.ImportFrom))
                 unread += [path for part in inside if part.module == "jaxtyping"]
     assert unread == []
+
+
+def test_shapes_are_strings():
+    """`Float[Array, 2]` cannot be read, and what cannot be read is not checked; formatters take the quotes off "2"."""
+    kinds = {name for name in dir(jaxtyping) if isinstance(getattr(jaxtyping, name), type)} | {"Shaped", "Float", "Int"}
+    wrong = []
+    for path in Path(imctrain.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Subscript(ast.Name(name), ast.Tuple([_, ast.Constant(shape)])) if name in kinds:
+                    wrong += [f"{path}:{node.lineno}"] if not isinstance(shape, str) and shape is not ... else []
+    assert wrong == []

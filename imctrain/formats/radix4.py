@@ -14,10 +14,12 @@ Nearest rounding, truth table (m = |x|/s):
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -61,22 +63,25 @@ class Radix4:
 RADIX4 = Radix4()
 TOP_LEVEL = RADIX4.top
 
+Values: TypeAlias = Float[Array, "*shape"]
+"""Of one shape within a call."""
 
-def floor_power_of_4(m: Array) -> Array:
+
+def floor_power_of_4(m: Values) -> Values:
     """The largest power of 4 not above m, for 1 <= m < 4**63; exact (reads the float's exponent)."""
     exponent = (jax.lax.bitcast_convert_type(m, jnp.int32) >> 23) - 127
     even = (exponent >> 1) << 1
     return jax.lax.bitcast_convert_type((even + 127) << 23, jnp.float32)
 
 
-def round_nearest(x: Array) -> Array:
+def round_nearest(x: Values) -> Values:
     """Nearest level of each element of x (float32, in units of s); ties go up in magnitude."""
     m = jnp.abs(x) * jnp.float32(1.6)
     level = jnp.minimum(floor_power_of_4(jnp.maximum(m, 1.0)), TOP_LEVEL)
     return jnp.where(m >= 1.0, jnp.copysign(level, x), 0.0)
 
 
-def round_stochastic(x: Array, uniform: Array) -> Array:
+def round_stochastic(x: Values, uniform: Values) -> Values:
     """One of the two neighbouring levels, with the mean equal to x wherever |x| <= 4**6 (underflow included).
 
     Args:
@@ -91,12 +96,12 @@ def round_stochastic(x: Array, uniform: Array) -> Array:
     return jnp.copysign(level, x)
 
 
-def shifted_draw(uniform: Array, sample: int, samples: int) -> Array:
+def shifted_draw(uniform: Values, sample: int, samples: int) -> Values:
     """The draw of one of `samples` roundings that are a systematic sample: u + i/n, modulo 1."""
     return uniform if sample == 0 else (uniform + sample / samples) % 1.0
 
 
-def mean_of_roundings(x: Array, uniform: Array, samples: int) -> Array:
+def mean_of_roundings(x: Values, uniform: Values, samples: int) -> Values:
     """The mean of `round_stochastic` over all draws of `shifted_draw`, at the cost of one.
 
     Sorted, the draws are (i + f)/n with f the fraction of n u, and those below p are the first ceil(n p - f).

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 HOPELESS = 1000.0
 """A loss this many times that of guessing is no spike that training recovers from."""
@@ -43,7 +43,9 @@ def leaf_names(tree: PyTree) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value") for path, _ in leaves]
 
 
-def health(params: PyTree, gradients: PyTree, telemetry: dict[str, PyTree], logits: Array) -> Health:
+def health(
+    params: PyTree, gradients: PyTree, telemetry: dict[str, PyTree], logits: Float[Array, "batch classes"]
+) -> Health:
     """The record of a step, inside jit; telemetry: {site: what its backward pass returned}."""
     sites = sorted(telemetry)
     return Health(

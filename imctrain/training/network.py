@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import jax
+import numpy as np
 from flax import nnx
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 from imctrain.models import build
+
+Images: TypeAlias = Float[Array | np.ndarray, "batch height width channels"]
+Logits: TypeAlias = Float[Array, "batch classes"]
 
 
 @runtime_checkable
@@ -55,13 +59,13 @@ class Network:
         model.eval()
         self._eval_graph = nnx.graphdef(model)
 
-    def train_forward(self, params: PyTree, rest: PyTree, images: Array) -> tuple[Array, PyTree]:
+    def train_forward(self, params: PyTree, rest: PyTree, images: Images) -> tuple[Logits, PyTree]:
         """(logits [b, classes], the batch statistics after this batch)."""
         model = nnx.merge(self._train_graph, params, rest, copy=True)
         logits = model(images)
         return logits, nnx.state(model, nnx.Not(nnx.Param))
 
-    def eval_forward(self, params: PyTree, rest: PyTree, images: Array) -> Array:
+    def eval_forward(self, params: PyTree, rest: PyTree, images: Images) -> Logits:
         """Logits with the running batch statistics."""
         return nnx.merge(self._eval_graph, params, rest, copy=True)(images)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from imctrain.formats.clips.base import TINY
 from imctrain.formats.integer import IntegerFormat
@@ -12,7 +13,7 @@ LARGEST = 4.0
 """The largest of some ten thousand Gaussian samples, in standard deviations."""
 
 
-def max_clip(x: Array) -> Array:
+def max_clip(x: Float[Array, ...]) -> Float[Array, ""]:
     """alpha = max|x|, scalar."""
     return jnp.maximum(jnp.max(jnp.abs(x)), TINY)
 
@@ -22,7 +23,7 @@ class Max:
 
     learned = False
 
-    def statistic(self, x: Array, fmt: IntegerFormat) -> Array:
+    def statistic(self, x: Float[Array, ...], fmt: IntegerFormat) -> Float[Array, ""]:
         """alpha, scalar."""
         return max_clip(x)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from imctrain.formats.clips.base import TINY, gaussian_clip
 from imctrain.formats.integer import INT4, UINT4, IntegerFormat
@@ -22,7 +23,7 @@ def factor(fmt: IntegerFormat) -> float:
     return FACTORS.get(fmt) or gaussian_clip(fmt)
 
 
-def rms_clip(x: Array, fmt: IntegerFormat) -> Array:
+def rms_clip(x: Float[Array, ...], fmt: IntegerFormat) -> Float[Array, ""]:
     """alpha = min(max|x|, k * rms), scalar."""
     rms = jnp.sqrt(jnp.mean(jnp.square(x)))
     return jnp.maximum(jnp.minimum(factor(fmt) * rms, jnp.max(jnp.abs(x))), TINY)
@@ -33,7 +34,7 @@ class Rms:
 
     learned = False
 
-    def statistic(self, x: Array, fmt: IntegerFormat) -> Array:
+    def statistic(self, x: Float[Array, ...], fmt: IntegerFormat) -> Float[Array, ""]:
         """alpha, scalar."""
         return rms_clip(x, fmt)
 

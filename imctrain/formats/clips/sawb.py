@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from imctrain.formats.clips.base import TINY
 from imctrain.formats.integer import IntegerFormat
@@ -19,7 +20,7 @@ SAWB_RMS = 12.68
 SAWB_MEAN = 12.80
 
 
-def sawb_clip(w: Array) -> Array:
+def sawb_clip(w: Float[Array, ...]) -> Float[Array, ""]:
     """alpha of SAWB for 4-bit codes, scalar, within [rms, max|w|]."""
     rms = jnp.sqrt(jnp.mean(jnp.square(w)))
     alpha = SAWB_RMS * rms - SAWB_MEAN * jnp.mean(jnp.abs(w))
@@ -31,7 +32,7 @@ class Sawb:
 
     learned = False
 
-    def statistic(self, x: Array, fmt: IntegerFormat) -> Array:
+    def statistic(self, x: Float[Array, ...], fmt: IntegerFormat) -> Float[Array, ""]:
         """alpha, scalar."""
         return sawb_clip(x)
 

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from imctrain.settings import Hardware
 
@@ -145,7 +146,7 @@ class Converter:
         """
         return reference * self.lsb_at_full_range * unit <= 1.0 + 1e-6
 
-    def clip(self, code: Array) -> Array:
+    def clip(self, code: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return jnp.clip(code, self.lowest, self.highest)
 
     def _inl(self, v: Array) -> Array:
@@ -160,7 +161,7 @@ class Converter:
         return total
 
 
-def rounded_integer_variance(sigma: Array) -> Array:
+def rounded_integer_variance(sigma: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Variance of round(n) for n ~ N(0, sigma^2): 2 sum over m >= 1 of (2 m - 1) Q((m - 1/2) / sigma).
 
     0 without noise; sigma^2 + 1/12 from about sigma = 0.5 on, which the sum is cut off for.

@@ -18,18 +18,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.custom_batching import custom_vmap
+from jaxtyping import Float, UInt32
 
 WEYL = 0x9E3779B1
 """2**32 over the golden ratio, odd: steps of it visit every word once, far from one another."""
 
+Seed: TypeAlias = UInt32[Array, " 2"]
+"""Of a stream, 64 bits."""
 
-def seed_of(key: Array) -> Array:
-    """The 64-bit seed (uint32[2]) of a JAX key."""
+
+def seed_of(key: Array) -> UInt32[Array, "*batch 2"]:
+    """The seed of a JAX key, or of each of them."""
     data = jax.random.key_data(key)
     return jnp.stack([data[..., 0], data[..., -1]], axis=-1)
 
@@ -40,7 +45,7 @@ def _mix(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
-def derive(seed: Array, *purpose: int | Array) -> Array:
+def derive(seed: Seed, *purpose: int | Array) -> Seed:
     """A seed of its own for each purpose (integers, static or traced)."""
     low, high = seed[0], seed[1]
     for part in purpose:
@@ -65,7 +70,7 @@ def _seed_elements(axis_size: int, in_batched: Sequence[bool], seed: Array, oper
     return jax.vmap(lambda element: derive(seed, element))(elements), True
 
 
-def bits(seed: Array, shape: tuple[int, ...]) -> Array:
+def bits(seed: Seed, shape: tuple[int, ...]) -> UInt32[Array, ...]:
     """Random uint32 words of the given shape."""
     counter = jax.lax.iota(jnp.uint32, max(math.prod(shape), 1)).reshape(shape) if shape else jnp.uint32(0)
     x = counter * jnp.uint32(WEYL) + seed[0]
@@ -74,12 +79,12 @@ def bits(seed: Array, shape: tuple[int, ...]) -> Array:
     return x ^ (x >> 16)
 
 
-def uniform(seed: Array, shape: tuple[int, ...]) -> Array:
+def uniform(seed: Seed, shape: tuple[int, ...]) -> Float[Array, ...]:
     """Uniform float32 in [0, 1) on a grid of 2**-24."""
     return (bits(seed, shape) >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
 
 
-def gaussian(seed: Array, shape: tuple[int, ...]) -> Array:
+def gaussian(seed: Seed, shape: tuple[int, ...]) -> Float[Array, ...]:
     """Standard normal float32 samples (see the module for how normal)."""
     word = bits(seed, shape)
     other = word * jnp.uint32(WEYL)

@@ -18,9 +18,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from imctrain.errors import UserError
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Kernels, Reading
+from imctrain.imc.mvm.products import Kernels, Ranges, Reading
 
 Side = Literal["lhs", "rhs"]
 
@@ -90,7 +91,7 @@ class DotContraction:
         return Sizes(self.groups, *dims, unit=1, shared_columns=True)
 
     def product(
-        self, kernels: Kernels, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
+        self, kernels: Kernels, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Ranges, seed: Seed
     ) -> Reading:
         a, b = self._lhs(lhs), jnp.swapaxes(self._rhs(rhs), 1, 2)
         if driven == "lhs":
@@ -99,11 +100,11 @@ class DotContraction:
         reading = kernels.matmul(b, a, plan, ranges, seed)
         return reading._replace(product=jnp.swapaxes(reading.product, 1, 2).reshape(self.out_shape))
 
-    def lhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
+    def lhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, rhs: Array, ranges: Ranges, seed: Seed) -> Reading:
         reading = kernels.matmul(self._out(g), self._rhs(rhs), plan, ranges, seed)
         return reading._replace(product=_from(reading.product, self._lhs_order, self._lhs_shape))
 
-    def rhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
+    def rhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, lhs: Array, ranges: Ranges, seed: Seed) -> Reading:
         reading = kernels.matmul(
             jnp.swapaxes(self._out(g), 1, 2), jnp.swapaxes(self._lhs(lhs), 1, 2), plan, ranges, seed
         )
@@ -169,7 +170,7 @@ class ConvContraction:
         return Sizes(groups, *dims, unit=unit, shared_columns=False)
 
     def product(
-        self, kernels: Kernels, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Array, seed: Array
+        self, kernels: Kernels, plan: MvmPlan, lhs: Array, rhs: Array, driven: Side, ranges: Ranges, seed: Seed
     ) -> Reading:
         x, w = jnp.transpose(lhs, self._lhs_order), jnp.transpose(rhs, self._rhs_order)
         if driven == "lhs":
@@ -180,19 +181,19 @@ class ConvContraction:
             reading = self._image(reading._replace(product=jnp.swapaxes(reading.product, 1, 2)), self.geometry)
         return reading._replace(product=_from(reading.product, self._out_order, self.out_shape))
 
-    def lhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, rhs: Array, ranges: Array, seed: Array) -> Reading:
+    def lhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, rhs: Array, ranges: Ranges, seed: Seed) -> Reading:
         kernel = self.geometry.transpose_kernel(jnp.transpose(rhs, self._rhs_order))
         gradient = jnp.transpose(g, self._out_order)
         reading = self._convolve(kernels, self.geometry.transpose(), plan, gradient, kernel, ranges, seed)
         return reading._replace(product=_from(reading.product, self._lhs_order, self._lhs_shape))
 
-    def rhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, lhs: Array, ranges: Array, seed: Array) -> Reading:
+    def rhs_grad(self, kernels: Kernels, plan: MvmPlan, g: Array, lhs: Array, ranges: Ranges, seed: Seed) -> Reading:
         x, gradient = jnp.transpose(lhs, self._lhs_order), jnp.transpose(g, self._out_order)
         reading = kernels.kernel_gradient(gradient, x, self.geometry, plan, ranges, seed)
         return reading._replace(product=_from(reading.product, self._rhs_order, self._rhs_shape))
 
     def _convolve(
-        self, kernels: Kernels, geometry: ConvGeometry, plan: MvmPlan, x: Array, w: Array, ranges: Array, seed: Array
+        self, kernels: Kernels, geometry: ConvGeometry, plan: MvmPlan, x: Array, w: Array, ranges: Ranges, seed: Seed
     ) -> Reading:
         if self._fits:
             return kernels.convolve(x, w, geometry, plan, ranges, seed)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from imctrain.formats import Format, IntegerFormat
 from imctrain.imc.chip.adc import Converter, converter
@@ -127,7 +128,7 @@ class MvmPlan:
         """Every R that a pass may have, largest first."""
         return range_policy(self.hardware.adc).possible(self.hardware.adc)
 
-    def output_noise_power(self, ranges: Array) -> Array:
+    def output_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
         """Variance of one sample of the product around the ideal one:
         sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
 
@@ -143,7 +144,7 @@ class MvmPlan:
         ]
         return planes * jnp.sum(jnp.square(coefficients) * sum(tiles))
 
-    def mean_noise_power(self, ranges: Array) -> Array:
+    def mean_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
         """Variance of the mean over samples, see `output_noise_power`."""
         return self.output_noise_power(ranges) / self.samples
 

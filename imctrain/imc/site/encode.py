@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from imctrain.formats.clips import clip_policy
 from imctrain.formats.clips.base import Clip
@@ -15,6 +16,9 @@ from imctrain.formats.clips.noise_aware import levels, lowering
 from imctrain.imc.mvm.operand import OperandInfo, integer_format, is_encoded
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.settings import FormatSpec
+
+Clips: TypeAlias = Float[Array, " 2"]
+"""Of the left and the right operand."""
 
 
 class Encoded(NamedTuple):
@@ -121,7 +125,7 @@ def clip_signs(x: Array, clip: Array, info: OperandInfo, formats: FormatSpec) ->
     return jnp.where(jnp.abs(x) > clip, jnp.sign(x), 0.0).astype(jnp.int8)
 
 
-def next_clips(clips: Array, gradient: Array, statistics: Array, formats: FormatSpec) -> Array:
+def next_clips(clips: Clips, gradient: Clips, statistics: Clips, formats: FormatSpec) -> Clips:
     """Learned clips after one step: the first step takes the statistics, later ones descend the gradient; [2] each.
 
     The step is relative to the clip (alpha * exp(-rate * ...) to first order), so that one rate fits all sites.

@@ -30,7 +30,7 @@ class Residuals(NamedTuple):
 
     codes: tuple[Array | None, Array | None]
     scales: tuple[Array, Array]
-    statistics: Float[Array, 2]
+    statistics: Float[Array, " 2"]
     inside: tuple[Array | None, Array | None]
     signs: tuple[Array | None, Array | None]
     forward: MvmTelemetry

@@ -7,6 +7,7 @@ A pass needs |mean(v)| + headroom * std(v) of range. `needed` is the running val
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,8 @@ SILENT = 1e-6
 MEMORY = 0.9
 """Weight of the past in the running need; a larger need is taken over at once."""
 
+Passes: TypeAlias = Float[Array | np.ndarray, " passes"]
+
 
 class RangePolicy(ABC):
     """How R follows what passes need. States are `needed`, [P], 0 where nothing was seen yet."""
@@ -29,11 +32,11 @@ class RangePolicy(ABC):
         """Every R that the policy may choose, largest first."""
 
     @abstractmethod
-    def choose(self, needed: Float[Array | np.ndarray, " passes"], adc: AdcSpec) -> Float[Array, " passes"]:
+    def choose(self, needed: Passes, adc: AdcSpec) -> Float[Array, " passes"]:
         """R of each pass; `adc.range` while nothing was seen (needed = 0)."""
 
     def update(
-        self, needed: Array, current: Array, clipped: Array, mean: Array, power: Array, adc: AdcSpec
+        self, needed: Passes, current: Passes, clipped: Passes, mean: Passes, power: Passes, adc: AdcSpec
     ) -> Float[Array, " passes"]:
         """The running need of each pass after one step's statistics.
 

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Kernels, Reading
+from imctrain.imc.mvm.products import Driven, Kernels, Ranges, Reading, Stored
 
 _SIGNS = 0x43484F50
 """Purpose of the signs' seed, apart from those that kernels derive (which count from 0)."""
@@ -29,20 +30,20 @@ class Chopped:
     def __init__(self, kernels: Kernels):
         self._kernels = kernels
 
-    def matmul(self, x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+    def matmul(self, x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
         sign = _signs(seed, (*x.shape[:2], 1))
         reading = self._kernels.matmul(x * sign, w, plan, ranges, seed)
         return reading._replace(product=reading.product * sign)
 
     def convolve(
-        self, x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
+        self, x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed
     ) -> Reading:
         sign = _signs(seed, (geometry.batch, *[1] * (x.ndim - 1)))
         reading = self._kernels.convolve(x * sign, w, geometry, plan, ranges, seed)
         return reading._replace(product=reading.product * sign)
 
     def kernel_gradient(
-        self, g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array
+        self, g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed
     ) -> Reading:
         sign = _signs(seed, (geometry.outputs,))
         reading = self._kernels.kernel_gradient(g * sign, x, geometry, plan, ranges, seed)

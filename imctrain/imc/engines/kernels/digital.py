@@ -8,9 +8,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Reading
+from imctrain.imc.mvm.products import Driven, Ranges, Reading, Stored
 
 
 def _reading(product: Array, plan: MvmPlan) -> Reading:
@@ -18,16 +19,16 @@ def _reading(product: Array, plan: MvmPlan) -> Reading:
     return Reading(product, nothing, nothing, nothing)
 
 
-def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """[G, M, K] x [G, N, K] -> [G, M, N] of integer codes or levels; `ranges` and `seed` are unused."""
     return _reading(jnp.einsum("gmk,gnk->gmn", x, w, preferred_element_type=jnp.float32), plan)
 
 
-def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """A convolution of integer codes or levels in canonical layout."""
     return _reading(geometry.convolve(x, w), plan)
 
 
-def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """dw [*k, C/G, G*N] of the convolution x -> g."""
     return _reading(geometry.kernel_gradient(x, g), plan)

@@ -16,16 +16,17 @@ import numpy as np
 from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Reading
+from imctrain.imc.mvm.products import Driven, Ranges, Reading, Stored
 
 BYTES = 4
 
 
 def _convert(
-    dots: Array, plan: MvmPlan, pass_axis: int, full_scale: Array, ranges: Array, seed: Array, errors: tuple | None
+    dots: Array, plan: MvmPlan, pass_axis: int, full_scale: Array, ranges: Ranges, seed: Seed, errors: tuple | None
 ) -> Reading:
     """Digitise dots [..., J, N] and add up planes and passes; the statistics are sums, not means.
 
@@ -75,7 +76,7 @@ def _add(a: Reading, b: Reading) -> Reading:
     return Reading(*(x + y for x, y in zip(a, b, strict=True)))
 
 
-def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """[G, M, K] x [G, N, K] -> [G, M, N] on the array; both operands have the contraction last.
 
     Args:
@@ -90,8 +91,8 @@ def matmul_on(
     x: Array,
     w: Array,
     plan: MvmPlan,
-    ranges: Array,
-    seed: Array,
+    ranges: Ranges,
+    seed: Seed,
     errors: tuple[np.ndarray, ...] | None,
 ) -> Reading:
     """The array's part of `matmul` (see `centring` for the rest), with the fixed pattern given.
@@ -156,7 +157,7 @@ def matmul_on(
     return _means(Reading(product, *(jnp.sum(s, axis=0) for s in parts[1:])), plan)
 
 
-def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """A convolution on the array that stays one: tiles cut the input channels, planes widen the output channels.
 
     Args:
@@ -207,8 +208,8 @@ def kernel_gradient(
     x: Array,
     geometry: ConvGeometry,
     plan: MvmPlan,
-    ranges: Array,
-    seed: Array,
+    ranges: Ranges,
+    seed: Seed,
     engine: Callable[[Array, Array, MvmPlan, Array, Array], Reading] = matmul,
 ) -> Reading:
     """dw [*k, C/G, G*N] of the convolution x -> g: the gradient drives rows that hold what each output position saw.

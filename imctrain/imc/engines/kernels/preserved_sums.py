@@ -21,9 +21,10 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Reading
+from imctrain.imc.mvm.products import Driven, Ranges, Reading, Stored
 
 
 def _reading(product: Array) -> Reading:
@@ -31,19 +32,19 @@ def _reading(product: Array) -> Reading:
     return Reading(product, nothing, nothing, nothing)
 
 
-def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """mean_k r [G, M, K] times sum_k of the stored codes [G, N, K] -> [G, M, N]."""
     del plan, ranges, seed
     return _reading(jnp.mean(x, axis=-1)[:, :, None] * jnp.sum(w, axis=-1, dtype=jnp.float32)[:, None, :])
 
 
-def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """Contracts a kernel, not positions: nothing to give back."""
     del w, plan, ranges, seed
     return _reading(jnp.zeros((x.shape[0], *geometry.output, geometry.outputs), jnp.float32))
 
 
-def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """mean over positions of r [B, *O, G*N] times what each kernel position saw of x [B, *S, C] -> [*k, C/G, G*N]."""
     del plan, ranges, seed
     means = jnp.mean(g, axis=tuple(range(g.ndim - 1)))

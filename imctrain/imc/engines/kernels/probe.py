@@ -16,10 +16,11 @@ import numpy as np
 from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.engines.kernels import exact
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Reading
+from imctrain.imc.mvm.products import Driven, Ranges, Reading, Stored
 from imctrain.imc.mvm.tiling import RowTiles
 
 PROBE_CONVERSIONS, PROBE_OUTPUTS = 2**14, 64
@@ -30,7 +31,7 @@ _PROBE = 1
 """Purpose of the probe's seed, apart from those of the engines (0)."""
 
 
-def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """Of [G, M, K] x [G, N, K], see `exact.matmul`."""
     size = min(plan.tiles.size, x.shape[-1])
     outputs = _spread(PROBE_OUTPUTS, plan.outputs)
@@ -38,7 +39,7 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
     return seen._replace(product=jnp.zeros((*x.shape[:2], w.shape[1]), jnp.float32))
 
 
-def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """Of a convolution's first image; its first tile is all kernel positions of the first channels."""
     channels = min(plan.tiles.size, geometry.group_channels)
     image = dataclasses.replace(geometry, batch=1, channels=channels * geometry.groups)
@@ -55,7 +56,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     return seen._replace(product=jnp.zeros((x.shape[0], *geometry.output, geometry.outputs), jnp.float32))
 
 
-def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """Of one row tile: as many whole images as hold the positions of a tile, and all taps of some channels."""
     positions = plan.contraction // geometry.batch
     images = min(-(-plan.tiles.size // positions), geometry.batch)
@@ -72,7 +73,7 @@ def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, r
     return seen._replace(product=jnp.zeros(shape, jnp.float32))
 
 
-def _probe(x: Array, w: Array, outputs: np.ndarray, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def _probe(x: Array, w: Array, outputs: np.ndarray, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """Exact conversions of one tile for a part of its vectors; only clipping and voltages of the reading mean anything.
 
     Args:

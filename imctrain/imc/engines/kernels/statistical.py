@@ -29,16 +29,17 @@ import numpy as np
 from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
+from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.engines.kernels import digital, exact
 from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
-from imctrain.imc.mvm.products import Reading
+from imctrain.imc.mvm.products import Driven, Ranges, Reading, Stored
 
 _NOISE = 0
 
 
-def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """[G, M, K] x [G, N, K] -> [G, M, N], see `exact.matmul`."""
     if _folded(plan) is None:
         mean = jnp.einsum("gmk,gnk->gmn", x, w, preferred_element_type=jnp.float32)
@@ -52,7 +53,7 @@ def matmul(x: Array, w: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Rea
     return _with_noise(mean, plan, ranges, seed)
 
 
-def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """A convolution in canonical layout, see `exact.convolve`."""
     errors = _folded(plan)
     if errors is None:
@@ -71,7 +72,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     return _with_noise(mean, plan, ranges, seed)
 
 
-def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     """dw [*k, C/G, G*N], see `exact.kernel_gradient`: the convolution's own gradient where no gain is off."""
     if _folded(plan) is not None:
         return exact.kernel_gradient(g, x, geometry, plan, ranges, seed, engine=matmul)
@@ -79,7 +80,7 @@ def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, r
     return _with_noise(mean, plan, ranges, seed)
 
 
-def _with_noise(mean: Array, plan: MvmPlan, ranges: Array, seed: Array) -> Reading:
+def _with_noise(mean: Array, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
     sigma = jnp.sqrt(plan.output_noise_power(ranges))
     product = mean + sigma * noise.gaussian(noise.derive(seed, _NOISE), mean.shape)
     nothing = jnp.zeros(plan.passes, jnp.float32)
