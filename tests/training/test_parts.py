@@ -196,13 +196,13 @@ def test_health_tells_forward_from_backward():
         "head": {"mvms": {"forward": {"signal": jnp.float32(jnp.inf)}, "weight_grad": {"signal": jnp.float32(1.0)}}},
     }
     params = {"a": jnp.asarray([1.0, -3.0]), "b": jnp.asarray([jnp.nan, 1.0])}
-    record = jax.jit(health)(params, params, telemetry, jnp.ones(2))
+    record = jax.jit(health)(params, params, telemetry, jnp.ones((1, 2)))
     assert record.forward.tolist() == [False, True]
     assert record.backward.tolist() == [True, False]
     assert record.weights[0] == 3.0
     assert np.isnan(record.weights[1])
     assert bool(record.logits)
-    assert jax.jit(health)(params, params, {}, jnp.ones(2)).forward.shape == (0,)
+    assert jax.jit(health)(params, params, {}, jnp.ones((1, 2))).forward.shape == (0,)
 
 
 def test_clipping_is_weighted_by_conversions_and_the_worst_site_found():
