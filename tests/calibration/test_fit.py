@@ -80,6 +80,7 @@ def test_two_ranges_tell_the_parts_of_the_noise_apart(tmp_path):
     assert not found.fit.warnings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("array", "adc"), [(0.5, 0.0), slow(0.0, 0.5)])
 def test_a_part_that_is_not_there_is_found_to_be_small(tmp_path, array, adc):
     chip = Chip(array=array, adc=adc)
@@ -106,6 +107,7 @@ def test_a_few_per_cent_of_bad_rows_change_nothing(tmp_path):
     assert clean.fit.rejected_rows == 0
 
 
+@pytest.mark.slow
 def test_stuck_rows_are_bad_rows_too(tmp_path):
     chip = Chip(array=0.5)
     table = chip.measure(100_000)
@@ -271,6 +273,7 @@ def test_merging_bins_in_small_memory_keeps_the_answer(tmp_path):
     assert np.abs(listed(merged, "gain") - listed(whole, "gain")).max() < 2e-4
 
 
+@pytest.mark.slow
 def test_more_settings_than_memory_holds_are_fitted_to_some_of_the_rows_and_say_so(tmp_path):
     chip = Chip(columns=32, array=0.3)
     found, evidence = calibrated(tmp_path, chip.measure(200_000), chip.setup, max_cells=60_000)

@@ -105,6 +105,7 @@ def test_without_columns_a_chip_is_nominal_or_as_its_dies():
         assert offset.mean() == pytest.approx(mean[1], abs=4 * 0.2 / 16)
 
 
+@pytest.mark.slow
 def test_a_chip_that_is_measured_in_part_is_found_again(tmp_path):
     """Sixteen columns listed of 64: the virtual chip draws the others around their mean, and the fit finds it there."""
     rng = np.random.default_rng(3)

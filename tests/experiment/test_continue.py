@@ -148,6 +148,7 @@ def test_a_finished_baseline_of_other_settings_is_not_taken(stopped, monkeypatch
     assert f"delete {stopped / 'baseline'} to train it again" in error
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_older_version_goes_on_with_a_note(stopped, monkeypatch, capsys, finished):
     for folder in (stopped / "checkpoints").iterdir():
         (folder / SUMS).unlink()
@@ -159,6 +160,7 @@ def test_a_checkpoint_of_an_older_version_goes_on_with_a_note(stopped, monkeypat
     assert_same_bits(finished, stopped)
 
 
+@pytest.mark.slow
 def test_another_version_of_jax_is_told_and_listed(stopped, monkeypatch, capsys):
     for folder in (stopped / "checkpoints").iterdir():
         position = json.loads((folder / "position" / "metadata").read_text())

@@ -54,6 +54,7 @@ def test_values_that_are_not_finite_name_step_site_and_last_good_checkpoint(tmp_
     assert all(np.all(np.isfinite(leaf)) for leaf in state(out).values())
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_a_checkpoint_loses_nothing_that_was_saved(tmp_path, monkeypatch, capsys, finished):
     import orbax.checkpoint as ocp
 

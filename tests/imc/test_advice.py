@@ -66,7 +66,8 @@ def test_shipped_experiments_have_no_warning(name):
     assert problems(load_config(folder / f"{name}.toml"), folder) == []
 
 
-@pytest.mark.parametrize("name", [slow("claims"), slow("claims-85"), "mismatch", slow("within2")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["claims", "claims-85", "mismatch", "within2"])
 def test_pipelines_that_train_have_no_warning(name):
     path = EXPERIMENTS / "cifar10" / f"{name}.sweep.toml"
     trials = [t for t in expand(read_sweep(path)) if t.config.seed == 0 and t.config.imc.path == "auto"]

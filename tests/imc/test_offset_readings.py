@@ -187,6 +187,7 @@ def test_what_no_reading_can_be_is_refused(changes):
         AdcSpec(**changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["exact", slow("statistical")])
 def test_the_inl_at_zero_is_taken_out_where_it_is_all_the_mismatch(path):
     """An INL of 3 LSB at every voltage is an offset of all columns: of each plane's sum 3 LSB times its weight."""

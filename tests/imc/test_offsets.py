@@ -78,6 +78,7 @@ def test_unsigned_inputs_are_driven_as_they_are():
     assert not np.array_equal(plain[1], chopped[1])
 
 
+@pytest.mark.slow
 def test_chopping_keeps_integers_exact():
     rng = np.random.default_rng(5)
     x, w = integer_operands(rng, (2, 5, 5, 3), (3, 3, 3, 4))

@@ -195,6 +195,7 @@ def test_the_predicted_offset_is_what_products_are_wrong_by(k, conversions):
         assert prediction.effective_snr_db < prediction.snr_db
 
 
+@pytest.mark.slow
 def test_what_cannot_leave_code_zero():
     array, adc = ArraySpec(replicate=False), AdcSpec(range_policy="fixed")
     plain = Hardware(array=array, adc=adc, formats=FORMATS)

@@ -124,6 +124,7 @@ def test_convolution_distribution_with_mismatch_and_inl(centred):
     compare(site, exact, statistical, bias_bound(1.0))
 
 
+@pytest.mark.slow
 def test_a_unipolar_converter_near_zero_is_seen_to_clip():
     """Noise below code 0 is cut off: the mean shifts, which the probe's clipped fraction gives away."""
     rng = np.random.default_rng(0)
@@ -191,6 +192,7 @@ def test_statistical_refuses_where_it_does_not_hold():
         dot_site(4, 8, 3, hardware(noise=NoiseSpec(sigma_array_lsb=0.1), path="statistical"))
 
 
+@pytest.mark.slow
 def test_auto_changes_path_with_range_and_clipping():
     """Below the bound at R = 1, above it once the range has shrunk; back to exact when conversions clip."""
     adc = AdcSpec(range_policy="per_site")

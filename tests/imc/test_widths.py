@@ -87,6 +87,7 @@ def test_noise_follows_the_formula(widths, path):
         assert np.mean(variance) / expected == pytest.approx(1.0, abs=5 * np.sqrt(2 / count) + 0.02)
 
 
+@pytest.mark.slow
 def test_more_bits_err_less():
     """Digitally, on a Gaussian layer: about 6 dB a bit."""
     w, x = jax.random.normal(jax.random.key(0), (256, 64)), jax.random.normal(jax.random.key(1), (128, 256))

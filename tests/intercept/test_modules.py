@@ -368,6 +368,7 @@ def test_an_optimizer_and_a_metric_step_inside(X, key):
     np.testing.assert_allclose(own[0].first.kernel[...], plain[0].first.kernel[...], atol=1e-4)
 
 
+@pytest.mark.slow
 @eager
 def test_under_nnx_transforms(X, key):
     fn = floating(lambda m, x: m(x))
