@@ -296,6 +296,23 @@ def swept(tmp_path_factory):
     return folder
 
 
+def test_a_small_sweep_in_float(tmp_path, monkeypatch, capsys):
+    """Two trials in processes of their own, tables, and the page of both."""
+    text = 'config = "tiny.toml"\nreferences = []\n[axes]\n"training.learning_rate" = [0.02, 0.05]\n'
+    spec_of(tmp_path, text, BASE.replace('"exact"', '"float"'), "rates.toml")
+    out = tmp_path / "out"
+    done = spawn("sweep", "file", tmp_path / "rates.toml", "--out", out)
+    assert done.returncode == 0, done.stderr
+    trials = results(out)
+    table = json.loads((out / "results" / "rates.json").read_text())
+    assert len(trials) == len(table["trials"]) == 2
+    assert f"[{len(trials)}/{len(trials)}]" in done.stdout
+    assert all(0.0 < row["accuracy"] <= 1.0 for row in table["trials"])
+    assert call(monkeypatch, "report", out, "--out", tmp_path / "page.html") == 0
+    assert "rates" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
 def test_a_whole_sweep(swept):
     out = swept / "out"
     assert len(results(out)) == 2 + 3 * 2
@@ -338,6 +355,7 @@ def test_a_sweep_is_extended_and_merged_without_training_a_trial_twice(swept, tm
     assert results(out).keys() == merged.keys() == after.keys() | results(other).keys()
 
 
+@pytest.mark.slow
 def test_report_page(swept, monkeypatch, capsys):
     assert call(monkeypatch, "report", swept / "out", "--out", swept / "page.html") == 0
     page = (swept / "page.html").read_text()
