@@ -13,12 +13,12 @@ from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
 from imctrain.records.plans import Label
 from imctrain.records.runs import RunRecord, gather
-from imctrain.records.sweeps import Sweep, place_of, rows_of, select, sweeps_of, titles
+from imctrain.records.sweeps import Sweep, measured, place_of, rows_of, select, sweeps_of, titles
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.mixture import mixture
 from imctrain.report.site_curves import draw_site_curves, worst_sites
-from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, notes_on, test_images
+from imctrain.report.sweep_results import MOST_CURVES, WHAT_TO_DO, crossings_of, notes_on, test_images
 from imctrain.report.sweep_table import Curves, curve_name, curves_of
 from imctrain.report.variant_figure import draw_variants
 
@@ -80,9 +80,12 @@ def _sweep(
     rows = rows_of(records, sweep)
     mixed = mixture(records, sweep)
     curves = curves_of(rows) if mixed is None else Curves(None)
+    curves.measured = measured(trials)
     crossings = crossings_of(curves, test_images(trials))
     figure = None
-    if curves.axis is not None:
+    if len(curves.by_curve) > MOST_CURVES and curves.axis is not None:
+        pass
+    elif curves.axis is not None:
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
     elif curves.by_curve:
         figure = _picture(lambda file: draw_variants(curves, file), "svg")
@@ -107,6 +110,7 @@ def _sweep(
         "mixed": None if mixed is None else f"{mixed}. {WHAT_TO_DO}",
         "notes": notes_on(records, sweep, root),
         "figure": figure,
+        "measured": curves.measured,
         "rows": table,
         "axes": axes,
         "crossings": levels,

@@ -35,7 +35,8 @@ class TrialStatus:
 
     Attributes:
         state: "waiting", "running", "stopped" (begun, not running), "done" or "failed".
-        epoch: finished epochs, of `epochs`. accuracy: newest test accuracy, a fraction.
+        epoch: finished epochs, of `epochs`. accuracy: newest on test or held-out images, a
+            fraction.
         seconds: of training so far, as far as finished epochs tell.
         error: why it failed. code: exit code of the failed run, 3 for a training that diverged.
     """
@@ -169,10 +170,10 @@ class SweepFolder:
         trial = self.trial(key)
         result = _readable(Result, trial.result)
         if result is not None:
-            return TrialStatus("done", result.epochs, result.epochs, result.test_accuracy, result.seconds)
+            return TrialStatus("done", result.epochs, result.epochs, result.accuracy, result.seconds)
         done = epoch_lines(read_tail(trial.metrics))
         epoch = done[-1].epoch if done else 0
-        accuracy = next((line.test_accuracy for line in reversed(done) if line.test_accuracy is not None), None)
+        accuracy = next((line.evaluated for line in reversed(done) if line.evaluated is not None), None)
         # The file's end holds the newest epochs only: their mean stands for those before.
         seconds = epoch * sum(line.seconds for line in done) / len(done) if done else 0.0
         failure = _readable(Failure, trial.failed)

@@ -63,7 +63,7 @@ class LiveTable:
         if status.epoch:
             parts.append(f"epoch {status.epoch}/{status.epochs}")
         if status.accuracy is not None:
-            parts.append(f"test accuracy {100 * status.accuracy:.2f}%")
+            parts.append(f"accuracy {100 * status.accuracy:.2f}%")
         if status.error:
             parts.append(status.error)
         self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
