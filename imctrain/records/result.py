@@ -152,5 +152,18 @@ class Failure(Kept):
     """Exit code of its run."""
 
 
+class Pruned(Kept):
+    """pruned.json: why a search stopped a trial before its end. Its checkpoint is kept."""
+
+    WHAT: ClassVar[str] = "mark of a trial that was stopped"
+    REMEDY: ClassVar[str] = "delete it, and the trial goes on"
+
+    epoch: int
+    """Finished ones."""
+    accuracy: float
+    """On the held-out images, a fraction."""
+    reason: str
+
+
 CLOCK = ("seconds", "seconds_per_epoch", "compile_seconds", "baseline_seconds_per_epoch")
 """Of a result: what differs when the same training is done again."""

@@ -189,7 +189,8 @@ def test_the_test_images_are_measured_once_where_asked_for(held):
     trained = checkpoints.fit(stored, setup.steps.initial)
     images = ((data.test.images / 255 - np.asarray(data.mean)) / np.asarray(data.std)).astype(np.float32)
     logits = setup.network.eval_forward(trained.params, trained.rest, images)
-    assert end.test_accuracy == pytest.approx(np.mean(np.argmax(logits, 1) == data.test.labels), abs=1.5 / len(images))
+    right = float(np.mean(np.argmax(logits, 1) == data.test.labels))
+    assert end.test_accuracy == pytest.approx(right, abs=1.5 / len(images))
 
 
 @pytest.mark.slow
