@@ -235,17 +235,15 @@ class Asking:
         if outcome.state == "done":
             assert outcome.accuracy is not None
             self._study.tell(first, outcome.accuracy, outcome.training_j, self._judge.missing(outcome))
-        elif outcome.state == "impossible":
-            self.counts.impossible += 1
-            self.counts.errors.append(outcome.error)
-            self._study.tell_untrained(first, "impossible")
-        elif outcome.state in ("pruned", "diverged"):
-            self.counts.pruned += 1
-            self._study.tell_pruned(first)
-        else:
+        elif outcome.state == "failed":
             self.counts.failed += 1
             self.counts.errors.append(outcome.error)
             self._study.tell_failed(first)
+        else:
+            # What diverged, or was refused when its training began, is as bad as what fell behind.
+            self.counts.pruned += 1
+            self.counts.errors += [outcome.error] if outcome.error else []
+            self._study.tell_pruned(first)
         for number in repeats:
             self._repeat(number, candidate, outcome)
         if outcome.state == "done" and self._judge.best(self.finished) == self._ended[candidate.keys]:

@@ -129,8 +129,9 @@ class Candidates:
     def planned(self) -> list[dict[str, JsonValue]]:
         """Settings that a search of this name has asked for in the folder, or in one that was merged into it."""
         name = self.question.sweep.name
-        labels = (self.folder.labels(key).get(name) for key in self.folder.view.keys())
-        found = [label["axes"] for label in labels if label is not None and label["variant"] == FOUND]
+        labels = map(self.folder.view.labels, self.folder.view.keys())
+        own = [label[name] for label in labels if name in label]
+        found = [label["axes"] for label in own if label["variant"] == FOUND]
         return [values for place, values in enumerate(found) if values not in found[:place]]
 
     def outcome(self, candidate: Candidate) -> Outcome:

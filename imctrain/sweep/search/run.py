@@ -66,9 +66,9 @@ def search(
         tested = _test(candidates, [row[0] for row in chosen], list(planned.values()), pool, console)
         answer = _answer(candidates, judge, asking, chosen, known, tested)
     if not keep_checkpoints:
-        for key in folder.view.keys():
-            if folder.trial(key).is_finished:
-                shutil.rmtree(folder.files.trial(key).checkpoints, ignore_errors=True)
+        for trial in map(folder.files.trial, folder.keys()):
+            if trial.is_finished:
+                shutil.rmtree(trial.checkpoints, ignore_errors=True)
     return answer
 
 
@@ -237,8 +237,9 @@ def _notes(question: Question, asking: Asking, chosen: Sequence[Row], known: dic
     counts = asking.counts
     images = next(row[0].config.data for row in known.values())
     held = images.validation or 0.0
+    tried = asking.note().partition(";")[0]
     notes = [
-        f"{asking.note().partition(';')[0]}; in this call {counts.pruned} stopped early or diverged, {counts.failed} "
+        f"{tried}; in this call {counts.pruned} stopped early, diverged or refused, {counts.failed} "
         f"failed; not trained: {counts.impossible} impossible, {counts.dear} too dear, {counts.repeats} known",
         f"chosen by validation accuracy (data.validation = {held:g}); the test images were measured once, after that",
         "the interval is that of so many test images (Wilson); it holds neither seeds nor dies",
