@@ -18,7 +18,7 @@ from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.mixture import mixture
 from imctrain.report.site_curves import draw_site_curves, worst_sites
-from imctrain.report.sweep_results import MOST_CURVES, WHAT_TO_DO, crossings_of, notes_on, test_images
+from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, notes_on, test_images
 from imctrain.report.sweep_table import Curves, curve_name, curves_of
 from imctrain.report.variant_figure import draw_variants
 
@@ -81,10 +81,9 @@ def _sweep(
     mixed = mixture(records, sweep)
     curves = curves_of(rows) if mixed is None else Curves(None)
     curves.measured = measured(trials)
-    crossings = crossings_of(curves, test_images(trials))
-    figure = None
-    if len(curves.by_curve) > MOST_CURVES and curves.axis is not None:
-        pass
+    crossings = {} if curves.are_points else crossings_of(curves, test_images(trials))
+    if curves.are_points:
+        figure = None
     elif curves.axis is not None:
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
     elif curves.by_curve:

@@ -40,8 +40,6 @@ from imctrain.report.sweep_table import (
 )
 from imctrain.report.variant_figure import draw_variants
 
-MOST_CURVES = 24
-"""With more, the trials are a list and no picture: those of a search, where hardly two are on one curve."""
 MOST_PIPELINES = 6
 """With more, the SNR of sites is no picture."""
 SILICON_LSB = 1.0
@@ -101,9 +99,9 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
         return _write_mixed(rows, origin, mixed, measured(trials), title, target / stem)
     curves = curves_of(rows)
     curves.measured = measured(trials)
-    many = curves.axis is not None and len(curves.by_curve) > MOST_CURVES
+    points = curves.are_points
     images = test_images(trials)
-    crossings = crossings_of(curves, images)
+    crossings = {} if points else crossings_of(curves, images)
     as_dict = {
         curve: {f"{100 * drop:g}": level.as_dict() for drop, level in levels.items()}
         for curve, levels in crossings.items()
@@ -116,12 +114,12 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
         "crossings_by_points_below_float": as_dict,
         "seed_std": spread,
     }
-    table = as_list(rows, curves.measured) if many else as_markdown(rows, curves.measured)
+    table = as_list(rows, curves.measured) if points else as_markdown(rows, curves.measured)
     markdown = table + _crossings_text(crossings, curves) + _notes_text(notes)
     write_text(target / f"{stem}.csv", as_csv(rows))
     write_text(target / f"{stem}.json", as_json(rows, extra))
     write_text(target / f"{stem}.md", markdown)
-    if curves.by_curve and not many:
+    if curves.by_curve and not points:
         heading = _title(trials) + (f": {title}" if title != found.name else "")
         for suffix in ("png", "svg"):
             file = target / f"{stem}.{suffix}"
@@ -130,7 +128,7 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
             else:
                 draw_axis_figure(curves, file, crossings, heading)
     groups = snr_groups(trials, found.name, curves)
-    if len(groups) <= MOST_PIPELINES and not many:
+    if len(groups) <= MOST_PIPELINES and not points:
         write_site_snr(groups, target / f"{stem}-snr")
     return [f"sweep {title}:", *markdown.splitlines(), f"tables and figures: {target / stem}.{{csv,json,md,png,svg}}"]
 

@@ -15,6 +15,8 @@ from imctrain.files import JsonValue
 from imctrain.records.sweeps import TrialRow
 
 SIGMA = "imc.noise.sigma_lsb"
+MOST_CURVES = 24
+"""With more, trials are a list and no picture."""
 
 
 @dataclass
@@ -31,6 +33,12 @@ class Curves:
     by_curve: dict[str, dict[Any, list[float]]] = field(default_factory=dict)
     references: dict[str, list[float]] = field(default_factory=dict)
     measured: str = "test accuracy"
+
+    @property
+    def are_points(self) -> bool:
+        """Whether trials are points of a space, as those of a search, and hardly two are on one curve."""
+        without = any(None in points for points in self.by_curve.values())
+        return self.axis is not None and (without or len(self.by_curve) > MOST_CURVES)
 
     @property
     def groups(self) -> list[list[float]]:

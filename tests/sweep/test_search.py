@@ -217,9 +217,9 @@ def test_two_objectives_give_the_front(tmp_path):
         for key, (a, e) in done.items()
         if not any((b >= a and f < e) or (b > a and f <= e) for b, f in done.values())
     }
-    found = {(line.validation, pytest.approx(line.training_j)) for line in answer.found}
-    assert len(answer.found) == len(expected) >= 2
-    assert all(any(v == (a, e) for v in found) for a, e in (done[key] for key in expected))
+    assert len(expected) >= 2
+    costs = sorted((done[key][1], done[key][0]) for key in expected)
+    assert [(line.training_j, line.validation) for line in answer.found] == [pytest.approx(pair) for pair in costs]
     assert [line.training_j for line in answer.found] == sorted(line.training_j for line in answer.found)
     assert [line.name for line in answer.by_hand] == ["recipe", "float"]
     assert answer.against.step_j == pytest.approx(4e-6)
@@ -250,14 +250,16 @@ def test_least_energy_keeps_within_points_of_the_reference(tmp_path):
     assert 100 * (0.98 - found.validation) <= 2.0 + 1e-9
     trained = [folder.config(key) for key in searched(folder) if folder.trial(key).is_finished]
     within = [STEPS * energy(c, tmp_path) for c in trained if 100 * (0.98 - accuracy(c)) <= 2.0 + 1e-9]
+    # The recipe is within the points itself: what is found is cheaper.
+    assert found.training_j < answer.against.training_j
     assert found.training_j == pytest.approx(min(within))
-    # Nothing that costs more than the least so far was trained.
+    # Nothing that costs more than the least so far was trained: at first, that of the recipe.
     order = [key for key in pool.trained if key in searched(folder)]
-    least = STEPS * 4e-6 if 0.98 - 0.97 <= 0.02 else np.inf
+    least = STEPS * 4e-6
     for key in order:
         config = folder.config(key)
         cost = STEPS * energy(config, tmp_path)
-        assert cost < least or least == STEPS * 4e-6
+        assert cost < least
         if folder.trial(key).is_finished and 100 * (0.98 - accuracy(config)) <= 2.0 + 1e-9:
             least = min(least, cost)
 
@@ -342,7 +344,7 @@ def test_impossible_combinations_are_told_and_never_trained(tmp_path):
         assert config.imc.adc.bits != 9
         assert config.training.warmup_epochs <= config.training.epochs
     states = {t.state.name for t in trials_of(folder, ask(tmp_path, text)) if t.user_attrs.get("why") == "impossible"}
-    assert states == {"FAIL"}
+    assert states == {"PRUNED"}
     refused = [key for key in searched(folder) if folder.status(key).code == 2]
     assert refused
     assert all(folder.config(key).imc.adc.bits == 10 for key in refused)
@@ -518,7 +520,12 @@ def test_one_process_at_a_time_searches(tmp_path):
 
 @pytest.mark.parametrize("text", [SEARCH, ACCURACY], ids=["pareto", "accuracy"])
 def test_what_falls_behind_is_stopped_and_kept(tmp_path, text):
-    _answer, pool, folder = find(tmp_path, text.replace("trials = 12", "trials = 40"))
+
+    def wasteful(config: Config, config_dir: Path) -> float:
+        """Of a chip whose coarse converters cost most: what costs more is worse, too."""
+        return 1e-6 * (20 - (config.imc.adc.bits or 8))
+
+    _answer, pool, folder = find(tmp_path, text.replace("trials = 12", "trials = 40"), energy=wasteful)
     pruned = [key for key in searched(folder) if folder.status(key).state == "pruned"]
     assert pruned
     for key in pruned:

@@ -66,7 +66,7 @@ class Asking:
     ):
         self._candidates = candidates
         self._study = study
-        self._judge = judge
+        self.judge = judge
         self._budget = budget
         self.watch = watch
         self.say = say
@@ -106,7 +106,7 @@ class Asking:
 
     def tick(self) -> None:
         """Look at what is trained."""
-        if time.monotonic() - self._looked < LOOK_SECONDS or not self._judge.search.prune:
+        if time.monotonic() - self._looked < LOOK_SECONDS or not self.judge.search.prune:
             return
         self._looked = time.monotonic()
         for found in list(self._open.values()):
@@ -126,7 +126,7 @@ class Asking:
 
     def note(self) -> str:
         """The best so far, in a line."""
-        best = self._judge.best(self.finished)
+        best = self.judge.best(self.finished)
         tried = f"{self._study.tried} of {self._budget} settings tried"
         return tried if best is None else f"{tried}; best so far: {told(*best)}"
 
@@ -144,7 +144,7 @@ class Asking:
             self._consider(proposal)
         for values, outcome in others:
             if values not in known and outcome.accuracy is not None:
-                added = self._study.add(values, outcome.accuracy, outcome.training_j, self._judge.missing(outcome))
+                added = self._study.add(values, outcome.accuracy, outcome.training_j, self.judge.missing(outcome))
                 if added:
                     known.append(values)
                     self._remember(values)
@@ -172,7 +172,7 @@ class Asking:
             self._pass(number, "impossible")
             return
         known = all(self._candidates.folder.trial(key).is_finished for key in self._candidates.keys_of(candidate))
-        if not known and self._judge.too_dear(candidate, self._judge.best(self.finished)):
+        if not known and self.judge.too_dear(candidate, self.judge.best(self.finished)):
             self.counts.dear += 1
             self._pass(number, "dear")
             return
@@ -212,7 +212,7 @@ class Asking:
             self._open[candidate.keys].numbers.append(number)
             return
         energy = outcome.training_j
-        self._study.tell_repeat(number, outcome.accuracy, energy, self._judge.missing(outcome))
+        self._study.tell_repeat(number, outcome.accuracy, energy, self.judge.missing(outcome))
 
     # Results.
 
@@ -225,16 +225,16 @@ class Asking:
         del self._open[candidate.keys]
         # Of a candidate that is out, the trials of other seeds are not begun.
         self._waiting = [key for key in self._waiting if key not in candidate.keys]
-        if outcome.state == "done" and self._judge.search.needs_energy and outcome.training_j is None:
+        if outcome.state == "done" and self.judge.search.needs_energy and outcome.training_j is None:
             raise UserError(
                 f"the energy of trial {candidate.keys[0]} is not known, and search.objective = "
-                f"{self._judge.search.objective!r} needs it: use objective = 'accuracy' without a limit"
+                f"{self.judge.search.objective!r} needs it: use objective = 'accuracy' without a limit"
             )
         self._keep(candidate, outcome)
         first, *repeats = found.numbers
         if outcome.state == "done":
             assert outcome.accuracy is not None
-            self._study.tell(first, outcome.accuracy, outcome.training_j, self._judge.missing(outcome))
+            self._study.tell(first, outcome.accuracy, outcome.training_j, self.judge.missing(outcome))
         elif outcome.state == "failed":
             self.counts.failed += 1
             self.counts.errors.append(outcome.error)
@@ -246,7 +246,7 @@ class Asking:
             self._study.tell_pruned(first)
         for number in repeats:
             self._repeat(number, candidate, outcome)
-        if outcome.state == "done" and self._judge.best(self.finished) == self._ended[candidate.keys]:
+        if outcome.state == "done" and self.judge.best(self.finished) == self._ended[candidate.keys]:
             self.say(self.note())
 
     def _keep(self, candidate: Candidate, outcome: Outcome) -> None:
@@ -261,7 +261,7 @@ class Asking:
         if len(curve) <= found.seen or self._candidates.folder.trial(found.first).is_finished:
             return
         found.seen = len(curve)
-        search, training = self._judge.search, found.candidate.config.training
+        search, training = self.judge.search, found.candidate.config.training
         warmup = warmup_of(training.epochs, training.eval_every)
         if search.objective == "accuracy":
             behind = self._study.falls_behind(found.numbers[0], curve, warmup)

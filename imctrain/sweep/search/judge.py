@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imctrain.errors import UserError
 from imctrain.sweep.search.candidates import Candidate, Outcome
@@ -19,11 +19,13 @@ class Judge:
     Attributes:
         target: accuracy, a fraction, that the least energy must reach; None for other objectives.
         limit_j: most energy of a training, J; None for no limit.
+        least_j: of the least energy, that of the cheapest recipe that reaches the target: what is found must be below.
     """
 
     search: SearchSpec
     target: float | None = None
     limit_j: float | None = None
+    least_j: float | None = None
 
     @classmethod
     def of(cls, question: Question, by_hand: dict[str, Row]) -> Judge:
@@ -43,7 +45,12 @@ class Judge:
                     "another search.reference"
                 )
             target = outcome.accuracy - search.within_points / 100
-        return cls(search, target, limit)
+        judge = cls(search, target, limit)
+        if target is None:
+            return judge
+        outcomes = [by_hand[name][1] for name in question.recipes]
+        energies = [each.training_j for each in outcomes if judge.allowed(each) and each.training_j is not None]
+        return replace(judge, least_j=min(energies, default=None))
 
     def missing(self, outcome: Outcome) -> float | None:
         """Points of accuracy below the target; 0 or less is within it. None where nothing is asked."""
@@ -58,8 +65,11 @@ class Judge:
             return False
         if self.limit_j is not None and candidate.training_j > self.limit_j:
             return True
-        least = best[1].training_j if best is not None and self.target is not None else None
-        return least is not None and candidate.training_j >= least
+        if self.target is None:
+            return False
+        found = None if best is None else best[1].training_j
+        least = [energy for energy in (found, self.least_j) if energy is not None]
+        return bool(least) and candidate.training_j >= min(least)
 
     def allowed(self, outcome: Outcome) -> bool:
         """Whether a finished candidate keeps to what was asked."""
@@ -74,6 +84,8 @@ class Judge:
         allowed = [row for row in rows if self.allowed(row[1])]
         if self.search.objective == "pareto":
             return front(allowed)
+        if self.least_j is not None:
+            allowed = [row for row in allowed if (row[1].training_j or 0.0) < self.least_j]
         if not allowed:
             return []
         if self.search.objective == "accuracy":

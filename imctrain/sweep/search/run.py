@@ -245,7 +245,8 @@ def _notes(question: Question, asking: Asking, chosen: Sequence[Row], known: dic
         "the interval is that of so many test images (Wilson); it holds neither seeds nor dies",
     ]
     if not chosen:
-        notes.insert(0, "NOTHING WAS FOUND that keeps to the question: widen the space, or allow more")
+        cheaper = "" if asking.judge.least_j is None else " and is cheaper than what is by hand"
+        notes.insert(0, f"NOTHING WAS FOUND that keeps to the question{cheaper}: widen the space, or allow more")
     if asking.idle:
         notes.append("the study proposed nothing new any more: the rest of the space is known, impossible or too dear")
     if counts.errors:

@@ -32,6 +32,9 @@ WHY = "why"
 FEASIBLE = "accuracy"
 """Constraint of the least energy: points of accuracy that are missing, above 0 where it is not within the limit."""
 
+POSSIBLE, IMPOSSIBLE = "possible", 100.0
+"""Constraint of settings that config and hardware take, and how far it is broken otherwise: as by 100 points."""
+
 
 def require_optuna() -> None:
     """Raise UserError where Optuna is not installed."""
@@ -143,12 +146,18 @@ class Study:
         self._study.tell(number, self._measures(accuracy, energy))
 
     def tell_untrained(self, number: int, why: str) -> None:
-        """A proposal was not trained: "impossible" (no settings at all), or "dear" (possible, and no answer)."""
+        """A proposal was not trained: "impossible" (no settings at all), or "dear" (possible, and no answer).
+
+        Samplers learn nothing of failed trials, and would propose the same again: these are pruned ones, and what is
+        impossible breaks a constraint.
+        """
         import optuna
 
-        states = optuna.trial.TrialState
-        self._trial(number).set_user_attr(WHY, why)
-        self._study.tell(number, state=states.FAIL if why == "impossible" else states.PRUNED)
+        trial = self._trial(number)
+        trial.set_user_attr(WHY, why)
+        if why == "impossible":
+            trial.set_constraint(POSSIBLE, IMPOSSIBLE)
+        self._study.tell(number, state=optuna.trial.TrialState.PRUNED)
 
     def tell_repeat(self, number: int, accuracy: float | None, energy: float | None, missing: float | None) -> None:
         """A proposal was there before: it is worth what that was, None for nothing."""
@@ -198,7 +207,9 @@ class Study:
 
         trial = self._trial(number)
         known = self._trials()[number].intermediate_values
-        self._study.pruner = optuna.pruners.MedianPruner(n_startup_trials=self._search.startup, n_warmup_steps=warmup)
+        self._study.pruner = optuna.pruners.MedianPruner(
+            n_startup_trials=self._search.startup, n_warmup_steps=warmup + 1
+        )
         for epoch, accuracy in enumerate(curve, 1):
             if epoch not in known:
                 trial.report(accuracy, epoch)
