@@ -6,8 +6,11 @@ Trainings of known accuracy stand for real ones (`stub_pool`); one real search i
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +18,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from run_tools import call, write
+from run_tools import call, spawn, write
 from stub_pool import Killed, StubPool
 
 import imctrain
 from imctrain.errors import UserError
-from imctrain.records.result import Result
+from imctrain.records.result import Pruned, Result
 from imctrain.settings import Config
 from imctrain.sweep import train as sweeps
 from imctrain.sweep.folder import SweepFolder
+from imctrain.sweep.pools import pool_of
 from imctrain.sweep.search import asking, run
 from imctrain.sweep.search.answer import Answer, joules, wilson
 from imctrain.sweep.search.candidates import Candidate, Outcome
@@ -32,6 +36,7 @@ from imctrain.sweep.search.pruning import Peer, buys_less
 from imctrain.sweep.search.spec import read_question
 from imctrain.sweep.search.study import Study, searching
 from imctrain.sweep.spec import read_sweep
+from imctrain.sweep.supply import Planned
 
 BASE = """
 name = "tiny"
@@ -646,3 +651,70 @@ def test_the_answer_is_a_table_and_a_file(tmp_path):
     assert "mixed" not in json.loads((folder.files.results / "tiny-tested.json").read_text())
     frame = imctrain.load_results(folder.path)
     assert set(frame["sweep"]) == {"tiny", "tiny-tested"}
+
+
+# For real.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["local", "ray"])
+def test_a_trial_in_a_process_of_its_own_is_stopped_and_goes_on(tmp_path, name):
+    """Whoever writes pruned.json stops it, as a signal would; a sweep that wants it continues from its checkpoint."""
+    if name == "ray":
+        pytest.importorskip("ray")
+    write(tmp_path, BASE.replace('"exact"', '"float"').replace("epochs = 8", "epochs = 400"))
+    (tmp_path / "one.toml").write_text('config = "tiny.toml"\nname = "one"\nreferences = []\n')
+    folder = SweepFolder(tmp_path / "out")
+    spec = read_sweep(tmp_path / "one.toml")
+    (key,) = sweeps.plan(folder, spec)
+    pool = pool_of(folder, name, 1)
+
+    def tick() -> None:
+        if folder.status(key).epoch >= 2 and not folder.trial(key).pruned.is_file():
+            folder.prune(key, Pruned(epoch=2, accuracy=0.5, reason="for a test"))
+
+    pool.run(Planned([key]), tick, lambda: False)
+    assert folder.status(key).state == "pruned"
+    steps = [int(path.name) for path in folder.trial(key).checkpoints.iterdir() if path.name.isdigit()]
+    assert 0 < max(steps) < 400 * 10
+    sweeps.run(folder, sweeps.plan(folder, spec), pool, Console(quiet=True))
+    assert folder.status(key).state == "done"
+    assert f"continuing after step {max(steps)}" in folder.trial(key).log.read_text()
+
+
+@pytest.mark.slow
+def test_a_real_search(tmp_path):
+    """Digits, a float network and the command: killed once, continued, its answer met the test images."""
+    text = ACCURACY.replace("trials = 12", "trials = 3").replace('"imc.adc.bits" = { int = [4, 10] }\n', "")
+    text = text.replace(
+        '"imc.noise.sigma_lsb" = { float = [0.1, 2.0], log', '"training.learning_rate" = { float = [0.001, 0.3], log'
+    )
+    ask(tmp_path, text, BASE.replace('"exact"', '"float"'))
+    out = tmp_path / "out"
+    command = ["-m", "imctrain.cli", "sweep", "search", str(tmp_path / "tiny.sweep.toml"), "--out", str(out), "-j", "1"]
+    home = str(Path(imctrain.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, *command], env=os.environ | {"PYTHONPATH": home}, stdout=subprocess.DEVNULL
+    )
+    folder = SweepFolder(out)
+    deadline = time.monotonic() + 240
+    while not any(folder.trial(key).is_finished for key in searched(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    before = {p.parent.name: p.stat().st_mtime_ns for p in out.glob("trials/*/result.json")}
+    done = spawn("sweep", "search", tmp_path / "tiny.sweep.toml", "--out", out, "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    assert len(searched(folder)) == 3
+    assert before.items() <= {p.parent.name: p.stat().st_mtime_ns for p in out.glob("trials/*/result.json")}.items()
+    assert "| found |" in done.stdout
+    (found,) = json.loads((out / "results" / "tiny-search.json").read_text())["found"]
+    results = {key: Result.read(folder.trial(key).result) for key in searched(folder) if folder.trial(key).is_finished}
+    tested = results | {key: Result.read(folder.trial(key).result) for key in found["folders"]}
+    (last,) = (tested[key] for key in found["folders"])
+    assert found["validation"] == max(r.validation_accuracy for r in results.values())
+    assert (found["test"], found["images"]) == (last.test_accuracy, last.test_images)
+    # No step was trained again for the test images.
+    assert last.validation_accuracy == found["validation"]
+    assert "continuing after step 80" in folder.trial(found["folders"][0]).log.read_text()
+    assert not list(out.glob("trials/*/checkpoints"))
