@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from imctrain.errors import UserError
 from imctrain.records.metrics import epoch_lines, read_tail
-from imctrain.records.result import Result
+from imctrain.records.result import Pruned, Result
 from imctrain.settings import Config
 from imctrain.sweep.base import marks_of
 from imctrain.sweep.folder import DIVERGED, SweepFolder
@@ -150,6 +150,11 @@ class Candidates:
         if len(results) < len(candidate.keys):
             return Outcome("open")
         return _outcome(results, candidate)
+
+    def stopped_here(self, candidate: Candidate) -> bool:
+        """Whether a search of this name stopped it: the process may have ended before the study was told."""
+        path = self.folder.trial(candidate.keys[0]).pruned
+        return path.is_file() and Pruned.read(path).reason.startswith(f"search {self.question.sweep.name}:")
 
     def curve(self, key: str) -> list[float]:
         """Accuracy on the held-out images after each evaluated epoch, a fraction, as far as the trial is."""

@@ -62,7 +62,7 @@ def search(
         known = {name: (candidate, candidates.outcome(candidate)) for name, candidate in planned.items()}
         judge = Judge.of(question, known)
         asking = _ask(candidates, judge, known, pool, console)
-        chosen = judge.chosen(asking.finished)
+        chosen = judge.chosen(asking.known.finished)
         tested = _test(candidates, [row[0] for row in chosen], list(planned.values()), pool, console)
         answer = _answer(candidates, judge, asking, chosen, known, tested)
     if not keep_checkpoints:
@@ -234,7 +234,7 @@ def _asked(question: Question, judge: Judge) -> str:
 
 
 def _notes(question: Question, asking: Asking, chosen: Sequence[Row], known: dict[str, Row]) -> list[str]:
-    counts = asking.counts
+    counts = asking.known.counts
     images = next(row[0].config.data for row in known.values())
     held = images.validation or 0.0
     tried = asking.note().partition(";")[0]

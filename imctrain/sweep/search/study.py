@@ -21,8 +21,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from imctrain.errors import UserError
-from imctrain.sweep.search.spec import Parameter, SearchSpec
-from imctrain.sweep.spec import toml_literal
+from imctrain.sweep.search.space import Space
+from imctrain.sweep.search.spec import SearchSpec
 
 if TYPE_CHECKING:
     import optuna
@@ -79,8 +79,7 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._search = search
-        self._choices = {key: _literals(found) for key, found in search.space.items() if found.choice is not None}
-        self._distributions = {key: _distribution(found) for key, found in search.space.items()}
+        self._space = Space(search.space)
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_half_line(path)
         directions: dict[str, Any] = {
@@ -114,24 +113,28 @@ class Study:
         """The next settings."""
         self._study.sampler = _sampler(self._search, self.proposals)
         with _quiet():
-            trial = self._study.ask(self._distributions)
-        return Proposal(trial.number, self._values(trial.params))
+            trial = self._study.ask(self._space.distributions)
+        return Proposal(trial.number, self._space.values(trial.params))
 
     def running(self) -> list[Proposal]:
         """What was asked for and not told."""
         import optuna
 
         state = optuna.trial.TrialState.RUNNING
-        return [Proposal(trial.number, self._values(trial.params)) for trial in self._trials() if trial.state == state]
+        return [
+            Proposal(trial.number, self._space.values(trial.params)) for trial in self._trials() if trial.state == state
+        ]
 
     def told(self) -> list[dict[str, JsonValue]]:
         """Settings that something was told of, repeats and what was not trained left out."""
-        return [self._values(t.params) for t in self._trials() if WHY not in t.user_attrs and t.state.is_finished()]
+        return [
+            self._space.values(t.params) for t in self._trials() if WHY not in t.user_attrs and t.state.is_finished()
+        ]
 
     @property
     def tried(self) -> int:
         """Settings that were trained, or are: what was refused or proposed twice does not count."""
-        known = (self._values(trial.params) for trial in self._trials() if WHY not in trial.user_attrs)
+        known = (self._space.values(trial.params) for trial in self._trials() if WHY not in trial.user_attrs)
         return len({repr(sorted(values.items())) for values in known})
 
     def tell(self, number: int, accuracy: float, energy: float | None, missing: float | None = None) -> None:
@@ -169,17 +172,13 @@ class Study:
         else:
             self.tell(number, accuracy, energy, missing)
 
-    def tell_pruned(self, number: int) -> None:
-        """A proposal fell behind, or its training diverged: worse than all that were finished."""
+    def tell_lost(self, number: int, *, learn: bool) -> None:
+        """A proposal has no result. `learn`: it fell behind or diverged, and is worse than all that were finished; or
+        else its training broke off, which says nothing."""
         import optuna
 
-        self._study.tell(number, state=optuna.trial.TrialState.PRUNED)
-
-    def tell_failed(self, number: int) -> None:
-        """A proposal says nothing: its training broke off."""
-        import optuna
-
-        self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+        states = optuna.trial.TrialState
+        self._study.tell(number, state=states.PRUNED if learn else states.FAIL)
 
     def add(
         self, values: Mapping[str, JsonValue], accuracy: float, energy: float | None, missing: float | None
@@ -187,14 +186,14 @@ class Study:
         """Tell of settings that it did not ask for; False for those that lie outside the space."""
         import optuna
 
-        params = self._params(values)
+        params = self._space.params(values)
         if params is None:
             return False
         with _quiet():
             self._study.add_trial(
                 optuna.trial.create_trial(
                     params=params,
-                    distributions=self._distributions,
+                    distributions=self._space.distributions,
                     values=self._measures(accuracy, energy),
                     constraints=None if missing is None else {FEASIBLE: missing},
                 )
@@ -227,45 +226,6 @@ class Study:
             "accuracy": [accuracy],
         }
         return [float(value) for value in values[self._search.objective] if value is not None]
-
-    def _values(self, params: Mapping[str, Any]) -> dict[str, JsonValue]:
-        return {
-            key: self._choices[key][value] if key in self._choices else value for key, value in sorted(params.items())
-        }
-
-    def _params(self, values: Mapping[str, JsonValue]) -> dict[str, Any] | None:
-        """Settings as the study holds them; None where they are not in its space."""
-        params: dict[str, Any] = {}
-        for key, distribution in self._distributions.items():
-            value: Any = values.get(key)
-            if key in self._choices:
-                value = toml_literal(value)
-            elif isinstance(value, bool) or not isinstance(value, int | float):
-                return None
-            try:
-                inside = distribution._contains(distribution.to_internal_repr(value))
-            except (ValueError, TypeError):
-                return None
-            if not inside:
-                return None
-            params[key] = value
-        return params
-
-
-def _literals(parameter: Parameter) -> dict[str, JsonValue]:
-    """A list's values by the text that the study holds: lists and tables have no other."""
-    return {toml_literal(value): value for value in parameter.choice or ()}
-
-
-def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if parameter.whole is not None:
-        step = 1 if parameter.step is None else int(parameter.step)
-        return IntDistribution(*parameter.whole, log=parameter.log, step=step)
-    if parameter.real is not None:
-        return FloatDistribution(*parameter.real, log=parameter.log, step=parameter.step)
-    return CategoricalDistribution(list(_literals(parameter)))
 
 
 def _sampler(search: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
