@@ -50,8 +50,6 @@ class Asking:
         self._looked = 0.0
         self.known = Known(candidates, study, judge)
 
-    # What a pool calls.
-
     @property
     def over(self) -> bool:
         return not self._waiting and (self._study.tried >= self._budget or self._idle >= MOST_IDLE)
@@ -83,8 +81,6 @@ class Asking:
         for found in list(self._open.values()):
             self.known.look(found)
 
-    # What is known.
-
     @property
     def idle(self) -> bool:
         """Whether the study has nothing new to propose."""
@@ -114,27 +110,23 @@ class Asking:
                     known.append(values)
                     self.known.remember(values)
 
-    # Proposals.
-
     def _consider(self, proposal: Proposal) -> None:
         """Tell the study what is known of a proposal, or queue it."""
         number = proposal.number
         try:
             candidate = self._candidates.found(proposal.values)
         except UserError as error:
-            self.known.counts.impossible += 1
-            self.known.counts.errors.append(str(error))
-            self._pass(number, "impossible")
+            self._idle += 1
+            self.known.refuse(number, "impossible", str(error))
             return
         trained = all(self._candidates.folder.trial(key).is_finished for key in self._candidates.keys_of(candidate))
         if not trained and self.judge.too_dear(candidate, self.known.best):
-            self.known.counts.dear += 1
-            self._pass(number, "dear")
+            self._idle += 1
+            self.known.refuse(number, "dear")
             return
         candidate = self._candidates.plan(candidate)
         before = self.known.ended.get(candidate.keys)
         if before is not None or candidate.keys in self._open:
-            self.known.counts.repeats += 1
             self._idle += 1
             if before is not None:
                 self.known.repeat(number, before[1])
@@ -157,12 +149,6 @@ class Asking:
                 self._candidates.folder.forgive(key)
                 self._waiting.append(key)
         self.watch(candidate.keys)
-
-    def _pass(self, number: int, why: str) -> None:
-        self._idle += 1
-        self._study.tell_untrained(number, why)
-
-    # Results.
 
     def _settle(self, found: Open) -> None:
         """Tell the study how a candidate ended, once it has."""

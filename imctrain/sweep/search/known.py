@@ -100,8 +100,16 @@ class Known:
         for number in repeats:
             self.repeat(number, outcome)
 
+    def refuse(self, number: int, why: str, error: str = "") -> None:
+        """Tell the study of a proposal that is not trained (`Study.tell_untrained`)."""
+        self.counts.impossible += why == "impossible"
+        self.counts.dear += why == "dear"
+        self.counts.errors += [error] if error else []
+        self._study.tell_untrained(number, why)
+
     def repeat(self, number: int, outcome: Outcome) -> None:
         """Tell the study of a proposal that was there before."""
+        self.counts.repeats += 1
         self._study.tell_repeat(number, outcome.accuracy, outcome.training_j, self._judge.missing(outcome))
 
     def look(self, found: Open) -> None:
