@@ -73,33 +73,9 @@ class Study:
     """
 
     def __init__(self, path: Path, name: str, search: SearchSpec):
-        import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._search = search
         self._space = Space(search.space)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_half_line(path)
-        directions: dict[str, Any] = {
-            "pareto": ["maximize", "minimize"],
-            "least_energy": ["minimize"],
-            "accuracy": ["maximize"],
-        }
-        try:
-            with _quiet():
-                self._study = optuna.create_study(
-                    storage=JournalStorage(JournalFileBackend(str(path))),
-                    study_name=name,
-                    directions=directions[search.objective],
-                    load_if_exists=True,
-                )
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"{path} is no journal of a study ({' '.join(str(error).split())[:200]}): delete it; trials that are "
-                "finished are told anew"
-            ) from None
+        self._study = _open_study(path, name, search.objective)
 
     def _trials(self) -> list[Any]:
         return self._study.get_trials(deepcopy=False)
@@ -226,6 +202,34 @@ class Study:
             "accuracy": [accuracy],
         }
         return [float(value) for value in values[self._search.objective] if value is not None]
+
+
+def _open_study(path: Path, name: str, objective: str) -> optuna.Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_half_line(path)
+    directions: dict[str, Any] = {
+        "pareto": ["maximize", "minimize"],
+        "least_energy": ["minimize"],
+        "accuracy": ["maximize"],
+    }
+    try:
+        with _quiet():
+            return optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=name,
+                directions=directions[objective],
+                load_if_exists=True,
+            )
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is no journal of a study ({' '.join(str(error).split())[:200]}): delete it; trials that are "
+            "finished are told anew"
+        ) from None
 
 
 def _sampler(search: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
