@@ -51,6 +51,11 @@ def limit(split: Split, count: int | None) -> Split:
     return split if count is None else Split(split.images[:count], split.labels[:count])
 
 
+def held_images(total: int, validation: float) -> int:
+    """How many of `total` training images are held out: a share below 1, or a number."""
+    return round(validation * total) if validation < 1 else int(validation)
+
+
 def held_out(labels: Labels, validation: float, where: str = "validation") -> npt.NDArray[np.intp]:
     """Rows that are held out, in order: of each class its share, as exactly as whole images allow.
 
@@ -62,7 +67,7 @@ def held_out(labels: Labels, validation: float, where: str = "validation") -> np
     """
     classes, sizes = np.unique(labels, return_counts=True)
     total = len(labels)
-    count = round(validation * total) if validation < 1 else int(validation)
+    count = held_images(total, validation)
     single = classes[sizes < 2]
     if len(single):
         raise UserError(
