@@ -32,6 +32,8 @@ FROZEN: dict[str, Any] = {
     "data.augment.cutout": 0,
     "data.train_limit": None,
     "data.test_limit": None,
+    "data.validation": None,
+    "data.test_at_end": False,
     "data.data_dir": None,
     "model.name": "mlp",
     "model.width": None,

@@ -121,9 +121,15 @@ def run(
             f"then continue with: imctrain run --resume {place.folder}",
             1,
         )
-    accuracy = f"test accuracy {100 * result.test_accuracy:.2f}%"
-    if result.baseline_test_accuracy is not None:
-        accuracy += f" (float baseline {100 * result.baseline_test_accuracy:.2f}%)"
+    told = {
+        "validation": (result.validation_accuracy, result.baseline_validation_accuracy),
+        "test": (result.test_accuracy, result.baseline_test_accuracy),
+    }
+    accuracy = ", ".join(
+        f"{what} accuracy {100 * found:.2f}%" + (f" (float baseline {100 * base:.2f}%)" if base is not None else "")
+        for what, (found, base) in told.items()
+        if found is not None
+    )
     console.print(
         f"{accuracy}, {result.seconds_per_epoch:.1f} s an epoch; results in {place.folder}",
         markup=False,

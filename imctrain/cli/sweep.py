@@ -204,6 +204,65 @@ def from_file(
 
 
 @app.command()
+def search(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Sweep with [search] (TOML).", show_default=False)],
+    out: Out,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", min=1, help="Settings to try in all (default: as the file says).", show_default=False),
+    ] = None,
+    jobs: Jobs = None,
+    executor: Run = Executor.local,
+    ray_address: RayAddress = None,
+    keep_checkpoints: Keep = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, show the space, train nothing.")] = False,
+) -> None:
+    """The settings that answer a designer's question, found among trials.
+
+    FILE is a sweep with a table [search]: an objective (accuracy and energy, least
+    energy within some points of a reference, or accuracy under an energy limit)
+    and a space of config keys. docs/search.md has them all. Optuna proposes
+    settings (pip install 'imctrain[search]'); each is an ordinary trial of the
+    sweep's folder, chosen by held-out images (data.validation). What is chosen in
+    the end is measured on the test images, once.
+
+    Writes DIR/results/NAME-search.{md,json}: the settings, their accuracies and
+    energies, beside the recipe and the references of the file. Interrupted, the
+    same command goes on; with more --trials it goes further.
+
+    Example: `imctrain sweep search experiments/digits-search.sweep.toml --out runs/search`
+    """
+    from rich.console import Console
+
+    from imctrain.sweep.folder import SweepFolder
+    from imctrain.sweep.pools import pool_of
+    from imctrain.sweep.search import run as searches
+    from imctrain.sweep.search.spec import read_question
+    from imctrain.sweep.train import Stopped
+
+    console = Console(highlight=False)
+    question, folder = read_question(path), SweepFolder(out)
+    if trials is not None:
+        question = question.with_trials(trials)
+    if dry_run:
+        for line in searches.dry_run(question, folder):
+            console.print(line, markup=False, soft_wrap=True)
+        return
+    # What is chosen goes on from its checkpoint, to the test images.
+    pool = pool_of(folder, executor, jobs, True, ray_address)
+    try:
+        answer = searches.search(question, folder, pool, console, keep_checkpoints=keep_checkpoints)
+    except Stopped as stopped:
+        _leave(f"stopped by {stopped}, trials saved; give the same command again to go on", stopped.code)
+    from imctrain.report.sweep_results import write_results
+
+    write_results(out)
+    target = answer.write(folder.files.results, question.sweep.name)
+    console.print(answer.markdown(), markup=False, soft_wrap=True)
+    console.print(f"written to {target}", markup=False, soft_wrap=True)
+
+
+@app.command()
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The sweep's folder.", show_default=False)],
     jobs: Jobs = None,
@@ -252,7 +311,7 @@ def _sweep(
 
     from imctrain.sweep import train as sweeps
     from imctrain.sweep.folder import SweepFolder
-    from imctrain.sweep.train import Executor as Pool
+    from imctrain.sweep.pools import pool_of
 
     console = Console(highlight=False)
     folder = SweepFolder(out)
@@ -263,15 +322,7 @@ def _sweep(
     else:
         console.print("checking the trials' configs ...", markup=False)
         keys = sweeps.plan(folder, spec)
-    pool: Pool
-    if executor is Executor.ray:
-        from imctrain.sweep.ray_pool import RayPool
-
-        pool = RayPool(folder, jobs, keep_checkpoints, ray_address)
-    else:
-        from imctrain.sweep.local_pool import LocalPool
-
-        pool = LocalPool(folder, jobs, keep_checkpoints)
+    pool = pool_of(folder, executor, jobs, keep_checkpoints, ray_address)
     try:
         states = sweeps.run(folder, keys, pool, console, retry_failed=retry_failed)
     except sweeps.Stopped as stopped:

@@ -13,7 +13,7 @@ from imctrain.experiment.setup import Setup
 from imctrain.imc.forecast.advice import Problem, advise, all_remedies, find_problems, remedy_text
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
-from imctrain.training.loop import limit
+from imctrain.training.loop import data_parts
 from imctrain.training.metrics import read_metrics
 from imctrain.training.verdict import verdict
 
@@ -41,7 +41,7 @@ def refuse_zeros(problems: list[Problem]) -> None:
 
 def training_warnings(config: Config, dataset: Dataset, folder: Path, problems: list[Problem]) -> list[str]:
     """What is wrong with the end of a training, with the remedy that fits its hardware."""
-    labels = limit(dataset.test, config.data.test_limit).labels
+    labels = data_parts(config, dataset).evaluation.labels
     counts = np.bincount(np.asarray(labels), minlength=len(dataset.classes))
     return verdict(
         read_metrics(RunFiles(folder).metrics),

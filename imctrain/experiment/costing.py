@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 
 from imctrain.cost.operations import count_operations
 from imctrain.cost.step import ChipPrices, MeasuredDrives, Part, Step, StepCost, step_cost
-from imctrain.data import OFFICIAL, load
+from imctrain.data import OFFICIAL, held_images, load
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.intercept import Rule, on_imc
 from imctrain.settings import Config, Hardware
@@ -66,8 +66,12 @@ def data_shape(config: Config) -> DataShape:
     else:
         dataset = load(name, config.data.data_dir)
         found = DataShape(dataset.shape, len(dataset.classes), len(dataset.train))
-    limit = config.data.train_limit
-    return found if limit is None else DataShape(found.shape, found.classes, min(limit, found.train_images))
+    images, limit = found.train_images, config.data.train_limit
+    if limit is not None:
+        images = min(limit, images)
+    if config.data.validation is not None:
+        images -= held_images(images, config.data.validation)
+    return replace(found, train_images=images)
 
 
 def training_of(config: Config, config_dir: Path | None = None, data: DataShape | None = None) -> Training:

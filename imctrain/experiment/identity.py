@@ -22,10 +22,10 @@ from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
 FREE: tuple[str, ...] = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib")
-FREE += ("cost.technology", "cost.supply_v", "cost.split_vectors")
+FREE += ("cost.technology", "cost.supply_v", "cost.split_vectors", "data.test_at_end")
 """Config keys that may change within a run: they change neither what is trained nor what it is measured on. Data and
 calibration are compared by content, wherever they lie."""
-FIXED = ("data.batch_size", "data.train_limit", "model", "cost.value_aware")
+FIXED = ("data.batch_size", "data.train_limit", "data.validation", "model", "cost.value_aware")
 """Config keys that cannot change within a run, not even on request: its steps and its network would be others."""
 CALIBRATION, ENVIRONMENT = "calibration", "environment"
 """With `DATA`, keys of what is no part of the config; `environment` is told and never refused."""

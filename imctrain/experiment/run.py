@@ -31,7 +31,7 @@ from imctrain.records.ledger import write_ledger
 from imctrain.records.lock import claim
 from imctrain.records.result import VERSION, DataSource, Result, WorstSite
 from imctrain.settings import Config, config_hash, load_kept_config
-from imctrain.training.loop import Trainer
+from imctrain.training.loop import Trainer, data_parts
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Position
 from imctrain.training.progress import TrainingProgress
@@ -121,6 +121,11 @@ def _train(
     if baseline is not None:
         result = result.replace(
             baseline_test_accuracy=baseline.test_accuracy,
+            **(
+                {}
+                if baseline.validation_accuracy is None
+                else {"baseline_validation_accuracy": baseline.validation_accuracy}
+            ),
             baseline_seconds_per_epoch=baseline.seconds_per_epoch,
             **({"baseline_changed": baseline.changed} if baseline.changed else {}),
         )
@@ -184,17 +189,34 @@ def _one(
     steps = trainer.steps_per_epoch
     with TrainingProgress(console, title, trainer.total_steps, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
-        _, position = trainer.run(progress, stop)
+        state, position = trainer.run(progress, stop)
+        tested = trainer.test(state, position, stop) if config.data.test_at_end else None
     after = training_warnings(config, dataset, folder, problems)
     warn(console, after)
-    result = _result(config, dataset, setup, position, trainer.total_steps)
+    result = _result(config, dataset, setup, position, trainer.total_steps, tested)
     result = result.replace(
         warnings=[*hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
     )
     return result.replace(changed=about.changed) if about.changed else result
 
 
-def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, steps: int) -> Result:
+def _validated(result: Result, config: Config, dataset: Dataset, position: Position, tested: float | None) -> Result:
+    """A result where images were held out: epochs were judged by them. `tested`: accuracy on the test images, if it was
+    asked for."""
+    _, judged, test = data_parts(config, dataset)
+    return result.replace(
+        test_accuracy=tested,
+        test_images=None if tested is None else len(test),
+        best_test_accuracy=None,
+        validation_accuracy=position.test_accuracy,
+        best_validation_accuracy=position.best_accuracy,
+        validation_images=len(judged),
+    )
+
+
+def _result(
+    config: Config, dataset: Dataset, setup: Setup, position: Position, steps: int, tested: float | None
+) -> Result:
     """Of one trained network."""
     epochs = position.epoch_seconds
     result = Result(
@@ -218,6 +240,8 @@ def _result(config: Config, dataset: Dataset, setup: Setup, position: Position, 
         seed=config.seed,
         clipped_fraction=position.last_clipped,
     )
+    if config.data.validation is not None:
+        result = _validated(result, config, dataset, position, tested)
     if setup.hardware is None or setup.ledger is None or setup.calibration is None:
         return result
     exact = config.imc.path != "digital"

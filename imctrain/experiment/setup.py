@@ -46,7 +46,7 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
         hardware = build_hardware(config.imc, calibration).replace(count_codes=config.cost.value_aware)
         rules = build_rules(config.imc)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *dataset.shape), jnp.float32)
-    train, _ = make_batches(config, dataset)
+    train, *_ = make_batches(config, dataset)
     steps = make_steps(
         network,
         make_optimizer(config.training, train.steps_per_epoch),

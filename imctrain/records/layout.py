@@ -11,6 +11,7 @@ RUN/learning_curve.png
 RUN/result.json        last of all: with it, a run is finished
 RUN/baseline/          a run folder: the same network in float
 RUN/failed.json        of a trial that could not be trained: why
+RUN/pruned.json        of a trial that a search stopped: why
 RUN/log.txt            of a trial: what its process printed
 RUN/.lock              held by the process that trains it
 
@@ -18,6 +19,7 @@ SWEEP/plan/KEY.json    what was asked for (see `plans`)
 SWEEP/trials/KEY/      a run folder
 SWEEP/calibrations/    calibration files that configs named
 SWEEP/results/         tables and figures
+SWEEP/search/          studies of searches
 SWEEP/trials.tar.xz    finished trials that were packed, with their plans (see `packed`)
 """
 
@@ -86,6 +88,10 @@ class RunFiles:
         return self.folder / FAILED
 
     @property
+    def pruned(self) -> Path:
+        return self.folder / "pruned.json"
+
+    @property
     def log(self) -> Path:
         return self.folder / "log.txt"
 
@@ -131,6 +137,10 @@ class SweepFiles:
         return self.folder / "results"
 
     @property
+    def search(self) -> Path:
+        return self.folder / "search"
+
+    @property
     def archive(self) -> Path:
         return self.folder / ARCHIVE
 
@@ -141,6 +151,10 @@ class SweepFiles:
 
     def plan(self, key: str) -> Path:
         return self.plans / f"{key}.json"
+
+    def study(self, name: str) -> Path:
+        """What a search has asked for and been told."""
+        return self.search / f"{name}.journal"
 
     def trial(self, key: str) -> RunFiles:
         return RunFiles(self.trials / key)

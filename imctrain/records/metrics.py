@@ -55,9 +55,17 @@ class EpochLine(Kept):
     test_accuracy: float | None = None
     """Missing where the epoch was not evaluated, and so is `test_loss`."""
     test_loss: float | None = None
+    validation_accuracy: float | None = None
+    """Of the held-out images, where there are any: then nothing of the test images is here."""
+    validation_loss: float | None = None
     clipped: float | None = None
     seconds: float
     """Of its training and evaluation, compilation left out."""
+
+    @property
+    def evaluated(self) -> float | None:
+        """Accuracy on the held-out images, or on the test images where none were held out; None without either."""
+        return self.test_accuracy if self.validation_accuracy is None else self.validation_accuracy
 
 
 Line = TrainLine | EpochLine

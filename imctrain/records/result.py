@@ -50,10 +50,16 @@ class Result(Kept):
     schema_version: str = VERSION
     name: str
     """Of the experiment."""
-    test_accuracy: float
-    """At the end, a fraction of the test images."""
+    test_accuracy: float | None
+    """At the end, a fraction of the test images; null where they were not measured."""
     test_images: int | None = None
-    best_test_accuracy: float
+    """null as above."""
+    best_test_accuracy: float | None
+    """null where epochs were judged by held-out images."""
+    validation_accuracy: float | None = None
+    """At the end, a fraction of the held-out images; this key and the next two are missing where none were held out."""
+    best_validation_accuracy: float | None = None
+    validation_images: int | None = None
     epochs: int
     """Finished ones."""
     steps: int | None = None
@@ -113,9 +119,26 @@ class Result(Kept):
     changed: tuple[Change, ...] | None = None
     """What was another before some step; missing where nothing was."""
     baseline_test_accuracy: float | None = None
-    """Of the float baseline beside it; this key and the next two are missing without one."""
+    """Of the float baseline beside it; this key and those that follow are missing without one. null as above."""
+    baseline_validation_accuracy: float | None = None
+    """Missing where no images were held out."""
     baseline_seconds_per_epoch: float | None = None
     baseline_changed: tuple[Change, ...] | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """What the training is compared by: on the test images, or else on the held-out ones; a fraction."""
+        return self.validation_accuracy if self.test_accuracy is None else self.test_accuracy
+
+    @property
+    def accuracy_images(self) -> int | None:
+        """How many images that accuracy is of."""
+        return self.validation_images if self.test_accuracy is None else self.test_images
+
+    @property
+    def accuracy_name(self) -> str:
+        """Which of the two that is."""
+        return "validation accuracy" if self.test_accuracy is None else "test accuracy"
 
 
 class Failure(Kept):
@@ -127,6 +150,19 @@ class Failure(Kept):
     error: str = ""
     code: int | None = None
     """Exit code of its run."""
+
+
+class Pruned(Kept):
+    """pruned.json: why a search stopped a trial before its end. Its checkpoint is kept."""
+
+    WHAT: ClassVar[str] = "mark of a trial that was stopped"
+    REMEDY: ClassVar[str] = "delete it, and the trial goes on"
+
+    epoch: int
+    """Finished ones."""
+    accuracy: float
+    """On the held-out images, a fraction."""
+    reason: str
 
 
 CLOCK = ("seconds", "seconds_per_epoch", "compile_seconds", "baseline_seconds_per_epoch")

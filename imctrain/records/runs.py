@@ -47,8 +47,8 @@ class RunRecord:
 
     @property
     def accuracy(self) -> float | None:
-        """Test accuracy, a fraction; None without a result."""
-        return None if self.result is None else self.result.test_accuracy
+        """On the test images, or on the held-out ones where those were not measured; None without a result."""
+        return None if self.result is None else self.result.accuracy
 
     def setting(self, key: str) -> JsonValue:
         """A value of its config by dotted key; None where there is none."""

@@ -66,6 +66,12 @@ def select(records: Sequence[RunRecord], sweep: Sweep | str) -> list[RunRecord]:
     return [record for record in records if record.sweep_folder == found.folder and found.name in record.labels]
 
 
+def measured(trials: Sequence[RunRecord]) -> str:
+    """What the accuracies of trials are: "test accuracy", "validation accuracy", or "accuracy" where they are both."""
+    names = {record.result.accuracy_name for record in trials if record.result is not None}
+    return (names or {"test accuracy"}).pop() if len(names) < 2 else "accuracy"
+
+
 def rows_of(records: Sequence[RunRecord], sweep: Sweep | str) -> list[TrialRow]:
     """A row a trial of a sweep: references, then variants in the sweep's order, by axes and seed."""
     rows = []

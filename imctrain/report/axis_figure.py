@@ -55,7 +55,7 @@ def draw_axis_figure(
             _mark(axis, level, 100 * (float(np.mean(curves.references["float"])) - drop), colour)
     _lines(axis, curves)
     axis.set_xlabel(LABELS.get(curves.axis or "", curves.axis or ""))
-    axis.set_ylabel("test accuracy (%)")
+    axis.set_ylabel(f"{curves.measured} (%)")
     if title:
         axis.set_title(title, loc="left")
     axis.legend(loc="lower left")

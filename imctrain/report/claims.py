@@ -18,7 +18,7 @@ import numpy as np
 
 from imctrain.errors import UserError
 from imctrain.records.runs import RunRecord
-from imctrain.records.sweeps import Sweep, TrialRow, find_sweep, place_of, rows_of, select
+from imctrain.records.sweeps import Sweep, TrialRow, find_sweep, measured, place_of, rows_of, select
 from imctrain.report.crossing import Estimate, EstimateRow, crossing, ratio, seed_std
 from imctrain.report.mixture import mixture
 from imctrain.report.sweep_results import WHAT_TO_DO, test_images
@@ -118,6 +118,11 @@ def _require_one(records: Sequence[RunRecord], sweep: Sweep | None) -> None:
     mixed = mixture(records, sweep) if sweep else None
     if sweep is not None and mixed is not None:
         raise UserError(f"sweep {sweep.name!r} in {sweep.folder} cannot be judged: {mixed}. {WHAT_TO_DO}")
+    if sweep is not None and measured(select(records, sweep)) != "test accuracy":
+        raise UserError(
+            f"sweep {sweep.name!r} in {sweep.folder} cannot be judged: claims are of test accuracy, and its trials did "
+            "not measure the test images: train them with data.test_at_end = true, or without data.validation"
+        )
 
 
 def _origin(sweep: Sweep | None, root: Path | None) -> Origin | None:

@@ -48,8 +48,13 @@ class _Curve:
 
     @property
     def tested(self) -> list[tuple[int, float]]:
-        """(epoch, test accuracy in %) of those that were evaluated."""
-        return [(line.epoch, 100 * line.test_accuracy) for line in self.epochs if line.test_accuracy is not None]
+        """(epoch, accuracy in %) of those that were evaluated."""
+        return [(line.epoch, 100 * line.evaluated) for line in self.epochs if line.evaluated is not None]
+
+    @property
+    def measured(self) -> str:
+        """What epochs were evaluated on."""
+        return "test" if setting(self.config, "data.validation") is None else "validation"
 
     @property
     def marker(self) -> str:
@@ -74,7 +79,9 @@ def plot_learning_curve(folder: Path, target: Path) -> None:
     loss.yaxis.set_major_formatter("{x:g}")
     loss.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
     accuracy.plot([], [], color="0.4", ls=(0, (1, 1)), lw=1.0, label="on training images, as seen")
-    accuracy.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=_limits(curves))
+    accuracy.set(
+        xlabel="epoch", ylabel=f"{curves[0].measured if curves else 'test'} accuracy (%)", ylim=_limits(curves)
+    )
     loss.legend()
     accuracy.legend(loc="lower right")
     for axis in (loss, accuracy):

@@ -12,7 +12,7 @@ from imctrain.files import JsonValue
 from imctrain.records.plans import Label
 from imctrain.records.result import Result
 from imctrain.records.runs import RunRecord
-from imctrain.records.sweeps import Sweep, select
+from imctrain.records.sweeps import Sweep, measured, select
 
 FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", "imc.statistical")
 """Config keys in which trials of one curve may differ."""
@@ -41,7 +41,14 @@ def mixture(records: Sequence[RunRecord], sweep: Sweep | str) -> str | None:
     return next(
         (
             reason
-            for reason in (_twice(trials), _bases(trials), _curves(trials), _references(trials), _contents(trials))
+            for reason in (
+                _twice(trials),
+                _bases(trials),
+                _curves(trials),
+                _references(trials),
+                _contents(trials),
+                _measures(trials),
+            )
             if reason is not None
         ),
         None,
@@ -49,6 +56,13 @@ def mixture(records: Sequence[RunRecord], sweep: Sweep | str) -> str | None:
 
 
 Trials = Sequence[tuple[RunRecord, Label]]
+
+
+def _measures(trials: Trials) -> str | None:
+    """What their accuracies are of."""
+    if measured([record for record, _ in trials]) != "accuracy":
+        return None
+    return "some trials measured the test images, and others the held-out ones alone"
 
 
 def _twice(trials: Trials) -> str | None:

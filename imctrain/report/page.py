@@ -13,7 +13,7 @@ from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
 from imctrain.records.plans import Label
 from imctrain.records.runs import RunRecord, gather
-from imctrain.records.sweeps import Sweep, place_of, rows_of, select, sweeps_of, titles
+from imctrain.records.sweeps import Sweep, measured, place_of, rows_of, select, sweeps_of, titles
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.mixture import mixture
@@ -80,9 +80,11 @@ def _sweep(
     rows = rows_of(records, sweep)
     mixed = mixture(records, sweep)
     curves = curves_of(rows) if mixed is None else Curves(None)
-    crossings = crossings_of(curves, test_images(trials))
-    figure = None
-    if curves.axis is not None:
+    curves.measured = measured(trials)
+    crossings = {} if curves.are_points else crossings_of(curves, test_images(trials))
+    if curves.are_points:
+        figure = None
+    elif curves.axis is not None:
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
     elif curves.by_curve:
         figure = _picture(lambda file: draw_variants(curves, file), "svg")
@@ -107,6 +109,7 @@ def _sweep(
         "mixed": None if mixed is None else f"{mixed}. {WHAT_TO_DO}",
         "notes": notes_on(records, sweep, root),
         "figure": figure,
+        "measured": curves.measured,
         "rows": table,
         "axes": axes,
         "crossings": levels,

@@ -16,6 +16,7 @@ from imctrain.records.sweeps import (
     Sweep,
     TrialRow,
     find_sweep,
+    measured,
     place_of,
     rows_of,
     select,
@@ -95,10 +96,12 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
     mixed = mixture(records, found)
     origin: SweepOrigin = {"name": found.name, "folder": place_of(found.folder, home), "notes": notes}
     if mixed is not None:
-        return _write_mixed(rows, origin, mixed, title, target / stem)
+        return _write_mixed(rows, origin, mixed, measured(trials), title, target / stem)
     curves = curves_of(rows)
+    curves.measured = measured(trials)
+    points = curves.are_points
     images = test_images(trials)
-    crossings = crossings_of(curves, images)
+    crossings = {} if points else crossings_of(curves, images)
     as_dict = {
         curve: {f"{100 * drop:g}": level.as_dict() for drop, level in levels.items()}
         for curve, levels in crossings.items()
@@ -106,15 +109,17 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
     spread = seed_std(curves.groups, images) if curves.groups else None
     extra: dict[str, object] = {
         "sweep": origin,
+        **({} if curves.measured == "test accuracy" else {"measured": curves.measured}),
         "axis": curves.axis,
         "crossings_by_points_below_float": as_dict,
         "seed_std": spread,
     }
-    markdown = as_markdown(rows) + _crossings_text(crossings, curves) + _notes_text(notes)
+    table = as_list(rows, curves.measured) if points else as_markdown(rows, curves.measured)
+    markdown = table + _crossings_text(crossings, curves) + _notes_text(notes)
     write_text(target / f"{stem}.csv", as_csv(rows))
     write_text(target / f"{stem}.json", as_json(rows, extra))
     write_text(target / f"{stem}.md", markdown)
-    if curves.by_curve:
+    if curves.by_curve and not points:
         heading = _title(trials) + (f": {title}" if title != found.name else "")
         for suffix in ("png", "svg"):
             file = target / f"{stem}.{suffix}"
@@ -123,18 +128,20 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
             else:
                 draw_axis_figure(curves, file, crossings, heading)
     groups = snr_groups(trials, found.name, curves)
-    if len(groups) <= MOST_PIPELINES:
+    if len(groups) <= MOST_PIPELINES and not points:
         write_site_snr(groups, target / f"{stem}-snr")
     return [f"sweep {title}:", *markdown.splitlines(), f"tables and figures: {target / stem}.{{csv,json,md,png,svg}}"]
 
 
-def _write_mixed(rows: Sequence[TrialRow], origin: SweepOrigin, mixed: str, title: str, target: Path) -> list[str]:
+def _write_mixed(
+    rows: Sequence[TrialRow], origin: SweepOrigin, mixed: str, what: str, title: str, target: Path
+) -> list[str]:
     """What can be said of trials that are not one experiment; what an older version made of them goes."""
     why = f"NOT ONE SWEEP: {mixed}. {WHAT_TO_DO}"
     notes = _notes_text(origin["notes"])
     write_text(target.with_name(f"{target.name}.csv"), as_csv(rows))
     write_text(target.with_name(f"{target.name}.json"), as_json(rows, {"sweep": origin, "mixed": mixed}))
-    write_text(target.with_name(f"{target.name}.md"), f"**{why}**\n\n{as_list(rows)}{notes}")
+    write_text(target.with_name(f"{target.name}.md"), f"**{why}**\n\n{as_list(rows, what)}{notes}")
     for suffix in (".png", ".svg", "-snr.md", "-snr.png", "-snr.svg"):
         target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
     return [
@@ -208,7 +215,7 @@ def crossings_of(curves: Curves, images: int | None) -> Crossings:
 
 def test_images(records: Sequence[RunRecord]) -> int | None:
     """How many images the accuracies of these trials come from, where the results say so."""
-    images = [record.result.test_images for record in records if record.result is not None]
+    images = [record.result.accuracy_images for record in records if record.result is not None]
     return min((count for count in images if count is not None), default=None)
 
 

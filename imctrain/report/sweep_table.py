@@ -15,6 +15,8 @@ from imctrain.files import JsonValue
 from imctrain.records.sweeps import TrialRow
 
 SIGMA = "imc.noise.sigma_lsb"
+MOST_CURVES = 24
+"""With more, trials are a list and no picture."""
 
 
 @dataclass
@@ -24,11 +26,19 @@ class Curves:
     Attributes:
         axis: dotted key on the x-axis; None where no axis holds numbers. by_curve: {curve: {x: accuracies}}, with
             x = None where there is no axis. references: {"float": accuracies, "digital": ...}.
+        measured: what the accuracies are.
     """
 
     axis: str | None
     by_curve: dict[str, dict[Any, list[float]]] = field(default_factory=dict)
     references: dict[str, list[float]] = field(default_factory=dict)
+    measured: str = "test accuracy"
+
+    @property
+    def are_points(self) -> bool:
+        """Whether trials are points of a space, as those of a search, and hardly two are on one curve."""
+        without = any(None in points for points in self.by_curve.values())
+        return self.axis is not None and (without or len(self.by_curve) > MOST_CURVES)
 
     @property
     def groups(self) -> list[list[float]]:
@@ -91,7 +101,7 @@ def as_json(rows: Sequence[TrialRow], extra: Mapping[str, object]) -> str:
     return json.dumps({"trials": list(rows), **extra}, indent=1) + "\n"
 
 
-def as_markdown(rows: Sequence[TrialRow]) -> str:
+def as_markdown(rows: Sequence[TrialRow], measured: str = "test accuracy") -> str:
     """Means over seeds: a row a level, a column a curve; or a row a variant where no axis holds numbers."""
     curves = curves_of(rows)
     baseline = curves.references.get("float")
@@ -101,7 +111,7 @@ def as_markdown(rows: Sequence[TrialRow]) -> str:
     if lines:
         lines.append("")
     if curves.axis is None:
-        lines += ["| variant | test accuracy |", "|---|---|"]
+        lines += [f"| variant | {measured} |", "|---|---|"]
         lines += [f"| {name} | {_cell(points[None], baseline)} |" for name, points in curves.by_curve.items()]
     else:
         names = list(curves.by_curve)
@@ -119,9 +129,9 @@ def as_markdown(rows: Sequence[TrialRow]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_list(rows: Sequence[TrialRow]) -> str:
+def as_list(rows: Sequence[TrialRow], measured: str = "test accuracy") -> str:
     """A line a trial, nothing added up: of trials that do not belong together."""
-    lines = ["| trial | seed | test accuracy | folder |", "|---|---|---|---|"]
+    lines = [f"| trial | seed | {measured} | folder |", "|---|---|---|---|"]
     for row in rows:
         accuracy = row["error"] or "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"
         name = row["reference"] or curve_name(row["variant"], row["axes"], None)

@@ -52,7 +52,7 @@ def draw_variants(curves: Curves, target: Path, title: str = "") -> None:
     axis.set_yticks(range(len(names)), names)
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(names) - 0.4, -0.6)
-    axis.set_xlabel("test accuracy (%)")
+    axis.set_xlabel(f"{curves.measured} (%)")
     if lines:
         figure.legend(loc="outside lower center", ncols=len(lines), fontsize=8)
     axis.set_title(title, loc="left", pad=12)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from imctrain import limits
-from imctrain.settings.base import Section, within
+from imctrain.settings.base import NotPossible, Section, within
 from imctrain.settings.imc import ImcConfig
 
 # Every number has bounds on both sides: what lies far outside is no number any more where it is used (float32, sizes).
@@ -44,8 +44,22 @@ class DataConfig(Section):
     """Use the first N training images only."""
     test_limit: PositiveInt | None = None
     """Use the first N test images only."""
+    validation: Annotated[float, Field(gt=0, le=10**9)] | None = None
+    """Training images held out, a share or how many, that epochs are judged by; the same ones for every seed."""
+    test_at_end: bool = False
+    """With validation: measure the test images too, once, after the last step."""
     data_dir: str | None = None
     """Folder of prepared data sets."""
+
+    @model_validator(mode="after")
+    def _whole_images(self) -> DataConfig:
+        if self.validation is not None and self.validation >= 1 and self.validation % 1:
+            raise NotPossible("validation", self.validation, "a share below 1, or a whole number of images")
+        if self.test_at_end and self.validation is None:
+            raise NotPossible(
+                "test_at_end", True, "false without data.validation: every epoch measures the test images"
+            )
+        return self
 
 
 class ModelConfig(Section):

@@ -86,7 +86,7 @@ def _dataset(config: Config) -> tuple[Dataset, str]:
 def _reports(config: Config, dataset: Dataset, setup: Setup) -> dict[str, dict[str, jax.Array]]:
     function = setup.steps.function
     assert function is not None
-    train, _ = make_batches(config, dataset)
+    train, *_ = make_batches(config, dataset)
     batch = train.batch(0, 0)
     start = setup.steps.initial
 

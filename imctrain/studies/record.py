@@ -81,7 +81,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
         setup = set_up(config, dataset)
         now = identity(written, dataset, setup.calibration)
         function = array_function(config, setup)
-        train, _ = make_batches(config, dataset)
+        train, *_ = make_batches(config, dataset)
         read = reader(config, setup, function)
         records: list[MvmRecord] = []
         epochs = []

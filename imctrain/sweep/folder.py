@@ -21,7 +21,7 @@ from imctrain.records.layout import RunFiles, SweepFiles
 from imctrain.records.lock import is_claimed
 from imctrain.records.metrics import epoch_lines, read_tail
 from imctrain.records.plans import Label, Marks, SweepView, read_plan, same_trial, write_plan
-from imctrain.records.result import Failure, Result
+from imctrain.records.result import Failure, Pruned, Result
 from imctrain.settings import Config, kept_config, load_kept_config
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
@@ -34,8 +34,9 @@ class TrialStatus:
     """What the files of a trial say.
 
     Attributes:
-        state: "waiting", "running", "stopped" (begun, not running), "done" or "failed".
-        epoch: finished epochs, of `epochs`. accuracy: newest test accuracy, a fraction.
+        state: "waiting", "running", "stopped" (begun, not running), "pruned" (stopped by a search), "done" or "failed".
+        epoch: finished epochs, of `epochs`. accuracy: newest on test or held-out images, a
+            fraction.
         seconds: of training so far, as far as finished epochs tell.
         error: why it failed. code: exit code of the failed run, 3 for a training that diverged.
     """
@@ -50,7 +51,7 @@ class TrialStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        if self.state in ("done", "failed"):
+        if self.state in ("done", "failed", "pruned"):
             return 0.0
         return self.seconds / self.epoch * (self.epochs - self.epoch) if self.epoch else None
 
@@ -132,6 +133,10 @@ class SweepFolder:
         imc = config.imc.model_copy(update={"calibration": kept.relative_to(self.path).as_posix()})
         return config.model_copy(update={"imc": imc})
 
+    def key(self, config: Config, config_dir: Path) -> str:
+        """The key that a trial has here, planned or not."""
+        return trial_key(self._adopt(config, config_dir))
+
     def _check(self, key: str, config: Config, title: str) -> None:
         """A trial that is there must be the same training, whatever the defaults of the version that made it."""
         stored = self.trial(key)
@@ -169,12 +174,15 @@ class SweepFolder:
         trial = self.trial(key)
         result = _readable(Result, trial.result)
         if result is not None:
-            return TrialStatus("done", result.epochs, result.epochs, result.test_accuracy, result.seconds)
+            return TrialStatus("done", result.epochs, result.epochs, result.accuracy, result.seconds)
         done = epoch_lines(read_tail(trial.metrics))
         epoch = done[-1].epoch if done else 0
-        accuracy = next((line.test_accuracy for line in reversed(done) if line.test_accuracy is not None), None)
+        accuracy = next((line.evaluated for line in reversed(done) if line.evaluated is not None), None)
         # The file's end holds the newest epochs only: their mean stands for those before.
         seconds = epoch * sum(line.seconds for line in done) / len(done) if done else 0.0
+        pruned = _readable(Pruned, trial.pruned)
+        if pruned is not None:
+            return TrialStatus("pruned", epoch, epochs, accuracy, seconds)
         failure = _readable(Failure, trial.failed)
         if failure is not None:
             return TrialStatus("failed", epoch, epochs, accuracy, seconds, failure.error, failure.code)
@@ -186,6 +194,14 @@ class SweepFolder:
         trial = self.trial(key)
         trial.folder.mkdir(parents=True, exist_ok=True)
         Failure(error=error, code=code).write(trial.failed)
+
+    def prune(self, key: str, pruned: Pruned) -> None:
+        """Stop a trial, wherever it is trained, as a signal would: its process sees the file, saves and ends."""
+        pruned.write(self.trial(key).pruned)
+
+    def want(self, key: str) -> None:
+        """Let a trial go on that a search had stopped."""
+        self.trial(key).pruned.unlink(missing_ok=True)
 
     def forgive(self, key: str) -> None:
         """Let a failed trial be tried again."""

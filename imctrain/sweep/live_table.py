@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -14,21 +14,30 @@ from rich.text import Text
 from imctrain.sweep.folder import SweepFolder, TrialStatus
 
 REFRESH_SECONDS = 2.0
-STYLES = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow", "waiting": "dim"}
-SHOWN = ("running", "stopped", "failed", "waiting", "done")
+STYLES = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow", "pruned": "dim", "waiting": "dim"}
+SHOWN = ("running", "stopped", "failed", "waiting", "done", "pruned")
 """In a terminal with fewer rows than trials, which are shown first."""
 
 
 class LiveTable:
-    """Context that shows state, epoch, accuracy and time left of every trial."""
+    """Context that shows state, epoch, accuracy and time left of every trial, and below them what `note` says."""
 
-    def __init__(self, console: Console, sweep: SweepFolder, keys: Sequence[str], jobs: int):
+    def __init__(
+        self,
+        console: Console,
+        sweep: SweepFolder,
+        keys: Sequence[str],
+        jobs: int,
+        note: Callable[[], str] = lambda: "",
+    ):
         self._console = console
         self._sweep = sweep
         self._jobs = jobs
-        self._titles = {key: sweep.title(key) for key in keys}
-        self._epochs = {key: sweep.config(key).training.epochs for key in keys}
-        self._statuses = {key: sweep.status(key, self._epochs[key]) for key in keys}
+        self._note = note
+        self._titles: dict[str, str] = {}
+        self._epochs: dict[str, int] = {}
+        self._statuses: dict[str, TrialStatus] = {}
+        self.watch(keys)
         self._live: Live | None = None
         self._last = 0.0
 
@@ -43,13 +52,20 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
 
+    def watch(self, keys: Sequence[str]) -> None:
+        """Show these trials too."""
+        for key in keys:
+            self._titles[key] = self._sweep.title(key)
+            self._epochs[key] = self._sweep.config(key).training.epochs
+            self._statuses[key] = self._sweep.status(key, self._epochs[key])
+
     def tick(self, now: bool = False) -> None:
         """Read the files again, if the last time is long enough ago."""
         if not now and time.monotonic() - self._last < REFRESH_SECONDS:
             return
         self._last = time.monotonic()
         for key, before in self._statuses.items():
-            if before.state in ("done",):
+            if before.state in ("done", "pruned"):
                 continue
             status = self._statuses[key] = self._sweep.status(key, self._epochs[key])
             if self._live is None and (status.state, status.epoch) != (before.state, before.epoch):
@@ -63,7 +79,7 @@ class LiveTable:
         if status.epoch:
             parts.append(f"epoch {status.epoch}/{status.epochs}")
         if status.accuracy is not None:
-            parts.append(f"test accuracy {100 * status.accuracy:.2f}%")
+            parts.append(f"accuracy {100 * status.accuracy:.2f}%")
         if status.error:
             parts.append(status.error)
         self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
@@ -83,7 +99,7 @@ class LiveTable:
                 left = duration(status.seconds_left) if status.state == "running" else ""
                 state = Text(status.state, style=STYLES[status.state])
                 table.add_row(Text(self._titles[key]), state, epoch, accuracy, left)
-        return Group(table, Text(self.summary(), style="dim"))
+        return Group(table, Text(self.summary(), style="dim"), *([Text(note)] if (note := self._note()) else []))
 
     def summary(self) -> str:
         """Counts, and when it will be over as far as finished trials tell."""

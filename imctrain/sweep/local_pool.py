@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from imctrain.records.lock import is_claimed
 from imctrain.sweep.folder import SweepFolder
+from imctrain.sweep.supply import Supply
 from imctrain.sweep.worker import BUSY
 
 POLL_SECONDS = 0.5
@@ -76,18 +77,17 @@ class LocalPool:
     def jobs(self) -> int:
         return len(self._slots)
 
-    def run(self, keys: Sequence[str], tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    def run(self, supply: Supply, tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
         """Train all; `tick` is called between polls. Once `stopping`, running trials save and no more begin."""
-        waiting = list(keys)
         asked = False
         try:
-            while self._running or (waiting and not stopping()):
+            while self._running or not (supply.over or stopping()):
                 if stopping() and not asked:
                     asked = True
                     self._signal(signal.SIGTERM)
                 for slot in range(len(self._slots)):
                     if slot not in self._running and not stopping():
-                        key = self._next(waiting)
+                        key = self._next(supply)
                         if key is not None:
                             self._running[slot] = (key, self._start(key, self._slots[slot]))
                 for slot, (key, process) in list(self._running.items()):
@@ -95,7 +95,9 @@ class LocalPool:
                     if code is not None:
                         del self._running[slot]
                         if code == BUSY or (self._again(key, code) and not stopping()):
-                            waiting.insert(0, key)
+                            supply.put_back(key)
+                        elif not stopping():
+                            supply.ended(key)
                 tick()
                 time.sleep(POLL_SECONDS)
         finally:
@@ -103,16 +105,22 @@ class LocalPool:
             for _, process in self._running.values():
                 process.wait()
 
-    def _next(self, waiting: list[str]) -> str | None:
+    def _next(self, supply: Supply) -> str | None:
         """Take the next trial that no other pool on this folder trains, or has trained meanwhile."""
-        for key in list(waiting):
-            trial = self._sweep.trial(key)
-            if trial.is_finished:
-                waiting.remove(key)
-            elif not is_claimed(trial.folder):
-                waiting.remove(key)
-                return key
-        return None
+        elsewhere: list[str] = []
+        try:
+            while (key := supply.take()) is not None:
+                trial = self._sweep.trial(key)
+                if trial.is_finished:
+                    supply.ended(key)
+                elif is_claimed(trial.folder):
+                    elsewhere.append(key)
+                else:
+                    return key
+            return None
+        finally:
+            for key in reversed(elsewhere):
+                supply.put_back(key)
 
     def _start(self, key: str, slot: Slot) -> subprocess.Popen[bytes]:
         options = ["--cores", ",".join(map(str, slot.cores))] if slot.cores else []
@@ -137,7 +145,7 @@ class LocalPool:
 
     def _again(self, key: str, code: int) -> bool:
         """Whether a trial whose process has ended is to be continued: it was killed, not failed."""
-        if code >= 0:
+        if code >= 0 or self._sweep.trial(key).pruned.is_file():
             return False
         self._killed[key] = self._killed.get(key, 0) + 1
         if self._killed[key] <= RETRIES:

@@ -10,19 +10,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from imctrain.errors import UserError
 from imctrain.records.lock import is_claimed
 from imctrain.sweep.folder import SweepFolder
-from imctrain.sweep.worker import BUSY, train
+from imctrain.sweep.supply import Supply
+from imctrain.sweep.worker import BUSY, save_when_asked, train
 
 POLL_SECONDS = 0.5
 RETRIES = 3
@@ -62,7 +61,7 @@ class RayPool:
     def jobs(self) -> int:
         return self._jobs
 
-    def run(self, keys: Sequence[str], tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    def run(self, supply: Supply, tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
         """Train all; `tick` is called between polls. Once `stopping`, running trials save and no more begin."""
         ray = self._ray
         token = uuid.uuid4().hex
@@ -71,26 +70,33 @@ class RayPool:
         (self._sweep.path / ".shared").write_text(token, encoding="ascii")
         # A process a task: jax holds a GPU until its process ends, and another trial may need other devices.
         task = ray.remote(max_retries=RETRIES, max_calls=1, num_cpus=1, num_gpus=self._gpus)(_task)
-        waiting = list(keys)
         running: dict[Any, str] = {}
-        while running or (waiting and not stopping()):
-            while waiting and len(running) < self._jobs and not stopping():
-                key = waiting.pop(0)
+        while running or not (supply.over or stopping()):
+            while len(running) < self._jobs and not stopping():
+                key = supply.take()
+                if key is None:
+                    break
                 running[task.remote(str(self._sweep.path), key, self._keep, token)] = key
             if stopping() and not stop_file.exists():
                 stop_file.touch()
             if not running:
-                break
+                tick()
+                time.sleep(POLL_SECONDS)
+                continue
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for reference in done:
                 key = running.pop(reference)
                 try:
                     if ray.get(reference) == BUSY:
-                        waiting.append(key)
+                        supply.put_back(key)
+                        continue
                 except ray.exceptions.WorkerCrashedError:
-                    self._sweep.fail(key, f"its worker was lost {RETRIES + 1} times", 1)
+                    if not self._sweep.trial(key).pruned.is_file():
+                        self._sweep.fail(key, f"its worker was lost {RETRIES + 1} times", 1)
                 except ray.exceptions.RayError as error:
                     self._sweep.fail(key, f"Ray: {' '.join(str(error).split())[-500:]}", 1)
+                if not stopping():
+                    supply.ended(key)
             tick()
         stop_file.unlink(missing_ok=True)
 
@@ -107,7 +113,7 @@ def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
     trial = sweep.trial(key)
     trial.folder.mkdir(parents=True, exist_ok=True)
     _wait_for_lock(trial.folder)
-    _save_when_asked(sweep.path / STOP_FILE)
+    save_when_asked(sweep.path / STOP_FILE, trial.pruned)
     sys.argv = ["imctrain", "sweep", "trial", key]
     with (
         trial.log.open("a", encoding="utf-8") as log,
@@ -122,14 +128,3 @@ def _wait_for_lock(folder: Path) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while is_claimed(folder) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-
-
-def _save_when_asked(stop_file: Path) -> None:
-    """Stop this process as SIGTERM would once the file is there: no signal reaches a worker on another machine."""
-
-    def watch() -> None:
-        while not stop_file.exists():
-            time.sleep(POLL_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -6,7 +6,7 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -95,14 +95,21 @@ def _matches(item: Mapping[str, JsonValue], variant: str, axes: Mapping[str, Jso
 
 def read_sweep(path: Path) -> SweepSpec:
     """A sweep file; its `config` becomes relative to the current folder. Raises UserError."""
+    data = read_table(path)
+    if "search" in data:
+        raise UserError(f"sweep {path}: it has a table [search]: give it to `imctrain sweep search`")
+    return make_spec({"name": path.stem} | data, f"sweep {path}", path.parent)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a sweep's file. Raises UserError for a file that is no TOML."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise UserError(f"sweep {path}: cannot be read ({reason}): give a sweep's TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"sweep {path}: not valid TOML: {error}") from None
-    return make_spec({"name": path.stem} | data, f"sweep {path}", path.parent)
 
 
 def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) -> SweepSpec:
@@ -179,23 +186,24 @@ def expand(spec: SweepSpec) -> list[Trial]:
 def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
     for seed in spec.seeds:
         for reference in spec.references:
-            yield _reference(spec, path, reference, seed)
+            yield reference_of(spec, path, reference, seed)
     for seed in spec.seeds:
         for variant, axes in spec.combinations():
             overrides = spec.variants.get(variant, {}) | axes | spec.changes(variant, axes)
-            yield Trial(_config(spec, path, seed, overrides), None, variant, axes)
+            yield Trial(config_of(spec, path, seed, overrides), None, variant, axes)
 
 
-def _config(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, JsonValue]) -> Config:
+def config_of(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, JsonValue]) -> Config:
+    """The config of a trial: that of the file at `path`, with what the sweep and the trial change."""
     items = [f"{key}={toml_literal(value)}" for key, value in {**spec.set, **changes, "seed": seed}.items()]
     config = load_config(path, items)
     # A baseline is a trial of its own, shared by all others.
     return config.model_copy(update={"baseline": False, "name": spec.name})
 
 
-def _reference(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> Trial:
+def reference_of(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> Trial:
     """Standard training knows nothing of the array: it is one trial whatever the array is."""
-    config = _config(spec, path, seed, {})
+    config = config_of(spec, path, seed, {})
     if reference == "float":
         imc = frozen_imc(path="float")
     else:

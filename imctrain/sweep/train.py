@@ -14,6 +14,7 @@ from imctrain.sweep.base import marks_of, require_one_sweep
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.live_table import LiveTable
 from imctrain.sweep.spec import SweepSpec, expand
+from imctrain.sweep.supply import Planned, Supply
 from imctrain.sweep.trial import Trial
 from imctrain.training.signals import StopRequest
 
@@ -24,7 +25,7 @@ class Executor(Protocol):
     @property
     def jobs(self) -> int: ...
 
-    def run(self, keys: Sequence[str], tick: Callable[[], None], stopping: Callable[[], bool]) -> None: ...
+    def run(self, supply: Supply, tick: Callable[[], None], stopping: Callable[[], bool]) -> None: ...
 
 
 def plan(sweep: SweepFolder, spec: SweepSpec) -> list[str]:
@@ -32,13 +33,16 @@ def plan(sweep: SweepFolder, spec: SweepSpec) -> list[str]:
     trials = expand(spec)
     if not trials:
         raise UserError(f"sweep {spec.name} has no trial")
-    _check_hardware(trials, Path(spec.config).parent)
+    check_hardware(trials, Path(spec.config).parent)
     marks = marks_of(spec, trials)
     require_one_sweep(sweep, spec.name, trials, marks)
-    return sweep.add(spec.name, trials, Path(spec.config).parent, marks)
+    keys = sweep.add(spec.name, trials, Path(spec.config).parent, marks)
+    for key in keys:
+        sweep.want(key)
+    return keys
 
 
-def _check_hardware(trials: Sequence[Trial], config_dir: Path) -> None:
+def check_hardware(trials: Sequence[Trial], config_dir: Path) -> None:
     """Every trial's array must be possible: found out now, not after the trials before it."""
     from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 
@@ -54,13 +58,13 @@ def run(
     """Train those of the planned trials that have no result; returns keys by state.
 
     A trial that failed is tried again if it was its process that failed; one that diverged or whose config is not
-    possible would do the same again, and is tried only if `retry_failed`.
+    possible would do the same again, and is tried only if `retry_failed`. One that a search has stopped stays so.
     """
     todo = []
     for key in keys:
         status = sweep.status(key)
         lasting = status.state == "failed" and status.code in (2, DIVERGED)
-        if status.state != "done" and (retry_failed or not lasting):
+        if status.state not in ("done", "pruned") and (retry_failed or not lasting):
             sweep.forgive(key)
             todo.append(key)
     console.print(
@@ -71,7 +75,7 @@ def run(
     )
     with StopRequest() as stop, LiveTable(console, sweep, keys, executor.jobs) as table:
         if todo:
-            executor.run(todo, table.tick, lambda: stop.number is not None)
+            executor.run(Planned(todo), table.tick, lambda: stop.number is not None)
     states: dict[str, list[str]] = {}
     for key in keys:
         states.setdefault(sweep.status(key).state, []).append(key)

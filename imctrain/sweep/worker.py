@@ -21,6 +21,7 @@ from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.trial import same_training
 
 PARENT_SECONDS = 2.0
+ASKED_SECONDS = 0.5
 BUSY = 75
 """Exit code (that of a temporary failure) where another process trains the trial."""
 
@@ -28,8 +29,10 @@ BUSY = 75
 def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
     """Train one planned trial to its end; returns the exit code of `imctrain run`.
 
-    A trial that is done already is left as it is, and so is one that another process trains.
+    A trial that is done already is left as it is, and so is one that another process trains or a search has stopped.
     """
+    if sweep.trial(key).pruned.is_file() and not sweep.trial(key).is_finished:
+        return 0
     from imctrain.experiment.jax_setup import prepare_jax
 
     prepare_jax()
@@ -98,6 +101,17 @@ def leave_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def save_when_asked(*files: Path) -> None:
+    """Stop (saved, as on SIGTERM) once one of the files is there: no signal reaches a worker on another machine."""
+
+    def watch() -> None:
+        while not any(file.exists() for file in files):
+            time.sleep(ASKED_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> int:
     path, key, *options = sys.argv[1:]
     cores = [int(core) for core in options[options.index("--cores") + 1].split(",")] if "--cores" in options else []
@@ -107,7 +121,9 @@ def main() -> int:
     # What the run writes down as its command: folders of this machine are nobody's business.
     sys.argv = ["imctrain", "sweep", "trial", key]
     leave_with(os.getppid())
-    return train(SweepFolder(Path(path)), key, "--keep-checkpoints" in options)
+    sweep = SweepFolder(Path(path))
+    save_when_asked(sweep.trial(key).pruned)
+    return train(sweep, key, "--keep-checkpoints" in options)
 
 
 if __name__ == "__main__":

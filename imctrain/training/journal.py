@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from imctrain.errors import UserError
 from imctrain.training.metrics import MetricsLog
@@ -12,6 +13,9 @@ from imctrain.training.progress import TrainingProgress
 from imctrain.training.sites import SiteSummary, flatten_reports
 from imctrain.training.step import Metrics
 
+Judged = Literal["test", "validation"]
+"""Images that epochs are judged by."""
+
 
 class Journal:
     """Adds up in a position what steps measure, and tells it where lines and epochs end.
@@ -19,16 +23,24 @@ class Journal:
     Args:
         position: where training is; moved on at the end of an epoch.
         summary: of the sites' reports. batch: images of a step. log, progress: told what is measured.
+        judged: images that epochs are judged by.
     """
 
     def __init__(
-        self, position: Position, summary: SiteSummary, batch: int, log: MetricsLog, progress: TrainingProgress
+        self,
+        position: Position,
+        summary: SiteSummary,
+        batch: int,
+        log: MetricsLog,
+        progress: TrainingProgress,
+        judged: Judged = "test",
     ):
         self.position = position
         self._summary = summary
         self._batch = batch
         self._log = log
         self._progress = progress
+        self._judged = judged
 
     def add(self, steps: Sequence[Metrics]) -> None:
         """Metrics of the newest steps, on the host, into the sums of the epoch and of the line."""
@@ -92,14 +104,14 @@ class Journal:
         """The line of an epoch that ended after `done` steps in all; the position is then at the start of the next.
 
         Args:
-            tested: (accuracy, mean loss) on the test images, where they were evaluated.
+            tested: (accuracy, mean loss) on the images that epochs are judged by, where they were evaluated.
         """
         position = self.position
         images = max(position.images, 1)
         values = {"loss": position.loss / images, "accuracy": position.correct / images}
         if tested is not None:
-            values["test_accuracy"], values["test_loss"] = tested
-            position.test_accuracy = values["test_accuracy"]
+            values[f"{self._judged}_accuracy"], values[f"{self._judged}_loss"] = tested
+            position.test_accuracy = tested[0]
             position.best_accuracy = max(position.best_accuracy, position.test_accuracy)
         if position.clipped_count:
             position.last_clipped = values["clipped"] = position.clipped / position.clipped_count

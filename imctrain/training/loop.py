@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from imctrain.data import Augment, Batches, Dataset, Split
+from imctrain.data import Augment, Batches, Dataset, Parts, parts_of
 from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.records.layout import RunFiles
@@ -18,7 +18,7 @@ from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Diverged as Diverged
 from imctrain.training.divergence import leaf_names
 from imctrain.training.guard import Guard
-from imctrain.training.journal import Journal
+from imctrain.training.journal import Journal, Judged
 from imctrain.training.metrics import MetricsLog, truncate_metrics
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Clock, Position
@@ -54,7 +54,8 @@ class Trainer:
         self._ledger = ledger
         self._files = RunFiles(folder)
         self._parallel = parallel
-        self._train, self._test = make_batches(config, dataset)
+        self._train, self._test, self._unseen = make_batches(config, dataset)
+        self._judged: Judged = "test" if config.data.validation is None else "validation"
         self._checkpoints = Checkpoints(self._files.checkpoints, config.checkpoint.keep)
         self._guard = Guard(
             parameters=leaf_names(steps.initial.params),
@@ -95,7 +96,8 @@ class Trainer:
         truncate_metrics(metrics, latest, position.epoch)
         events = self._files.events if self._config.tensorboard else None
         log = MetricsLog(metrics, tensorboard=events, step=latest)
-        journal = Journal(position, SiteSummary(self._ledger), self._config.data.batch_size, log, progress)
+        batch = self._config.data.batch_size
+        journal = Journal(position, SiteSummary(self._ledger), batch, log, progress, self._judged)
         try:
             self._saver.start()
             while position.epoch * self.steps_per_epoch < self.total_steps:
@@ -160,13 +162,27 @@ class Trainer:
                 raise Interrupted(stop.number)
         return state
 
-    def evaluate(self, state: TrainState, number: int, stop: StopRequest, clock: Clock) -> tuple[float, float]:
-        """(accuracy, mean loss) on every test image once, on the same hardware as training.
+    def test(self, state: TrainState, position: Position, stop: StopRequest) -> float:
+        """Accuracy on every test image once, of a training that was judged by held-out images.
+
+        Raises Interrupted on a signal: resumed, the training goes on with this.
+        """
+        clock = Clock(position)
+        accuracy, _ = self.evaluate(state, position.epoch, stop, clock, self._unseen)
+        clock.stop()
+        return accuracy
+
+    def evaluate(
+        self, state: TrainState, number: int, stop: StopRequest, clock: Clock, batches: Batches | None = None
+    ) -> tuple[float, float]:
+        """(accuracy, mean loss) on every image of `batches` once, on the same hardware as training; by default of those
+        that epochs are judged by. `number` counts evaluations: each has noise of its own.
 
         Raises Interrupted on a signal.
         """
         correct = losses = 0.0
-        for index, batch in enumerate(self._test.epoch(0)):
+        batches = batches or self._test
+        for index, batch in enumerate(batches.epoch(0)):
             images, labels, mask = self._parallel.batch(batch.images, batch.labels, batch.mask)
             before = time.monotonic()
             call = np.int32(number * self._test.steps_per_epoch + index)
@@ -177,27 +193,34 @@ class Trainer:
                 self._evaluated = True
             if stop.number is not None:
                 raise Interrupted(stop.number)
-        return correct / len(self._test.split), losses / len(self._test.split)
+        return correct / len(batches.split), losses / len(batches.split)
 
 
-def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches]:
-    """Training and test batches of a config. Raises UserError for a batch larger than the data."""
+def data_parts(config: Config, dataset: Dataset) -> Parts:
+    """The images that a config trains on, judges epochs by, and tests on."""
     data = config.data
-    train, test = limit(dataset.train, data.train_limit), limit(dataset.test, data.test_limit)
+    return parts_of(dataset, train_limit=data.train_limit, test_limit=data.test_limit, validation=data.validation)
+
+
+def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches, Batches]:
+    """Batches of a config: for training, for judging epochs (the held-out images, or the test images where none are
+    held out), and of the test images.
+
+    Raises UserError for a batch larger than the data, or images that cannot be held out.
+    """
+    data = config.data
+    train, judged, test = data_parts(config, dataset)
     if data.batch_size > len(train):
+        held = "" if data.validation is None else f" that data.validation = {data.validation:g} leaves"
         raise UserError(
-            f"data.batch_size = {data.batch_size} is more than the {len(train)} training images of {dataset.name}: "
-            "make it smaller"
+            f"data.batch_size = {data.batch_size} is more than the {len(train)} training images of {dataset.name}"
+            f"{held}: make it smaller"
         )
     mean, std = dataset.mean, dataset.std
     flags = data.augment
     augment = Augment(flip=flags.flip, crop_padding=flags.crop, border=flags.border, cutout=flags.cutout)
     return (
         Batches(train, data.batch_size, mean=mean, std=std, seed=config.seed, augment=augment),
+        Batches.evaluation(judged, data.eval_batch_size, mean=mean, std=std),
         Batches.evaluation(test, data.eval_batch_size, mean=mean, std=std),
     )
-
-
-def limit(split: Split, count: int | None) -> Split:
-    """The first `count` images of a split, or all."""
-    return split if count is None else Split(split.images[:count], split.labels[:count])

@@ -65,11 +65,12 @@ class TrainingProgress:
             self.say(f"{self._title} epoch {epoch}/{self._epochs} step {done}: {note}, {self._eta(done)} left")
 
     def epoch(self, number: int, values: dict[str, float]) -> None:
-        """After epoch `number` (from 1): train and test figures, one line that stays."""
+        """After epoch `number` (from 1): train and test or validation figures, one line that stays."""
         self._last_line = time.monotonic()
         text = f"{self._title} epoch {number}/{self._epochs}: {_note(values)}"
-        if "test_accuracy" in values:
-            text += f", test accuracy {100 * values['test_accuracy']:.2f}%"
+        for what in ("test", "validation"):
+            if f"{what}_accuracy" in values:
+                text += f", {what} accuracy {100 * values[f'{what}_accuracy']:.2f}%"
         self.say(f"{text}, {values['seconds']:.1f} s")
 
     def _eta(self, done: int) -> str:

@@ -23,7 +23,8 @@ def verdict(records: Sequence[JsonObject], *, classes: int, chance: float, test_
 
     Args:
         records: of metrics.jsonl. classes: of the data; guessing has a loss of log(classes).
-        chance: test accuracy of the best constant answer, the share of the largest class.
+        chance: accuracy of the best constant answer, the share of the largest class.
+        test_images: how many images an epoch is judged by.
         remedy: what to do, in words that follow a colon.
     """
     found = [_loss(records, classes), _accuracy(records, chance, test_images)]
@@ -47,7 +48,9 @@ def _loss(records: Sequence[JsonObject], classes: int) -> str | None:
 
 
 def _accuracy(records: Sequence[JsonObject], chance: float, test_images: int) -> str | None:
-    tests = [(_number(record, "test_accuracy"), record["epoch"]) for record in records if "test_accuracy" in record]
+    what = "validation" if any("validation_accuracy" in record for record in records) else "test"
+    name = f"{what}_accuracy"
+    tests = [(_number(record, name), record["epoch"]) for record in records if name in record]
     if not tests:
         return None
     best, where = max(tests, key=lambda test: test[0])
@@ -57,12 +60,11 @@ def _accuracy(records: Sequence[JsonObject], chance: float, test_images: int) ->
         return SPREADS * math.sqrt(max(share * (1 - share), 0.0) / test_images)
 
     if best <= chance + spread(chance):
-        return (
-            f"test accuracy never left chance: its best is {100 * best:.1f}%, a constant answer has {100 * chance:.1f}%"
-        )
+        constant = f"a constant answer has {100 * chance:.1f}%"
+        return f"{what} accuracy never left chance: its best is {100 * best:.1f}%, {constant}"
     if best - last > max(FAR, math.hypot(spread(best), spread(last))):
         return (
-            f"test accuracy ended at {100 * last:.1f}%, {100 * (best - last):.1f} points below its best "
+            f"{what} accuracy ended at {100 * last:.1f}%, {100 * (best - last):.1f} points below its best "
             f"({100 * best:.1f}% in epoch {where})"
         )
     return None

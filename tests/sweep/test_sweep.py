@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ import imctrain
 from imctrain.errors import UserError
 from imctrain.settings import dump_toml, load_config
 from imctrain.sweep.folder import SweepFolder
+from imctrain.sweep.search.candidates import Candidates
+from imctrain.sweep.search.spec import read_question
 from imctrain.sweep.spec import expand, make_spec, parse_axis, read_sweep, toml_literal
 from imctrain.sweep.trial import same_training, trial_key
 from imctrain.training.damage import sums
@@ -117,10 +120,15 @@ set = { "imc.adc.bits" = 7 }
     assert references == {t.key for t in trials if t.reference}
 
 
-def test_every_shipped_sweep_is_valid():
-    files = sorted((Path(imctrain.__file__).parents[1] / "experiments").rglob("*.sweep.toml"))
+def test_every_shipped_sweep_is_valid(tmp_path):
+    experiments = Path(imctrain.__file__).parents[1] / "experiments"
+    searches = [path for path in experiments.rglob("*.sweep.toml") if "search" in tomllib.loads(path.read_text())]
+    for path in searches:
+        assert Candidates(read_question(path), SweepFolder(tmp_path), lambda config, folder: None).recipe("recipe")
+    files = sorted(set(experiments.rglob("*.sweep.toml")) - set(searches))
     assert files
-    readme = (files[0].parents[1] / "README.md").read_text()
+    assert searches
+    readme = (experiments / "README.md").read_text()
     for path in files:
         trials = expand(read_sweep(path))
         assert len({trial.key for trial in trials}) == len(trials) > 1
