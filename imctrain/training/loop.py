@@ -17,6 +17,7 @@ from imctrain.settings import Config
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Diverged as Diverged
 from imctrain.training.divergence import leaf_names
+from imctrain.training.evaluation import Evaluation
 from imctrain.training.guard import Guard
 from imctrain.training.journal import Journal, Judged
 from imctrain.training.metrics import MetricsLog, truncate_metrics
@@ -65,7 +66,8 @@ class Trainer:
             checkpoints=self._checkpoints,
         )
         self._saver = Saver(self._checkpoints, config.checkpoint, self._guard, about)
-        self._compiled = self._evaluated = False
+        self._evaluation = Evaluation(steps, self._test, parallel)
+        self._compiled = False
         self.steps_per_epoch = self._train.steps_per_epoch
         self.total_steps = config.training.total_steps(self.steps_per_epoch)
 
@@ -117,7 +119,7 @@ class Trainer:
         tested = None
         if finished % self._config.training.eval_every == 0 or done == self.total_steps:
             try:
-                tested = self.evaluate(state, position.epoch, stop, clock)
+                tested = self._evaluation.run(state, position.epoch, stop, clock)
             except Interrupted:
                 # Resumed, this epoch goes on with its evaluation.
                 clock.stop()
@@ -168,32 +170,9 @@ class Trainer:
         Raises Interrupted on a signal: resumed, the training goes on with this.
         """
         clock = Clock(position)
-        accuracy, _ = self.evaluate(state, position.epoch, stop, clock, self._unseen)
+        accuracy, _ = self._evaluation.run(state, position.epoch, stop, clock, self._unseen)
         clock.stop()
         return accuracy
-
-    def evaluate(
-        self, state: TrainState, number: int, stop: StopRequest, clock: Clock, batches: Batches | None = None
-    ) -> tuple[float, float]:
-        """(accuracy, mean loss) on every image of `batches` once, on the same hardware as training; by default of those
-        that epochs are judged by. `number` counts evaluations: each has noise of its own.
-
-        Raises Interrupted on a signal.
-        """
-        correct = losses = 0.0
-        batches = batches or self._test
-        for index, batch in enumerate(batches.epoch(0)):
-            images, labels, mask = self._parallel.batch(batch.images, batch.labels, batch.mask)
-            before = time.monotonic()
-            call = np.int32(number * self._test.steps_per_epoch + index)
-            c, l = self._steps.evaluate(state.params, state.rest, state.sites, images, labels, mask, call)
-            correct, losses = correct + float(c), losses + float(l)
-            if not self._evaluated:
-                clock.compiled(before)
-                self._evaluated = True
-            if stop.number is not None:
-                raise Interrupted(stop.number)
-        return correct / len(batches.split), losses / len(batches.split)
 
 
 def data_parts(config: Config, dataset: Dataset) -> Parts:

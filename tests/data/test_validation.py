@@ -186,7 +186,7 @@ def test_the_test_images_are_measured_once_where_asked_for(held):
     checkpoints = Checkpoints(held / "end" / "checkpoints", 2)
     stored = checkpoints.newest()
     assert stored is not None
-    trained = checkpoints.fit(stored, setup.steps.initial)
+    trained = stored.fit(setup.steps.initial)
     images = ((data.test.images / 255 - np.asarray(data.mean)) / np.asarray(data.std)).astype(np.float32)
     logits = setup.network.eval_forward(trained.params, trained.rest, images)
     right = float(np.mean(np.argmax(logits, 1) == data.test.labels))
