@@ -375,6 +375,7 @@ def test_the_same_seed_proposes_the_same(tmp_path, sampler):
     assert proposals[0] == proposals[1] != proposals[2]
 
 
+@pytest.mark.slow
 def test_tpe_learns(tmp_path):
     """Over five seeds, settings that TPE chose are better than random ones, by far more than chance."""
     gained = []
@@ -395,7 +396,7 @@ def test_tpe_learns(tmp_path):
 
 
 @pytest.mark.parametrize("text", [SEARCH, LEAST, ACCURACY], ids=["pareto", "least_energy", "accuracy"])
-@pytest.mark.parametrize("after", [1, 4, 9])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path, text, after):
     whole, _, straight = find(tmp_path, text, out="straight")
     folder = SweepFolder(tmp_path / "out")
