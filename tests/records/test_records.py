@@ -141,8 +141,8 @@ def test_the_schema_of_a_result(monkeypatch, capsys):
     assert set(schema["required"]) == set(PLAIN) - {"schema_version"}
     assert schema["additionalProperties"] is True
     assert schema["properties"]["test_accuracy"] == {
-        "description": "At the end, a fraction of the test images.",
+        "anyOf": [{"type": "number"}, {"type": "null"}],
+        "description": "At the end, a fraction of the test images; null where they were not measured.",
         "title": "Test Accuracy",
-        "type": "number",
     }
     assert {"key", "from", "to", "step"} == set(schema["$defs"]["Change"]["properties"])
