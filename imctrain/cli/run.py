@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 
 from imctrain.cli.options import Overrides
+from imctrain.cli.units import joules, seconds
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
+from imctrain.records.result import Result
 
 
 def run(
@@ -128,6 +130,19 @@ def run(
         f"{accuracy}, {result.seconds_per_epoch:.1f} s an epoch; results in {place.folder}",
         markup=False,
         soft_wrap=True,
+    )
+    if result.energy_training_j is not None:
+        console.print(_energy(result), markup=False, soft_wrap=True)
+
+
+def _energy(result: Result) -> str:
+    """What the training took on the chip, in one line."""
+    ratio = result.digital_int8_ratio
+    against = "" if ratio is None else f"; digital INT8 takes x{ratio:.2g} the energy"
+    return (
+        f"energy of the training {joules(result.energy_training_j or 0.0)}, {seconds(result.seconds_training_chip or 0.0)} "
+        f"on the chip, {result.fj_per_mac or 0.0:.3g} fJ/MAC{against} ({result.cost_technology}, "
+        f"{result.cost_provenance})"
     )
 
 

@@ -29,6 +29,7 @@ from imctrain.report.mixture import mixture
 from imctrain.report.site_snr import write_site_snr
 from imctrain.report.sweep_table import (
     SIGMA,
+    SILICON_LSB,
     Curves,
     as_csv,
     as_json,
@@ -41,9 +42,6 @@ from imctrain.report.variant_figure import draw_variants
 
 MOST_PIPELINES = 6
 """With more, the SNR of sites is no picture."""
-SILICON_LSB = 1.0
-"""The noise that stands for silicon (calibration/README.md)."""
-
 WHAT_TO_DO = "Put them into folders of their own: `imctrain sweep` with another --out, or --name."
 """About trials that are not one experiment."""
 

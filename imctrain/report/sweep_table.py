@@ -15,6 +15,8 @@ from imctrain.files import JsonValue
 from imctrain.records.sweeps import TrialRow
 
 SIGMA = "imc.noise.sigma_lsb"
+SILICON_LSB = 1.0
+"""The noise that stands for silicon (calibration/README.md)."""
 
 
 @dataclass
