@@ -137,12 +137,16 @@ def run(
 
 def _energy(result: Result) -> str:
     """What the training took on the chip, in one line."""
+    energy, chip, per_mac = (
+        result.energy_training_j or 0.0,
+        result.seconds_training_chip or 0.0,
+        result.fj_per_mac or 0.0,
+    )
     ratio = result.digital_int8_ratio
-    against = "" if ratio is None else f"; digital INT8 takes x{ratio:.2g} the energy"
+    against = "" if ratio is None else f", digital INT8 takes x{ratio:.2g} the energy"
     return (
-        f"energy of the training {joules(result.energy_training_j or 0.0)}, {seconds(result.seconds_training_chip or 0.0)} "
-        f"on the chip, {result.fj_per_mac or 0.0:.3g} fJ/MAC{against} ({result.cost_technology}, "
-        f"{result.cost_provenance})"
+        f"on the chip the training takes {joules(energy)} and {seconds(chip)}, {per_mac:.3g} fJ/MAC{against} "
+        f"({result.cost_technology}, {result.cost_provenance})"
     )
 
 

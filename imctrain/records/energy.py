@@ -98,3 +98,6 @@ def stored_energy(result: Result) -> TrainingEnergy | None:
         result.fj_per_mac or 0.0,
         result.digital_int8_ratio,
     )
+
+
+STORED_ENERGY = StoredEnergy()

@@ -20,13 +20,21 @@ POINT = 4.0
 Place = tuple[float, float]
 
 
-def place_numbers(axis: Axes, places: Sequence[Place], numbered: Mapping[int, int]) -> None:
-    """Write numbers beside the points at `places` (data coordinates, limits of the axis are set): {place: number}."""
+def place_numbers(
+    axis: Axes, places: Sequence[Place], numbered: Mapping[int, int], avoided: Sequence[Place] = ()
+) -> None:
+    """Write numbers beside the points at `places` (data coordinates, limits of the axis are set): {place: number}.
+
+    Args:
+        avoided: places along lines that no number should cover.
+    """
     scale = 72.0 / axis.figure.dpi
     shown = [tuple(scale * axis.transData.transform(place)) for place in places]
     box = axis.get_window_extent()
     limits = (scale * box.x0, scale * box.y0, scale * box.x1, scale * box.y1)
-    for (index, number), offset in zip(numbered.items(), offsets(shown, list(numbered), limits), strict=True):
+    lines = [tuple(scale * axis.transData.transform(place)) for place in avoided]
+    found = offsets(shown, list(numbered), limits, lines)
+    for (index, number), offset in zip(numbered.items(), found, strict=True):
         far = math.hypot(*offset) > RADII[0] + 1
         axis.annotate(
             str(number),
@@ -42,12 +50,15 @@ def place_numbers(axis: Axes, places: Sequence[Place], numbered: Mapping[int, in
 
 
 def offsets(
-    places: Sequence[tuple[float, ...]], numbered: Sequence[int], limits: tuple[float, float, float, float]
+    places: Sequence[tuple[float, ...]],
+    numbered: Sequence[int],
+    limits: tuple[float, float, float, float],
+    avoided: Sequence[tuple[float, ...]] = (),
 ) -> list[Place]:
     """From each numbered point to the middle of its number; all in 1/72 inch.
 
     Args:
-        limits: left, bottom, right, top of the axis.
+        limits: left, bottom, right, top of the axis. avoided: as in `place_numbers`.
     """
     points = [_around(x, y, (2 * POINT, 2 * POINT)) for x, y in places]
     taken: list[tuple[float, float, float, float]] = []
@@ -60,9 +71,13 @@ def offsets(
                 offset = (radius * math.cos(math.radians(degrees)), radius * math.sin(math.radians(degrees)))
                 number = _around(x + offset[0], y + offset[1], SIZE)
                 outside = not (
-                    limits[0] <= number[0] and limits[1] <= number[1] and number[2] <= limits[2] and number[3] <= limits[3]
+                    limits[0] <= number[0]
+                    and limits[1] <= number[1]
+                    and number[2] <= limits[2]
+                    and number[3] <= limits[3]
                 )
                 cost = 1e3 * outside + 10 * sum(_meet(number, t) for t in taken) + sum(_meet(number, p) for p in points)
+                cost += 0.5 * any(number[0] < u < number[2] and number[1] < v < number[3] for u, v in avoided)
                 if cost < least:
                     best, least = offset, cost
             if least == 0:

@@ -14,6 +14,7 @@ from imctrain.records.energy import Pricing, TrainingEnergy
 from imctrain.records.plans import Label
 from imctrain.records.runs import RunRecord
 from imctrain.records.sweeps import Sweep, select
+from imctrain.report.crossing import seed_std
 from imctrain.report.mixture import one_configuration
 from imctrain.report.sweep_table import SIGMA, SILICON_LSB, curve_name
 
@@ -127,7 +128,7 @@ def pareto_of(
     if len(technologies) > 1:
         notes.append(f"energies are counted on several technologies ({', '.join(technologies)}): they do not compare")
     priced = next((known for t in trials if (known := pricing.prices_noise(t.record)) is not None), None)
-    notes += _noise_notes(points, technologies, priced)
+    notes += _noise_notes(points, technologies, priced) + _seed_notes(points)
     provenances = sorted({trial.energy.provenance for trial in trials} - {""})
     return Pareto(
         made_by=MADE_BY,
@@ -140,9 +141,7 @@ def pareto_of(
     )
 
 
-def _trial(
-    record: RunRecord, sweep: str, label: Label, pricing: Pricing, left_out: dict[str, int]
-) -> Iterable[_Trial]:
+def _trial(record: RunRecord, sweep: str, label: Label, pricing: Pricing, left_out: dict[str, int]) -> Iterable[_Trial]:
     """The trial, or none and why."""
     where = f" of {sweep}" if sweep else ""
     energy = None
@@ -210,8 +209,8 @@ def _point(group: Sequence[_Trial], pricing: Pricing) -> ParetoPoint:
 
 
 def noise_band(energy: TrainingEnergy, noise: float | None) -> list[float | None]:
-    """J of a training whose converters and array take (1 LSB / noise)^p times their energy, lowest and highest for p from
-    0 to 2; None without bound. For what is not on the array, and where noise is not known, there is no band."""
+    """J of a training whose converters and array take (1 LSB / noise)^p times their energy, lowest and highest for p
+    from 0 to 2; None without bound. For what is not on the array, and where noise is not known, there is no band."""
     total = energy.energy_training_j
     if noise is None:
         return [total, total]
@@ -272,7 +271,11 @@ def _references(trials: Sequence[_Trial], pricing: Pricing) -> list[ParetoRefere
 
 def _same_training(reference: _Trial, trials: Sequence[_Trial]) -> _Trial | None:
     """A trial on the array of the network, data and recipe that a float reference has, most of it on the array."""
-    same = [t for t in trials if all(_table(t.record, k) == _table(reference.record, k) for k in ("data", "model", "training"))]
+    same = [
+        t
+        for t in trials
+        if all(_table(t.record, k) == _table(reference.record, k) for k in ("data", "model", "training"))
+    ]
     same = [trial for trial in same if trial.energy.digital_int8_ratio is not None]
     return min(same, key=lambda trial: trial.energy.fj_per_mac, default=None) if same else None
 
@@ -281,20 +284,38 @@ def _table(record: RunRecord, name: str) -> JsonValue:
     return record.config.get(name)
 
 
-def _noise_notes(points: Sequence[ParetoPoint], technologies: Sequence[str], priced: bool | None) -> list[str]:
+def differing_noise(points: Sequence[ParetoPoint]) -> list[float]:
+    """The noise levels of a front that has several, LSB; empty for one."""
     levels = sorted({point["noise_lsb"] for point in points if point["noise_lsb"] is not None})
-    if len(levels) < 2:
+    return levels if len(levels) > 1 else []
+
+
+def _noise_notes(points: Sequence[ParetoPoint], technologies: Sequence[str], priced: bool | None) -> list[str]:
+    levels = differing_noise(points)
+    if not levels:
         return []
     name = " and ".join(technologies)
     converter = {
-        True: f"{name} prices a converter's noise down to its own rounding",
+        True: f"{name} prices a converter's noise where it is below that of its own rounding",
         False: f"{name} has no price for a converter's noise",
         None: f"whether {name} prices a converter's noise is not known here",
     }[priced]
     return [
-        f"noise differs ({levels[0]:g} to {levels[-1]:g} LSB): {converter}; noise before the range has no sourced price. "
-        f"Bars: converters and array take ({SILICON_LSB:g} LSB / noise)^p times their energy, p = 0 to {STEEPEST} "
+        f"noise differs ({levels[0]:g} to {levels[-1]:g} LSB): {converter}; noise before the range has no sourced "
+        f"price. Bars: converters and array take ({SILICON_LSB:g} LSB / noise)^p times their energy, p = 0 to {STEEPEST} "
         "(kT/C is p = 2), this project's assumption"
+    ]
+
+
+def _seed_notes(points: Sequence[ParetoPoint]) -> list[str]:
+    """A front picks the luckiest of many: whoever reads it should know by how much seeds differ."""
+    single = sum(len(point["seeds"]) == 1 for point in points)
+    if not single or len(points) < 2:
+        return []
+    spread = seed_std([point["accuracy_seeds"] for point in points])
+    return [
+        f"{single} of {len(points)} points have one seed, and seeds spread by about {100 * spread:.2g} points "
+        "(standard deviation): a front of many points favours lucky ones"
     ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.report.numbers_in_plots import place_numbers
-from imctrain.report.pareto import MADE_BY, Pareto, ParetoPoint, ParetoReference, at_steepest, point_name
+from imctrain.report.pareto import (
+    MADE_BY,
+    STEEPEST,
+    Pareto,
+    ParetoPoint,
+    ParetoReference,
+    at_steepest,
+    differing_noise,
+    point_name,
+)
 from imctrain.report.style import COLOURS, pyplot, save_figure
 
 if TYPE_CHECKING:
@@ -30,11 +41,14 @@ MARGIN = 0.08
 MARKERS = "osD^vPX"
 Style = str | tuple[int, tuple[float, float]]
 MOST_SERIES = 7
+STEPS = 60
+ROOM_FOR_NAMES = 2.6
+"""Room above the points where names of references stand, in times of `MARGIN`."""
 MOST_ROWS = 5
 """A table of more lines has two columns."""
 ROW = 0.145
 """Height of a line of the table below, inches."""
-LEVELS = 5
+LEVELS = 3
 """Heights for the names of references."""
 TABLE_CHARACTERS = 64
 """A name in the table is cut here."""
@@ -58,17 +72,18 @@ def draw_pareto(pareto: Pareto, target: Path, title: str = "") -> None:
     )  # fmt: skip
     series = _series(points)
     close = figure.add_subplot(grid[0])
-    _draw_points(close, seen, series)
-    _draw_fronts(close, points)
-    _x_axis(close, [point["energy_training_j"] for point in seen], [_bar(point) for point in seen])
+    bars = bool(differing_noise(points))
+    _draw_points(close, seen, series, bars=bars)
+    _draw_fronts(close, points, steep=bars)
+    _x_axis(close, [point["energy_training_j"] for point in seen], [_bar(point) for point in seen] if bars else [])
     _y_axis(close, seen, references, len(points) - len(seen))
     close.set_ylabel("test accuracy (%)")
-    place_numbers(close, [_place(point) for point in seen], numbered)
+    place_numbers(close, [_place(point) for point in seen], numbered, _along_fronts(points))
     if references:
         wide = figure.add_subplot(grid[1], sharey=close)
         wide.tick_params(axis="y", labelleft=False)
         _draw_points(wide, seen, series, small=True)
-        _draw_fronts(wide, points, named=False)
+        _draw_fronts(wide, points)
         _x_axis(wide, [*(p["energy_training_j"] for p in seen), *(r["energy_training_j"] for r in references)], [])
         _draw_references(wide, references)
     close.legend(loc="lower right", fontsize=6.5, handletextpad=0.3, borderaxespad=0.2)
@@ -117,7 +132,9 @@ def _bar(point: ParetoPoint) -> tuple[float, float]:
     return energy if low is None else low, energy if high is None else high
 
 
-def _draw_points(axis: Axes, points: Sequence[ParetoPoint], series: dict[str, str], small: bool = False) -> None:
+def _draw_points(
+    axis: Axes, points: Sequence[ParetoPoint], series: dict[str, str], small: bool = False, bars: bool = False
+) -> None:
     """A marker and colour a series; hollow where nothing is on the array; the noise band as a bar, seeds as dashes."""
     names = list(dict.fromkeys(series.values()))
     named: set[str] = set()
@@ -134,11 +151,13 @@ def _draw_points(axis: Axes, points: Sequence[ParetoPoint], series: dict[str, st
         )  # fmt: skip
         named.add(name)
         if not small:
-            _draw_spread(axis, point, colour)
+            _draw_seeds(axis, point, colour)
+        if bars:
+            _draw_bar(axis, point, colour)
 
 
-def _draw_spread(axis: Axes, point: ParetoPoint, colour: str) -> None:
-    """What a price of noise would make of its energy, and its seeds."""
+def _draw_bar(axis: Axes, point: ParetoPoint, colour: str) -> None:
+    """What a price of noise would make of a point's energy; an arrow where it has no bound."""
     x, y = _place(point)
     low, high = _bar(point)
     if high > low:
@@ -146,19 +165,39 @@ def _draw_spread(axis: Axes, point: ParetoPoint, colour: str) -> None:
     if point["energy_noise_band_j"][1] is None:
         endless = {"arrowstyle": "-|>", "lw": 2.0, "color": colour, "alpha": 0.3, "shrinkA": 3}
         axis.annotate("", xy=(22, 0), xytext=(x, y), xycoords="offset points", textcoords="data", arrowprops=endless)
+
+
+def _draw_seeds(axis: Axes, point: ParetoPoint, colour: str) -> None:
+    x = point["energy_training_j"]
     if len(point["accuracy_seeds"]) > 1:
         seeds = [100 * accuracy for accuracy in point["accuracy_seeds"]]
         axis.plot([x, x], [min(seeds), max(seeds)], color=colour, lw=0.9, zorder=3)
         axis.plot([x] * len(seeds), seeds, "_", color=colour, ms=4, mew=0.9, zorder=3)
 
 
-def _draw_fronts(axis: Axes, points: Sequence[ParetoPoint], named: bool = True) -> None:
-    """Steps: what accuracy an energy buys. Dashed at p = 2, where that is another."""
-    plain = [(p["energy_training_j"], 100 * p["accuracy"]) for p in points if p["on_front"]]
-    _step(axis, plain, "-", "Pareto front" if named else None)
-    steep = sorted((at_steepest(p), 100 * p["accuracy"]) for p in points if p["on_noise_front"])
-    if any(p["noise_lsb"] is not None for p in points) and steep != sorted(plain) and named:
-        _step(axis, [place for place in steep if math.isfinite(place[0])], (0, (2, 1.6)), "... with noise at p = 2")
+def _draw_fronts(axis: Axes, points: Sequence[ParetoPoint], steep: bool = False) -> None:
+    """Steps: what accuracy an energy buys. Dashed at p = 2."""
+    _step(axis, _front(points), "-", "Pareto front")
+    if steep:
+        _step(axis, _front(points, steep=True), (0, (2, 1.6)), f"... with noise at p = {STEEPEST}")
+
+
+def _front(points: Sequence[ParetoPoint], steep: bool = False) -> list[tuple[float, float]]:
+    """Its corners."""
+    if not steep:
+        return sorted(_place(point) for point in points if point["on_front"])
+    found = [(at_steepest(point), 100 * point["accuracy"]) for point in points if point["on_noise_front"]]
+    return sorted(place for place in found if math.isfinite(place[0]))
+
+
+def _along_fronts(points: Sequence[ParetoPoint]) -> list[tuple[float, float]]:
+    """Places on the drawn steps, close together."""
+    corners = _front(points)
+    found = []
+    for (x, y), (to_x, to_y) in itertools.pairwise(corners):
+        found += [(float(way), y) for way in np.geomspace(x, to_x, STEPS)]
+        found += [(to_x, float(way)) for way in np.linspace(y, to_y, STEPS)]
+    return found
 
 
 def _step(axis: Axes, places: Sequence[tuple[float, float]], style: Style, name: str | None) -> None:
@@ -168,11 +207,11 @@ def _step(axis: Axes, places: Sequence[tuple[float, float]], style: Style, name:
 
 
 def _draw_references(axis: Axes, references: Sequence[ParetoReference]) -> None:
-    """Stars for what was trained, diamonds for what is assumed; each name once, below its point, at heights of their
-    own so that neighbours in energy do not meet."""
+    """Stars for what was trained, diamonds for what is assumed. Each name once: float's above, at heights of their own
+    so that neighbours in energy do not meet, and those of the formats beside."""
     named: list[str] = []
     for reference in references:
-        assumed = bool(reference["assumed"])
+        assumed, name = bool(reference["assumed"]), reference["name"]
         x, y = reference["energy_training_j"], 100 * reference["accuracy"]
         seeds = [100 * accuracy for accuracy in reference["accuracy_seeds"]]
         if assumed:
@@ -180,25 +219,27 @@ def _draw_references(axis: Axes, references: Sequence[ParetoReference]) -> None:
         else:
             axis.plot([x], [y], "*", color="0.2", ms=8, zorder=5)
             axis.plot([x, x], [min(seeds), max(seeds)], color="0.2", lw=0.9, zorder=4)
-        if reference["name"] in named:
+        if name in named:
             continue
+        above = name.startswith("float")
+        place = sum(other.startswith("float") == above for other in named)
+        named.append(name)
         axis.annotate(
-            reference["name"] + (" (assumed)" if assumed else ""),
+            name + (" (assumed)" if assumed else ""),
             xy=(x, y),
-            xytext=(0, -16 - 11 * (len(named) % LEVELS)),
+            xytext=(0, 8 + 10 * (place % LEVELS)) if above else (7, -10 * (place % LEVELS)),
             textcoords="offset points",
-            ha="right" if reference is references[-1] else "center",
-            va="top",
+            ha=("right" if reference is references[-1] else "center") if above else "left",
+            va="bottom" if above else "center",
             fontsize=6.5,
             color="0.2",
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6", "shrinkA": 0, "shrinkB": 4},
         )
-        named.append(reference["name"])
 
 
 def _x_axis(axis: Axes, energies: Sequence[float], bars: Sequence[tuple[float, float]]) -> None:
     """Wide enough for the points and their bars; logarithmic over a decade."""
-    from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low = min([*energies, *(bar[0] for bar in bars)])
     high = max([*energies, *(bar[1] for bar in bars)])
@@ -207,7 +248,7 @@ def _x_axis(axis: Axes, energies: Sequence[float], bars: Sequence[tuple[float, f
         room = (high / low) ** MARGIN
         axis.set_xlim(low / room, high * room)
         axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.xaxis.set_major_formatter(LogFormatter(minor_thresholds=(math.inf, math.inf)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
     else:
         room = MARGIN * (high - low or high or 1.0)
@@ -219,30 +260,27 @@ def _y_axis(axis: Axes, points: Sequence[ParetoPoint], references: Sequence[Pare
     accuracies = [100 * accuracy for found in (*points, *references) for accuracy in found["accuracy_seeds"]]
     low, high = min(accuracies), max(accuracies)
     room = MARGIN * (high - low or 1.0)
-    axis.set_ylim(low - room, high + room)
+    axis.set_ylim(low - room, high + room * (ROOM_FOR_NAMES if references else 1))
     if cut:
         axis.annotate(
             f"{cut} more below" if cut > 1 else "1 more below",
-            xy=(0.02, 0.01), xycoords="axes fraction", fontsize=6.5, color="0.35",
+            xy=(0.3, 0.01), xycoords="axes fraction", fontsize=6.5, color="0.35",
         )  # fmt: skip
 
 
 def _caption(pareto: Pareto) -> list[str]:
     """What a reader must know, in lines that fit."""
-    import textwrap
-
-    points = pareto["points"]
-    ratios = [(p["energy_band_j"][0] / p["energy_training_j"], p["energy_band_j"][1] / p["energy_training_j"]) for p in points]
     technology = " and ".join(pareto["technology"])
     text = [f"Energy: {technology}, {pareto['provenance']}" if pareto["provenance"] else f"Energy: {technology}"]
-    if ratios:
-        low, high = np.min([r[0] for r in ratios]), np.max([r[1] for r in ratios])
-        text[0] += f"; the ranges of its figures move all points together, by x{low:.2g} to x{high:.2g}"
+    if pareto["points"]:
+        bands = [np.asarray(point["energy_band_j"]) / point["energy_training_j"] for point in pareto["points"]]
+        low, high = np.median(bands, axis=0)
+        text[0] += f", by their ranges x{low:.2g} to x{high:.2g} (median; all points move together)"
     text[0] += "; whole steps, exempt layers and update included."
     text += [note[0].upper() + note[1:] + "." for note in pareto["notes"]]
     if any(reference["assumed"] for reference in pareto["references"]):
         text.append(
-            "Stars: trained. Diamonds, assumed: float accuracy at the energy of BF16 and of INT8 (what the array does is "
+            "Stars: trained. Diamonds: assumed, float accuracy at the energy of BF16 and of INT8 (the array's work is "
             "exchanged, exempt layers stay in FP32); not trained."
         )
     width = 158 if pareto["references"] else 114
@@ -250,7 +288,12 @@ def _caption(pareto: Pareto) -> list[str]:
 
 
 def _write_below(
-    figure: Figure, points: Sequence[ParetoPoint], numbered: dict[int, int], lines: Sequence[str], top: float, height: float
+    figure: Figure,
+    points: Sequence[ParetoPoint],
+    numbered: dict[int, int],
+    lines: Sequence[str],
+    top: float,
+    height: float,
 ) -> None:
     """The table of numbers in one or two columns, then the caption."""
     entries = [

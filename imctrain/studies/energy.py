@@ -155,6 +155,7 @@ def _count(config: Config, config_dir: Path | None) -> Counted:
     prices = training.prices
     design = design_of(training.step.hardware, prices.technology, prices.supply_v)
     quiet, loud = (
-        rates(prices.technology, replace(design, sigma_adc_lsb=sigma)).converter.value for sigma in (QUIET_LSB, LOUD_LSB)
+        rates(prices.technology, replace(design, sigma_adc_lsb=sigma)).converter.value
+        for sigma in (QUIET_LSB, LOUD_LSB)
     )
     return Counted(energy, {name: cost.reference(name).value for name in ARITHMETICS}, noise, quiet > loud)

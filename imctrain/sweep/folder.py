@@ -119,8 +119,8 @@ class SweepFolder:
                 self.files.plan(key).unlink(missing_ok=True)
 
     def _adopt(self, config: Config, config_dir: Path) -> Config:
-        """The config with files of its own folder, calibration and technology: the sweep can be moved, and the key holds
-        their hashes."""
+        """The config with files of its own folder, calibration and technology: the sweep can be moved, and the key
+        holds their hashes."""
         if names_a_file(config):
             text = technology_text(config, config_dir)
             kept = self._keep(f"{Path(config.cost.technology).stem}-technology", text)
