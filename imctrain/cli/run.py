@@ -126,13 +126,13 @@ def run(
     accuracy = f"test accuracy {100 * result.test_accuracy:.2f}%"
     if result.baseline_test_accuracy is not None:
         accuracy += f" (float baseline {100 * result.baseline_test_accuracy:.2f}%)"
+    if result.energy_training_j is not None:
+        console.print(_energy(result), markup=False, soft_wrap=True)
     console.print(
         f"{accuracy}, {result.seconds_per_epoch:.1f} s an epoch; results in {place.folder}",
         markup=False,
         soft_wrap=True,
     )
-    if result.energy_training_j is not None:
-        console.print(_energy(result), markup=False, soft_wrap=True)
 
 
 def _energy(result: Result) -> str:

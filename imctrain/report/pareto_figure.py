@@ -163,8 +163,8 @@ def _draw_bar(axis: Axes, point: ParetoPoint, colour: str) -> None:
     if high > low:
         axis.plot([low, high], [y, y], color=colour, lw=2.4, alpha=0.22, solid_capstyle="butt", zorder=2)
     if point["energy_noise_band_j"][1] is None:
-        endless = {"arrowstyle": "-|>", "lw": 2.0, "color": colour, "alpha": 0.3, "shrinkA": 3}
-        axis.annotate("", xy=(22, 0), xytext=(x, y), xycoords="offset points", textcoords="data", arrowprops=endless)
+        endless = {"arrowstyle": "<|-", "lw": 2.0, "color": colour, "alpha": 0.3, "shrinkB": 3}
+        axis.annotate("", xy=(x, y), xytext=(22, 0), textcoords="offset points", arrowprops=endless)
 
 
 def _draw_seeds(axis: Axes, point: ParetoPoint, colour: str) -> None:
