@@ -301,9 +301,9 @@ def _noise_notes(points: Sequence[ParetoPoint], technologies: Sequence[str], pri
         None: f"whether {name} prices a converter's noise is not known here",
     }[priced]
     return [
-        f"noise differs ({levels[0]:g} to {levels[-1]:g} LSB): {converter}; noise before the range has no sourced "
-        f"price. Bars: converters and array take ({SILICON_LSB:g} LSB / noise)^p times their energy, p = 0 to {STEEPEST}"
-        " (kT/C is p = 2), this project's assumption"
+        f"noise differs ({levels[0]:g} to {levels[-1]:g} LSB): {converter}; noise before the range has no "
+        f"sourced price. Bars: converters and array take ({SILICON_LSB:g} LSB / noise)^p times their energy, p = 0 to "
+        f"{STEEPEST} (kT/C is p = 2), this project's assumption"
     ]
 
 
