@@ -19,6 +19,7 @@ from imctrain.cli.claims import claims
 from imctrain.cli.cost import cost
 from imctrain.cli.inspect import inspect
 from imctrain.cli.mapping_snr import mapping_snr
+from imctrain.cli.pareto import pareto
 from imctrain.cli.record import record
 from imctrain.cli.report import report
 from imctrain.cli.run import run
@@ -61,6 +62,7 @@ def root(
 app.command()(run)
 app.command()(report)
 app.command()(claims)
+app.command()(pareto)
 app.command()(inspect)
 app.command()(cost)
 app.command()(schema)

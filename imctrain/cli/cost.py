@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imctrain.cli.options import Overrides
+from imctrain.cli.units import joules, joules_unit, seconds, seconds_unit
 from imctrain.errors import UserError
 
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
@@ -117,8 +118,8 @@ def _show(found: dict[str, Any], console: Console) -> None:
 
 def _table(found: dict[str, Any]) -> Table:
     """A line an MVM, then what belongs to no matmul, then the sum."""
-    unit, scale = _unit(found["totals"]["energy_step_j"], TABLE_LEAST)
-    second, speed = _time_unit(found["totals"]["seconds_step"], TABLE_LEAST)
+    unit, scale = joules_unit(found["totals"]["energy_step_j"], TABLE_LEAST)
+    second, speed = seconds_unit(found["totals"]["seconds_step"], TABLE_LEAST)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", title_justify="left")
     for header, justify in (
         ("site", "left"), ("MVM", "left"), ("conv.", "right"), ("ADC", "right"), ("array", "right"), ("DAC", "right"),
@@ -166,16 +167,16 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"{technology['name']}: {technology['node_nm']:g} nm, {technology['supply_v']:g} V, {totals['macros']} macros "
         f"of {totals['area_mm2'] / totals['macros']:.3g} mm2, in use {100 * totals['macro_utilisation']:.0f} % of the "
         "time",
-        f"a step: {_joules(totals['energy_step_j'])} ({_joules(low)} to {_joules(high)}), "
-        f"{_seconds(totals['seconds_step'])}, {totals['fj_per_mac']:.3g} fJ/MAC, {totals['tops_per_w']:.3g} TOPS/W, "
+        f"a step: {joules(totals['energy_step_j'])} ({joules(low)} to {joules(high)}), "
+        f"{seconds(totals['seconds_step'])}, {totals['fj_per_mac']:.3g} fJ/MAC, {totals['tops_per_w']:.3g} TOPS/W, "
         f"energy x delay {totals['edp_js']:.2g} J s",
         *_value_aware(totals),
-        f"an image {_joules(totals['energy_image_j'])}, an epoch {_joules(totals['energy_epoch_j'])} in "
-        f"{_seconds(totals['seconds_epoch'])}, the training ({totals['steps']:,} steps) "
-        f"{_joules(totals['energy_training_j'])} in {_seconds(totals['seconds_training'])}",
+        f"an image {joules(totals['energy_image_j'])}, an epoch {joules(totals['energy_epoch_j'])} in "
+        f"{seconds(totals['seconds_epoch'])}, the training ({totals['steps']:,} steps) "
+        f"{joules(totals['energy_training_j'])} in {seconds(totals['seconds_training'])}",
         "the same step in digital "
         + ", ".join(
-            f"{REFERENCES[name]} {_joules(reference['energy_step_j'])} (x{reference['ratio']:.2g})"
+            f"{REFERENCES[name]} {joules(reference['energy_step_j'])} (x{reference['ratio']:.2g})"
             for name, reference in found["references"].items()
         ),
         "figures: " + ", ".join(f"{name} {provenance}" for name, provenance in weakest.items()),
@@ -191,7 +192,7 @@ def _value_aware(totals: dict[str, Any]) -> list[str]:
     if aware is None:
         return []
     apart = 100 * (aware / totals["energy_step_j"] - 1)
-    return [f"with the codes that were driven: {_joules(aware)} a step ({apart:+.1f} % against typical codes)"]
+    return [f"with the codes that were driven: {joules(aware)} a step ({apart:+.1f} % against typical codes)"]
 
 
 def _change(change: dict[str, Any], totals: dict[str, Any]) -> str:
@@ -214,35 +215,10 @@ def _peak(technology: str, supply: float | None, as_json: bool) -> None:
         console.print(
             f"{found['technology']} at {point['supply_v']:g} V: {point['tops_per_w']:.4g} TOPS/W{band}, "
             f"{point['tops_per_mm2']:.3g} TOPS/mm2, 1-b normalised; a column conversion "
-            f"{_joules(point['conversion_j'])}, {point['provenance']}",
+            f"{joules(point['conversion_j'])}, {point['provenance']}",
             markup=False,
             soft_wrap=True,
         )
-
-
-def _unit(joules: float, least: float = 1.0) -> tuple[str, float]:
-    """The largest unit in which so many joules are `least` or more."""
-    for unit, scale in (("J", 1.0), ("mJ", 1e3), ("uJ", 1e6), ("nJ", 1e9)):
-        if joules * scale >= least:
-            return unit, scale
-    return "pJ", 1e12
-
-
-def _joules(joules: float) -> str:
-    unit, scale = _unit(joules)
-    return f"{joules * scale:.3g} {unit}"
-
-
-def _time_unit(seconds: float, least: float = 1.0) -> tuple[str, float]:
-    for unit, scale in (("h", 1 / 3600), ("min", 1 / 60), ("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if seconds * scale >= least:
-            return unit, scale
-    return "ns", 1e9
-
-
-def _seconds(seconds: float) -> str:
-    unit, scale = _time_unit(seconds)
-    return f"{seconds * scale:.3g} {unit}"
 
 
 def _figure(value: float) -> str:

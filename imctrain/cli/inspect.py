@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from imctrain.cli.options import ConfigFile, Overrides
+from imctrain.cli.units import joules
 from imctrain.experiment.jax_setup import prepare_jax
 from imctrain.records.ledger import LedgerSite
+
+if TYPE_CHECKING:
+    from imctrain.cost.step import StepCost
 
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
 
@@ -27,8 +31,8 @@ def inspect(
     Each site's three MVMs (forward, input gradient dX, weight gradient dW) with
     their size (vectors x contraction x outputs), row tiles T, passes P, planes
     J, conversions a step, the share of the array's cells they use, the ADC's
-    reference range R, and the SNR of the output under the config's noise, from
-    one forward and backward pass of a real batch. Where sites may take the
+    reference range R, the SNR of the output under the config's noise, from
+    one forward and backward pass of a real batch, and the energy of a step in uJ. Where sites may take the
     statistical path, `sim` says which one each MVM takes. What cannot work on
     this hardware is told below the table, with its remedy.
 
@@ -46,7 +50,14 @@ def inspect(
     if as_json:
         typer.echo(
             json.dumps(
-                {"batch": inspection.batch, "warnings": inspection.warnings, "sites": inspection.records}, indent=1
+                {
+                    "batch": inspection.batch,
+                    "warnings": inspection.warnings,
+                    "technology": inspection.cost.technology,
+                    "energy_step_j": inspection.cost.energy_step_j,
+                    "sites": inspection.records,
+                },
+                indent=1,
             )
         )
         return
@@ -61,6 +72,7 @@ def inspect(
         f"{total:,} conversions and {macs:,} MACs a step of {loaded.data.batch_size} images.",
         markup=False,
     )
+    console.print(_energy(inspection.cost), markup=False, soft_wrap=True)
     console.print(f"SNR measured on {inspection.batch}.", markup=False)
     warn(console, inspection.warnings)
 
@@ -73,6 +85,7 @@ def _table(records: list[LedgerSite]) -> Table:
     for header, justify in (
         ("site", "left"), ("MVM", "left"), ("size", "right"), ("T", "right"), ("P", "right"), ("J", "right"),
         ("conv.", "right"), ("cells", "right"), ("R", "right"), ("SNR dB", "right"),
+        ("uJ", "right"),
     ):  # fmt: skip
         table.add_column(header, justify=justify, no_wrap=header != "site")  # type: ignore[arg-type]
     if simulated:
@@ -80,12 +93,18 @@ def _table(records: list[LedgerSite]) -> Table:
     for record in records:
         label = {"float": "float (digital)", "digital": "formats (digital)"}.get(record["path"])
         if label is not None:
-            table.add_row(record["site"], "", label)
+            table.add_row(record["site"], "", label, *[""] * 7, _micro(record["energy_j"]))
             continue
         for index, mvm in enumerate(record["mvms"]):
             size = f"{mvm['vectors']}x{mvm['contraction']}x{mvm['outputs']}"
             if mvm["path"] == "digital":
-                table.add_row(record["site"] if index == 0 else "", SHORT[mvm["mvm"]], "formats (digital)")
+                table.add_row(
+                    record["site"] if index == 0 else "",
+                    SHORT[mvm["mvm"]],
+                    "formats (digital)",
+                    *[""] * 7,
+                    _micro(mvm["energy_j"]),
+                )
                 continue
             table.add_row(
                 record["site"] if index == 0 else "",
@@ -98,9 +117,25 @@ def _table(records: list[LedgerSite]) -> Table:
                 f"{100 * mvm['utilisation']:.0f}%",
                 "" if mvm["range"] is None else f"{mvm['range']:.3g}",
                 "" if mvm["snr_db"] is None else f"{mvm['snr_db']:.1f}",
+                _micro(mvm["energy_j"]),
                 *([_simulation(mvm["statistical"])] if simulated else []),
             )
     return table
+
+
+def _micro(joules: float | None) -> str:
+    """In uJ, three digits."""
+    return "" if joules is None else f"{1e6 * joules:.3g}" if joules < 1e-4 else f"{1e6 * joules:.0f}"
+
+
+def _energy(cost: StepCost) -> str:
+    """Of a whole step, in one line."""
+    on_array = sum(mvm.energy.total.value for mvm in cost.mvms if mvm.line.on_array)
+    digital = sum(mvm.energy.total.value for mvm in cost.mvms if not mvm.line.on_array)
+    rest = cost.energy_step_j - on_array - digital
+    parts = f"MVMs on the array {joules(on_array)}, digital ones {joules(digital)}, all other work {joules(rest)}"
+    ratio = f"; digital INT8 takes x{cost.ratio('int8'):.2g}" if cost.macs_on_array else ""
+    return f"A step takes {joules(cost.energy_step_j)} on {cost.technology}: {parts}{ratio} (`imctrain cost`)."
 
 
 def _simulation(statistical: float | None) -> str:

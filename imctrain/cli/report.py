@@ -19,8 +19,8 @@ def report(
 ) -> None:
     """Gather all runs and sweeps below a folder into one self-contained HTML page.
 
-    Holds the sweeps' figures and tables, and of every run the learning curve, SNR
-    and clipping by site. The sweeps' tables and figures are also written to
+    Holds the sweeps' figures and tables, accuracy against energy, and of every
+    run the learning curve, SNR and clipping by site. The sweeps' tables and figures are also written to
     DIR/results as CSV, JSON, Markdown, PNG and SVG.
 
     A sweep is its folder and its name: sweeps of one name in several folders stay
@@ -32,15 +32,19 @@ def report(
     from rich.console import Console
 
     from imctrain.cli.bars import bars
+    from imctrain.experiment.jax_setup import prepare_jax
     from imctrain.records.layout import SweepFiles
     from imctrain.report.page import write_page
     from imctrain.report.sweep_results import write_results
+    from imctrain.studies.energy import KeptEnergy
 
     console = Console(highlight=False)
     target = out if out is not None else folder / "report.html"
     console.print(f"reading {folder} ...", markup=False, soft_wrap=True)
+    prepare_jax()
+    pricing = KeptEnergy()
     if SweepFiles(folder).is_sweep:
-        write_results(folder)
+        write_results(folder, pricing)
     with bars("drawing the runs") as (drawn,):
-        count = write_page(folder, target, drawn)
+        count = write_page(folder, target, drawn, pricing)
     console.print(f"{count} runs in {target}", markup=False, soft_wrap=True)

@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 
 from imctrain.cli.options import Overrides
+from imctrain.cli.units import joules, seconds
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
+from imctrain.records.result import Result
 
 
 def run(
@@ -130,10 +132,27 @@ def run(
         for what, (found, base) in told.items()
         if found is not None
     )
+    if result.energy_training_j is not None:
+        console.print(_energy(result), markup=False, soft_wrap=True)
     console.print(
         f"{accuracy}, {result.seconds_per_epoch:.1f} s an epoch; results in {place.folder}",
         markup=False,
         soft_wrap=True,
+    )
+
+
+def _energy(result: Result) -> str:
+    """What the training took on the chip, in one line."""
+    energy, chip, per_mac = (
+        result.energy_training_j or 0.0,
+        result.seconds_training_chip or 0.0,
+        result.fj_per_mac or 0.0,
+    )
+    ratio = result.digital_int8_ratio
+    against = "" if ratio is None else f", digital INT8 takes x{ratio:.2g} the energy"
+    return (
+        f"on the chip the training takes {joules(energy)} and {seconds(chip)}, {per_mac:.3g} fJ/MAC{against} "
+        f"({result.cost_technology}, {result.cost_provenance})"
     )
 
 

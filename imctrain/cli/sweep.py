@@ -328,8 +328,9 @@ def _sweep(
     except sweeps.Stopped as stopped:
         _leave(f"stopped by {stopped}, trials saved; continue with: imctrain sweep resume {out}", stopped.code)
     from imctrain.report.sweep_results import write_results
+    from imctrain.studies.energy import KeptEnergy
 
-    for line in write_results(out):
+    for line in write_results(out, KeptEnergy()):
         console.print(line, markup=False, soft_wrap=True)
     if states.get("failed"):
         _leave(f"{len(states['failed'])} of {len(keys)} trials failed; the results hold the others", 1)

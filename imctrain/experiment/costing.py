@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 
 from imctrain.cost.operations import count_operations
 from imctrain.cost.step import ChipPrices, MeasuredDrives, Part, Step, StepCost, step_cost
-from imctrain.data import OFFICIAL, held_images, load
+from imctrain.data import OFFICIAL, Dataset, held_images, load
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.intercept import Rule, on_imc
 from imctrain.settings import Config, Hardware
@@ -57,14 +57,20 @@ def energy_of(config: Config, config_dir: Path | None = None) -> StepCost:
     return training_of(config, config_dir).cost()
 
 
-def data_shape(config: Config) -> DataShape:
-    """Of the data that a config trains on. Raises UserError for data that is neither known nor prepared."""
+def data_shape(config: Config, dataset: Dataset | None = None) -> DataShape:
+    """Of the data that a config trains on.
+
+    Args:
+        dataset: the config's, where it is loaded.
+
+    Raises UserError for data that is neither known nor prepared.
+    """
     name = config.data.name
-    if name in OFFICIAL:
+    if dataset is None and name in OFFICIAL:
         known = OFFICIAL[name].expected
         found = DataShape(known.shape, len(known.classes), known.per_class["train"] * len(known.classes))
     else:
-        dataset = load(name, config.data.data_dir)
+        dataset = dataset or load(name, config.data.data_dir)
         found = DataShape(dataset.shape, len(dataset.classes), len(dataset.train))
     images, limit = found.train_images, config.data.train_limit
     if limit is not None:

@@ -19,10 +19,13 @@ from imctrain.experiment.advice import (
     warn,
 )
 from imctrain.experiment.continuing import about_run, finished_with
+from imctrain.experiment.costing import Training
 from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.new_folder import new_folder, write_start
+from imctrain.experiment.result_cost import counted, result_keys
 from imctrain.experiment.setup import Setup, set_up
+from imctrain.experiment.technology_copy import keep_technology, with_own_files
 from imctrain.files import write_text
 from imctrain.imc.forecast.advice import Problem
 from imctrain.records.identity import Identity
@@ -55,13 +58,15 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir)
     refuse_zeros(hardware_problems(setup))
+    costed = counted(config, dataset, config_dir)
     folder = place.folder = new_folder(config, out)
     with claim(folder):
         if setup.calibration is not None:
             # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
             write_text(RunFiles(folder).calibration, setup.calibration.model_dump_json(indent=1) + "\n")
+        keep_technology(config, config_dir, RunFiles(folder))
         write_start(folder, config)
-        return _train(config, dataset, setup, folder, parallel, console)
+        return _train(config, dataset, setup, costed, folder, parallel, console)
 
 
 def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] = ()) -> Result:
@@ -81,12 +86,10 @@ def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] =
         console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
-        if files.calibration.is_file():
-            imc = config.imc.model_copy(update={"calibration": str(files.calibration.absolute())})
-            setup = set_up(config.model_copy(update={"imc": imc}), dataset)
-        else:
-            setup = set_up(config, dataset)
-        return _train(config, dataset, setup, folder, parallel, console, accept)
+        own = with_own_files(config, files)
+        setup = set_up(own, dataset)
+        costed = counted(own, dataset)
+        return _train(config, dataset, setup, costed, folder, parallel, console, accept)
 
 
 def _parallel(config: Config) -> DataParallel:
@@ -98,6 +101,7 @@ def _train(
     config: Config,
     dataset: Dataset,
     setup: Setup,
+    costed: Training,
     folder: Path,
     parallel: DataParallel,
     console: Console,
@@ -117,7 +121,7 @@ def _train(
         if config.baseline and config.imc.path != "float":
             baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept)
         title = f"{config.model.name} ({config.imc.path})"
-        result = _one(config, dataset, setup, folder, parallel, console, stop, title, about, problems)
+        result = _one(config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems)
     if baseline is not None:
         result = result.replace(
             baseline_test_accuracy=baseline.test_accuracy,
@@ -157,7 +161,8 @@ def _baseline(
     where.mkdir(exist_ok=True)
     write_start(where, float_config)
     title = f"{config.model.name} (float baseline)"
-    result = _one(float_config, dataset, setup, where, parallel, console, stop, title, about, [])
+    costed = counted(with_own_files(float_config, RunFiles(where.parent)), dataset)
+    result = _one(float_config, dataset, setup, costed, where, parallel, console, stop, title, about, [])
     result.write(files.result)
     return result
 
@@ -175,6 +180,7 @@ def _one(
     config: Config,
     dataset: Dataset,
     setup: Setup,
+    costed: Training,
     folder: Path,
     parallel: DataParallel,
     console: Console,
@@ -196,7 +202,7 @@ def _one(
     result = _result(config, dataset, setup, position, trainer.total_steps, tested)
     result = result.replace(
         warnings=[*hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
-    )
+    ).replace(**result_keys(costed, trainer.total_steps, RunFiles(folder)))
     return result.replace(changed=about.changed) if about.changed else result
 
 

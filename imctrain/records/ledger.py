@@ -41,6 +41,8 @@ class LedgerMvm(TypedDict):
     clipped: NotRequired[float | None]
     range: NotRequired[float | None]
     statistical: NotRequired[float | None]
+    energy_j: NotRequired[float | None]
+    """Of a step, counted by `imctrain inspect`."""
 
 
 class LedgerSite(TypedDict):
@@ -53,6 +55,8 @@ class LedgerSite(TypedDict):
     rhs: LedgerOperand
     executions: int | None
     mvms: list[LedgerMvm]
+    energy_j: NotRequired[float]
+    """Of all its MVMs in a step, those of a float site too; counted by `imctrain inspect`."""
 
 
 def write_ledger(run: RunFiles, sites: Sequence[LedgerSite]) -> None:

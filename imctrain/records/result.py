@@ -96,6 +96,8 @@ class Result(Kept):
     cost_technology: str | None = None
     """What energy and time are counted with; this key and those down to `digital_int8_ratio` are of versions that count
     them."""
+    cost_provenance: str | None = None
+    """Of the weakest figure in its energy: measured, published, derived or assumed."""
     energy_step_j: float | None = None
     """Of a training step, J: forward, gradients, update, exempt layers and all."""
     energy_step_band_j: tuple[float, float] | None = None
@@ -111,7 +113,7 @@ class Result(Kept):
     fj_per_mac: float | None = None
     """Energy of a step over its multiply-accumulates, fJ."""
     digital_int8_ratio: float | None = None
-    """Energy of the same step in digital INT8 over that of this one."""
+    """Energy of the same step in digital INT8 over that of this one; null where nothing is on the array."""
     warnings: tuple[str, ...] | None = None
     """What cannot work on the hardware, and what went wrong in the training, a line each."""
     config_toml_sha256: str | None = None

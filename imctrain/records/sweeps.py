@@ -12,6 +12,7 @@ from typing import NamedTuple, TypedDict
 
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
+from imctrain.records.energy import STORED_ENERGY, Pricing, TrainingEnergy
 from imctrain.records.runs import RunRecord
 
 
@@ -22,7 +23,18 @@ class Sweep(NamedTuple):
     name: str
 
 
-class TrialRow(TypedDict):
+class EnergyKeys(TypedDict, total=False):
+    """What a training took on the chip (`energy.TrainingEnergy`); null where it is not known."""
+
+    cost_technology: str | None
+    energy_training_j: float | None
+    energy_step_j: float | None
+    fj_per_mac: float | None
+    seconds_training_chip: float | None
+    digital_int8_ratio: float | None
+
+
+class TrialRow(EnergyKeys):
     """A trial of a sweep as a line of its table; null where it has no result. path: of its config."""
 
     reference: str | None
@@ -72,7 +84,7 @@ def measured(trials: Sequence[RunRecord]) -> str:
     return (names or {"test accuracy"}).pop() if len(names) < 2 else "accuracy"
 
 
-def rows_of(records: Sequence[RunRecord], sweep: Sweep | str) -> list[TrialRow]:
+def rows_of(records: Sequence[RunRecord], sweep: Sweep | str, pricing: Pricing = STORED_ENERGY) -> list[TrialRow]:
     """A row a trial of a sweep: references, then variants in the sweep's order, by axes and seed."""
     rows = []
     places: dict[str, int] = {}
@@ -95,6 +107,7 @@ def rows_of(records: Sequence[RunRecord], sweep: Sweep | str) -> list[TrialRow]:
                 error=record.error,
             )
         )
+        rows[-1].update(_energy_keys(pricing(record)))
     order = ("float", "digital", None)
     return sorted(
         rows,
@@ -105,6 +118,26 @@ def rows_of(records: Sequence[RunRecord], sweep: Sweep | str) -> list[TrialRow]:
             _order(row["axes"]),
             row["seed"],
         ),
+    )
+
+
+def _energy_keys(energy: TrainingEnergy | None) -> EnergyKeys:
+    if energy is None:
+        return EnergyKeys(
+            cost_technology=None,
+            energy_training_j=None,
+            energy_step_j=None,
+            fj_per_mac=None,
+            seconds_training_chip=None,
+            digital_int8_ratio=None,
+        )
+    return EnergyKeys(
+        cost_technology=energy.technology,
+        energy_training_j=energy.energy_training_j,
+        energy_step_j=energy.energy_step_j,
+        fj_per_mac=energy.fj_per_mac,
+        seconds_training_chip=energy.seconds_training_chip,
+        digital_int8_ratio=energy.digital_int8_ratio,
     )
 
 

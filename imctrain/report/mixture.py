@@ -6,6 +6,7 @@ of one curve. No mean, figure, crossing or claim is made of those.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from imctrain.files import JsonValue
@@ -14,7 +15,8 @@ from imctrain.records.result import Result
 from imctrain.records.runs import RunRecord
 from imctrain.records.sweeps import Sweep, measured, select
 
-FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", "imc.statistical")
+STATISTICAL = "imc.statistical"
+FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", STATISTICAL)
 """Config keys in which trials of one curve may differ."""
 PATHS = {"exact": "array", "statistical": "array", "auto": "array"}
 """Paths that compute the same thing in different ways: a curve's trials may take either."""
@@ -144,6 +146,14 @@ def _contents(trials: Trials) -> str | None:
                     f"{called}"
                 )
     return None
+
+
+def one_configuration(record: RunRecord) -> str:
+    """The same for trials that differ in nothing but seeds, names and the like; where the statistical path is allowed
+    tells two apart, since an accuracy outside of where it holds is no seed's spread."""
+    free = [key for key in FREE if key != STATISTICAL]
+    leaves = {key: value for key, value in _leaves(record.config).items() if not _within(key, free)}
+    return json.dumps(leaves, sort_keys=True, default=str)
 
 
 def _called(label: Label) -> str:

@@ -11,22 +11,32 @@ from pathlib import Path
 from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
+from imctrain.records.energy import STORED_ENERGY, Pricing
 from imctrain.records.plans import Label
 from imctrain.records.runs import RunRecord, gather
 from imctrain.records.sweeps import Sweep, measured, place_of, rows_of, select, sweeps_of, titles
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.mixture import mixture
+from imctrain.report.pareto_figure import draw_pareto
 from imctrain.report.site_curves import draw_site_curves, worst_sites
-from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, notes_on, test_images
+from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, front_of_sweep, notes_on, test_images
 from imctrain.report.sweep_table import Curves, curve_name, curves_of
 from imctrain.report.variant_figure import draw_variants
 
 TEMPLATE = "page.html.j2"
 
 
-def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda fraction: None) -> int:
+def write_page(
+    root: Path,
+    target: Path,
+    tell: Callable[[float], None] = lambda fraction: None,
+    pricing: Pricing = STORED_ENERGY,
+) -> int:
     """Write the page, telling the fraction done; returns how many runs are on it.
+
+    Args:
+        pricing: what trainings took; by default what their results say.
 
     Raises UserError where there is no run, or the page cannot be written.
     """
@@ -39,7 +49,7 @@ def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda 
     content = {
         "title": root.resolve().name,
         "written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
-        "sweeps": [_sweep(records, sweep, title, root, ids) for sweep, title in shown.items()],
+        "sweeps": [_sweep(records, sweep, title, root, ids, pricing) for sweep, title in shown.items()],
         "conflicts": conflicts_of(records, root),
         "copies": len(copies),
     }
@@ -47,7 +57,7 @@ def write_page(root: Path, target: Path, tell: Callable[[float], None] = lambda 
     for number, record in enumerate(records, 1):
         original = copies.get(record.folder)
         more = {"id": ids[record.folder], "copy_of": original and place_of(original, root)}
-        runs.append(_run(record, root) | more)
+        runs.append(_run(record, root, pricing) | more)
         tell(number / len(records))
     environment = Environment(
         loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
@@ -72,12 +82,12 @@ def _ids(records: Sequence[RunRecord], root: Path) -> dict[Path, str]:
 
 
 def _sweep(
-    records: Sequence[RunRecord], sweep: Sweep, title: str, root: Path, ids: Mapping[Path, str]
+    records: Sequence[RunRecord], sweep: Sweep, title: str, root: Path, ids: Mapping[Path, str], pricing: Pricing
 ) -> dict[str, object]:
     """What the template shows of a sweep; of trials that are not one experiment, no more than each by itself."""
     trials = select(records, sweep)
     anchors = {record.folder.name: ids[record.folder] for record in trials}
-    rows = rows_of(records, sweep)
+    rows = rows_of(records, sweep, pricing)
     mixed = mixture(records, sweep)
     curves = curves_of(rows) if mixed is None else Curves(None)
     curves.measured = measured(trials)
@@ -88,6 +98,9 @@ def _sweep(
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
     elif curves.by_curve:
         figure = _picture(lambda file: draw_variants(curves, file), "svg")
+    front = front_of_sweep(records, sweep, pricing) if mixed is None else None
+    heading = f"{title}: accuracy against energy"
+    pareto = None if front is None else _picture(lambda file: draw_pareto(front, file, heading), "svg")
     baseline = curves.references.get("float")
     mean = sum(baseline) / len(baseline) if baseline else None
     table = []
@@ -110,6 +123,10 @@ def _sweep(
         "notes": notes_on(records, sweep, root),
         "figure": figure,
         "measured": curves.measured,
+        "pareto": pareto,
+        "technology": " and ".join(
+            dict.fromkeys(row["cost_technology"] or "" for row in rows if row["cost_technology"])
+        ),
         "rows": table,
         "axes": axes,
         "crossings": levels,
@@ -117,7 +134,7 @@ def _sweep(
     }
 
 
-def _run(record: RunRecord, root: Path) -> dict[str, object]:
+def _run(record: RunRecord, root: Path, pricing: Pricing) -> dict[str, object]:
     """What the template shows of a run."""
     curve = sites = None
     files = record.files
@@ -126,6 +143,7 @@ def _run(record: RunRecord, root: Path) -> dict[str, object]:
         sites = _picture(lambda file: draw_site_curves(files.folder, file), "png")
     names = [_called(label) for label in record.labels.values()]
     return {
+        "energy": pricing(record),
         "where": str(record.folder.relative_to(root)),
         "name": record.config.get("name", ""),
         "called": ", ".join(dict.fromkeys(name for name in names if name)),

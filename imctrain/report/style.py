@@ -46,9 +46,14 @@ def pyplot() -> ModuleType:
     return plt
 
 
-def save_figure(figure: Figure, target: Path, dpi: int | None = None) -> None:
-    """Write a figure whole or not at all, in the format of `target`'s suffix, the same bytes every time; close it."""
-    metadata = {"Date": None} if target.suffix == ".svg" else None
+def save_figure(figure: Figure, target: Path, dpi: int | None = None, made_by: str | None = None) -> None:
+    """Write a figure whole or not at all, in the format of `target`'s suffix, the same bytes every time; close it.
+
+    Args:
+        made_by: told in the file, in place of matplotlib.
+    """
+    maker = "Software" if target.suffix == ".png" else "Creator"
+    metadata = ({"Date": None} if target.suffix == ".svg" else {}) | ({} if made_by is None else {maker: made_by})
     with replacing(target) as temporary:
         figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=dpi)
     pyplot().close(figure)

@@ -9,6 +9,7 @@ from typing import TypedDict
 from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
+from imctrain.records.energy import STORED_ENERGY, Pricing
 from imctrain.records.kept_config import setting
 from imctrain.records.layout import SweepFiles
 from imctrain.records.runs import RunRecord, gather
@@ -27,9 +28,12 @@ from imctrain.records.sweeps import (
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
 from imctrain.report.mixture import mixture
+from imctrain.report.pareto import Pareto, pareto_of
+from imctrain.report.pareto_figure import draw_pareto
 from imctrain.report.site_snr import write_site_snr
 from imctrain.report.sweep_table import (
     SIGMA,
+    SILICON_LSB,
     Curves,
     as_csv,
     as_json,
@@ -42,9 +46,6 @@ from imctrain.report.variant_figure import draw_variants
 
 MOST_PIPELINES = 6
 """With more, the SNR of sites is no picture."""
-SILICON_LSB = 1.0
-"""The noise that stands for silicon (calibration/README.md)."""
-
 WHAT_TO_DO = "Put them into folders of their own: `imctrain sweep` with another --out, or --name."
 """About trials that are not one experiment."""
 
@@ -59,29 +60,39 @@ class SweepOrigin(TypedDict):
     notes: list[str]
 
 
-def write_results(folder: Path) -> list[str]:
-    """Write `folder`/results/NAME.{csv,json,md,png,svg} of every sweep; returns lines that say what came out.
+def write_results(folder: Path, pricing: Pricing = STORED_ENERGY) -> list[str]:
+    """Write `folder`/results/NAME.{csv,json,md,png,svg} of every sweep, and NAME-pareto.{png,svg} of accuracy against
+    energy; returns lines that say what came out.
 
     Sweeps of one name in several folders below get files of their own, NAME--FOLDER; the one of `folder` itself keeps
     its name.
+
+    Args:
+        pricing: what trainings took; by default what their results say.
     """
     records = gather(folder)
     target = SweepFiles(folder).results
     target.mkdir(exist_ok=True)
     lines = []
     for sweep in sweeps_of(records):
-        lines += write_sweep(records, sweep, target, folder)
+        lines += write_sweep(records, sweep, target, folder, pricing)
     return lines + [f"NOTE: {note}" for note in conflicts_of(records, folder)]
 
 
-def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, root: Path | None = None) -> list[str]:
+def write_sweep(
+    records: Sequence[RunRecord],
+    sweep: Sweep | str,
+    target: Path,
+    root: Path | None = None,
+    pricing: Pricing = STORED_ENERGY,
+) -> list[str]:
     """The files of one sweep into `target`; returns lines for a person.
 
     Of trials that are not one experiment (`mixture`) there is a list, no mean and no figure.
 
     Args:
         records: all there are: those of other sweeps say which names are not taken. sweep: which; a name stands for
-            the only sweep of that name. root: folder that `records` were gathered in.
+            the only sweep of that name. root: folder that `records` were gathered in. pricing: as in `write_results`.
 
     Raises UserError for a name that several folders have a sweep of.
     """
@@ -91,7 +102,7 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
     home = root if root is not None else (found.folder or target)
     title, stem = (naming(sweeps_of(records), home)[found] for naming in (titles, stems))
     trials = select(records, found)
-    rows = rows_of(records, found)
+    rows = rows_of(records, found, pricing)
     notes = notes_on(records, found, home)
     mixed = mixture(records, found)
     origin: SweepOrigin = {"name": found.name, "folder": place_of(found.folder, home), "notes": notes}
@@ -116,11 +127,20 @@ def write_sweep(records: Sequence[RunRecord], sweep: Sweep | str, target: Path, 
     }
     table = as_list(rows, curves.measured) if points else as_markdown(rows, curves.measured)
     markdown = table + _crossings_text(crossings, curves) + _notes_text(notes)
+    front = front_of_sweep(records, found, pricing)
+    if front is not None:
+        extra["pareto"] = front
     write_text(target / f"{stem}.csv", as_csv(rows))
     write_text(target / f"{stem}.json", as_json(rows, extra))
     write_text(target / f"{stem}.md", markdown)
+    heading = _title(trials) + (f": {title}" if title != found.name else "") if curves.by_curve else ""
+    for suffix in ("png", "svg"):
+        file = target / f"{stem}-pareto.{suffix}"
+        if front is None:
+            file.unlink(missing_ok=True)
+        else:
+            draw_pareto(front, file, heading)
     if curves.by_curve and not points:
-        heading = _title(trials) + (f": {title}" if title != found.name else "")
         for suffix in ("png", "svg"):
             file = target / f"{stem}.{suffix}"
             if curves.axis is None:
@@ -142,13 +162,19 @@ def _write_mixed(
     write_text(target.with_name(f"{target.name}.csv"), as_csv(rows))
     write_text(target.with_name(f"{target.name}.json"), as_json(rows, {"sweep": origin, "mixed": mixed}))
     write_text(target.with_name(f"{target.name}.md"), f"**{why}**\n\n{as_list(rows, what)}{notes}")
-    for suffix in (".png", ".svg", "-snr.md", "-snr.png", "-snr.svg"):
+    for suffix in (".png", ".svg", "-snr.md", "-snr.png", "-snr.svg", "-pareto.png", "-pareto.svg"):
         target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
     return [
         f"sweep {title}: {why}",
         *notes.splitlines(),
         f"trials, without means and figures: {target}.{{csv,json,md}}",
     ]
+
+
+def front_of_sweep(records: Sequence[RunRecord], sweep: Sweep, pricing: Pricing) -> Pareto | None:
+    """Accuracy against energy of a sweep's configurations; None for fewer than two, or energies that do not compare."""
+    front = pareto_of(records, {sweep: sweep.name}, (), pricing)
+    return front if len(front["points"]) > 1 and len(front["technology"]) == 1 else None
 
 
 def notes_on(records: Sequence[RunRecord], sweep: Sweep, root: Path) -> list[str]:

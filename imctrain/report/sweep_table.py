@@ -17,6 +17,8 @@ from imctrain.records.sweeps import TrialRow
 SIGMA = "imc.noise.sigma_lsb"
 MOST_CURVES = 24
 """With more, trials are a list and no picture."""
+SILICON_LSB = 1.0
+"""The noise that stands for silicon (calibration/README.md)."""
 
 
 @dataclass
@@ -120,6 +122,7 @@ def as_markdown(rows: Sequence[TrialRow], measured: str = "test accuracy") -> st
         for x in levels:
             cells = [_cell(curves.by_curve[name].get(x, []), baseline) for name in names]
             lines.append(f"| {_short(x)} | " + " | ".join(cells) + " |")
+    lines += energy_lines(rows)
     failed = [row for row in rows if row["error"]]
     if failed:
         lines += ["", "Failed:", ""]
@@ -127,6 +130,46 @@ def as_markdown(rows: Sequence[TrialRow], measured: str = "test accuracy") -> st
             f"- {curve_name(row['variant'], row['axes'], None)}, seed {row['seed']}: {row['error']}" for row in failed
         ]
     return "\n".join(lines) + "\n"
+
+
+def energy_lines(rows: Sequence[TrialRow]) -> list[str]:
+    """What trainings took on the chip: a row a curve, or a row a level where levels differ; nothing where not known."""
+    found: dict[tuple[str, str], dict[Any, TrialRow]] = {}
+    axis = _x_axis(rows)
+    for row in rows:
+        if row.get("energy_training_j") is not None:
+            name = row["reference"] or curve_name(row["variant"], row["axes"], axis)
+            level = row["axes"].get(axis) if axis is not None and row["reference"] is None else None
+            found.setdefault((name, _energy_cells(row)), {}).setdefault(level, row)
+    if not found:
+        return []
+    heads = [
+        "energy of the training",
+        *([] if axis is None else [axis]),
+        "J",
+        "uJ a step",
+        "fJ/MAC",
+        "chip s",
+        "INT8 / IMC",
+    ]
+    lines = ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for (name, cells), levels in found.items():
+        shown = ", ".join(_short(level) for level in sorted(level for level in levels if level is not None))
+        lines.append(f"| {name} | {cells} |" if axis is None else f"| {name} | {shown} | {cells} |")
+    technologies = dict.fromkeys(str(row["cost_technology"]) for row in rows if row.get("cost_technology"))
+    text = f"Counted on {' and '.join(technologies)}, whole steps, without evaluation. INT8 / IMC: energy of the same"
+    return [*lines, "", f"{text} steps in digital INT8 over that of these."]
+
+
+def _energy_cells(row: TrialRow) -> str:
+    ratio = row.get("digital_int8_ratio")
+    values = (
+        row.get("energy_training_j"),
+        1e6 * (row.get("energy_step_j") or 0.0),
+        row.get("fj_per_mac"),
+        row.get("seconds_training_chip"),
+    )
+    return " | ".join([*(f"{value or 0.0:.3g}" for value in values), "" if ratio is None else f"{ratio:.2f}"])
 
 
 def as_list(rows: Sequence[TrialRow], measured: str = "test accuracy") -> str:

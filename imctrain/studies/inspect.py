@@ -12,10 +12,12 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
+from imctrain.cost.step import StepCost
 from imctrain.data import OFFICIAL, Dataset, Source, Split, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import hardware_problems, hardware_warnings
 from imctrain.experiment.ledger_records import ledger_records
+from imctrain.experiment.result_cost import counted
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.records.ledger import LedgerSite
 from imctrain.settings import Config
@@ -27,12 +29,14 @@ SHAPES = {name: (known.expected.shape, len(known.expected.classes)) for name, kn
 
 @dataclass(frozen=True)
 class Inspection:
-    """records: of the ledger, each MVM with snr_db, clipped, range and statistical (the share of its
-    executions on the statistical path). batch: what it was measured on. warnings: what cannot work (`imc.advice`)."""
+    """records: of the ledger, each MVM with snr_db, clipped, range, statistical (the share of its executions on the
+    statistical path) and energy_j. batch: what it was measured on. warnings: what cannot work (`imc.advice`).
+    cost: of the step."""
 
     records: list[LedgerSite]
     batch: str
     warnings: list[str]
+    cost: StepCost
 
 
 def inspect(config: Config, config_dir: Path) -> Inspection:
@@ -41,6 +45,7 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
         raise UserError("imc.path = 'float' has no sites: nothing is on the array")
     dataset, batch = _dataset(config)
     setup = set_up(config, dataset, config_dir)
+    cost = counted(config, dataset, config_dir).cost()
     assert setup.ledger is not None
     reports = _reports(config, dataset, setup)
     records = ledger_records(setup.ledger)
@@ -51,7 +56,21 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
                 _finite(report.get(f"{quantity}_{mvm['mvm']}"))
                 for quantity in ("snr_db", "clipped", "range", "statistical")
             )
-    return Inspection(records, batch, hardware_warnings(hardware_problems(setup)))
+    _add_energy(records, cost)
+    return Inspection(records, batch, hardware_warnings(hardware_problems(setup)), cost)
+
+
+def _add_energy(records: list[LedgerSite], cost: StepCost) -> None:
+    """Of every MVM; of a float site, which has none in the ledger, the sum."""
+    energies: dict[str, dict[str, float]] = {}
+    for mvm_cost in cost.mvms:
+        by_mvm = energies.setdefault(mvm_cost.line.name, {})
+        by_mvm[mvm_cost.line.mvm] = by_mvm.get(mvm_cost.line.mvm, 0.0) + mvm_cost.energy.total.value
+    for record in records:
+        own = energies.get(record["site"], {})
+        record["energy_j"] = sum(own.values())
+        for mvm in record["mvms"]:
+            mvm["energy_j"] = own.get(mvm["mvm"])
 
 
 def reports_of_batch(config: Config, config_dir: Path) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
+from imctrain.experiment.technology_copy import names_a_file, technology_text
 from imctrain.files import write_text
 from imctrain.frozen_defaults import VERSION, apart
 from imctrain.records.base import Kept
@@ -119,19 +120,27 @@ class SweepFolder:
                 self.files.plan(key).unlink(missing_ok=True)
 
     def _adopt(self, config: Config, config_dir: Path) -> Config:
-        """The config with a calibration file of its own folder: the sweep can be moved, and the key holds its hash."""
+        """The config with files of its own folder, calibration and technology: the sweep can be moved, and the key
+        holds their hashes."""
+        if names_a_file(config):
+            text = technology_text(config, config_dir)
+            kept = self._keep(f"{Path(config.cost.technology).stem}-technology", text)
+            config = config.model_copy(update={"cost": config.cost.model_copy(update={"technology": kept})})
         named = config.imc.calibration
         if config.imc.path == "float" or not named.endswith(".json"):
             return config
         calibration = load_calibration(named, config_dir)
         text = calibration.model_dump_json(indent=1) + "\n"
-        file = f"{Path(named).stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
-        kept = self.files.calibrations / file
+        imc = config.imc.model_copy(update={"calibration": self._keep(Path(named).stem, text)})
+        return config.model_copy(update={"imc": imc})
+
+    def _keep(self, stem: str, text: str) -> str:
+        """Write a file that configs name, called by its hash; where it is, as seen from the sweep's folder."""
+        kept = self.files.calibrations / f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
         if not kept.is_file():
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_text(kept, text)
-        imc = config.imc.model_copy(update={"calibration": kept.relative_to(self.path).as_posix()})
-        return config.model_copy(update={"imc": imc})
+        return kept.relative_to(self.path).as_posix()
 
     def key(self, config: Config, config_dir: Path) -> str:
         """The key that a trial has here, planned or not."""

@@ -29,6 +29,11 @@ def test_records_hold_every_site_and_mvm(tmp_path, monkeypatch, capsys):
         assert 0 < mvm["snr_db"] < 60
         assert 0 < mvm["range"] <= 1
     assert sites["head"]["mvms"] == []
+    energies = [site["energy_j"] for site in sites.values()]
+    assert all(energy > 0 for energy in energies)
+    assert sum(energies) < found["energy_step_j"]
+    for name in ("stem", "layer1"):
+        assert sum(mvm["energy_j"] for mvm in sites[name]["mvms"]) == sites[name]["energy_j"]
 
 
 @pytest.mark.slow
@@ -59,8 +64,10 @@ def test_the_table_names_what_is_digital(tmp_path, monkeypatch, capsys):
     head = 'imc.rules=[{match="head", path="float"}]'
     assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", head) == 0
     out = capsys.readouterr().out
-    assert max(map(len, out.splitlines()[:-2])) <= 80
+    assert max(map(len, out.splitlines()[:-3])) <= 80
     assert "float (digital)" in out
+    assert out.splitlines()[0].split()[-1] == "uJ"
+    assert "A step takes " in out
     assert "2 of 3 sites on the array, 1 digital; " in out
     assert "SNR measured on one batch of digits, untrained weights." in out
 
@@ -77,7 +84,7 @@ def test_the_table_says_which_path_auto_takes(tmp_path, monkeypatch, capsys):
     taken = {line[:7].strip(): line.split()[-1] for line in lines[1:] if line[:7].strip() in ("stem", "layer1", "head")}
     assert taken == {"stem": "stat.", "layer1": "exact", "head": "exact"}
     assert lines[0].split()[-1] == "sim"
-    assert max(map(len, lines[:-2])) <= 80
+    assert max(map(len, lines[:-3])) <= 80
 
 
 def test_a_float_experiment_has_nothing_to_inspect(tmp_path, monkeypatch, capsys):

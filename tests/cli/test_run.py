@@ -24,6 +24,7 @@ from imctrain.training.checkpoint import Checkpoints
         ),
         ("data.name=cifar", "data set 'cifar' is not prepared in "),
         ("model.name=mpl", "model 'mpl' is not known (did you mean mlp?)"),
+        ("cost.technology=nowhere", "technology 'nowhere' not found: give the path of a technology JSON or one of"),
         ("imc.calibration=nowhere", "calibration 'nowhere' not found: give the path of a calibration JSON or one of"),
         ('imc.rules=[{match="sten", path="float"}]', "rule 'sten' matches no site; nearest of 3 sites: stem"),
         ('imc.rules=[{match="stem", overrides={"adc.bit"=3}}]', "'adc.bit' is no hardware key; nearest: adc.bits"),
@@ -72,6 +73,15 @@ def test_the_result_has_what_a_reader_looks_for(finished):
     }
     assert {key: result[key] for key in expected} == expected
     assert 0 <= result["clipped_fraction"] < 0.01
+    assert result["energy_training_j"] == pytest.approx(result["steps"] * result["energy_step_j"])
+    assert sum(result["energy_components_j"].values()) == pytest.approx(result["energy_step_j"])
+    low, high = result["energy_step_band_j"]
+    assert 0 < low <= result["energy_step_j"] <= high
+    assert (result["cost_technology"], result["cost_provenance"]) == ("laws-28nm", "assumed")
+    # Of the baseline nothing is on the array: FP32, which INT8 is not compared with.
+    assert baseline["energy_step_j"] > result["energy_components_j"]["adc"]
+    assert baseline["energy_components_j"]["adc"] == 0
+    assert baseline["digital_int8_ratio"] is None
     assert 0 < 3 * result["seconds_per_epoch"] <= result["seconds"] + 0.01
     assert baseline["path"] == "float"
     assert baseline["clipped_fraction"] is None
@@ -128,6 +138,8 @@ def test_lines_elsewhere_than_in_a_terminal_are_whole(finished):
     assert "test accuracy" in final[0]
     assert final[0].endswith(" s")
     assert lines[-1].endswith(f"results in {finished}")
+    assert lines[-2].startswith("on the chip the training takes ")
+    assert "fJ/MAC, digital INT8 takes x" in lines[-2]
 
 
 def events(folder):

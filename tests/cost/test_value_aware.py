@@ -10,6 +10,7 @@ import pytest
 from run_tools import call, write
 from technology_tools import near
 
+import imctrain
 from imctrain import Hardware, on_imc
 from imctrain.cost.events import Drive
 from imctrain.cost.step import ChipPrices, step_cost, typical_drive
@@ -64,6 +65,9 @@ def test_a_run_that_counts_its_codes_is_priced_with_them(tmp_path, monkeypatch, 
     assert call(monkeypatch, "cost", "--run", str(tmp_path / "run"), "--json") == 0
     found = json.loads(capsys.readouterr().out)
     totals = found["totals"]
+    result = imctrain.load_run(tmp_path / "run").result
+    assert result.energy_value_aware_j == near(totals["energy_value_aware_j"])
+    assert result.energy_step_j == near(totals["energy_step_j"])
     assert 0 < totals["energy_value_aware_j"] < totals["energy_step_j"]
     for site in found["sites"]:
         assert (site["energy_value_aware_j"] is not None) == (site["path"] == "exact")
