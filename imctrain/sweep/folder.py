@@ -8,53 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
 from imctrain.experiment.technology_copy import names_a_file, technology_text
 from imctrain.files import write_text
 from imctrain.frozen_defaults import VERSION, apart
-from imctrain.records.base import Kept
 from imctrain.records.layout import RunFiles, SweepFiles
-from imctrain.records.lock import is_claimed
-from imctrain.records.metrics import epoch_lines, read_tail
 from imctrain.records.plans import Label, Marks, SweepView, read_plan, same_trial, write_plan
-from imctrain.records.result import Failure, Pruned, Result
+from imctrain.records.result import Failure, Pruned
 from imctrain.settings import Config, kept_config, load_kept_config
+from imctrain.sweep.status import TrialStatus as TrialStatus
+from imctrain.sweep.status import status_of
 from imctrain.sweep.trial import Trial, same_training, trial_key
 
 DIVERGED = 3
-K = TypeVar("K", bound=Kept)
-
-
-@dataclass(frozen=True)
-class TrialStatus:
-    """What the files of a trial say.
-
-    Attributes:
-        state: "waiting", "running", "stopped" (begun, not running), "pruned" (stopped by a search), "done" or "failed".
-        epoch: finished epochs, of `epochs`. accuracy: newest on test or held-out images, a
-            fraction.
-        seconds: of training so far, as far as finished epochs tell.
-        error: why it failed. code: exit code of the failed run, 3 for a training that diverged.
-    """
-
-    state: str
-    epoch: int = 0
-    epochs: int = 0
-    accuracy: float | None = None
-    seconds: float = 0.0
-    error: str = ""
-    code: int | None = None
-
-    @property
-    def seconds_left(self) -> float | None:
-        if self.state in ("done", "failed", "pruned"):
-            return 0.0
-        return self.seconds / self.epoch * (self.epochs - self.epoch) if self.epoch else None
 
 
 class SweepFolder:
@@ -180,23 +149,7 @@ class SweepFolder:
 
     def status(self, key: str, epochs: int = 0) -> TrialStatus:
         """Where a trial stands; `epochs` is how many it has."""
-        trial = self.trial(key)
-        result = _readable(Result, trial.result)
-        if result is not None:
-            return TrialStatus("done", result.epochs, result.epochs, result.accuracy, result.seconds)
-        done = epoch_lines(read_tail(trial.metrics))
-        epoch = done[-1].epoch if done else 0
-        accuracy = next((line.evaluated for line in reversed(done) if line.evaluated is not None), None)
-        # The file's end holds the newest epochs only: their mean stands for those before.
-        seconds = epoch * sum(line.seconds for line in done) / len(done) if done else 0.0
-        pruned = _readable(Pruned, trial.pruned)
-        if pruned is not None:
-            return TrialStatus("pruned", epoch, epochs, accuracy, seconds)
-        failure = _readable(Failure, trial.failed)
-        if failure is not None:
-            return TrialStatus("failed", epoch, epochs, accuracy, seconds, failure.error, failure.code)
-        state = "running" if is_claimed(trial.folder) else "stopped" if trial.is_run else "waiting"
-        return TrialStatus(state, epoch, epochs, accuracy, seconds)
+        return status_of(self.trial(key), epochs)
 
     def fail(self, key: str, error: str, code: int) -> None:
         """Note that a trial could not be trained, and why."""
@@ -215,11 +168,3 @@ class SweepFolder:
     def forgive(self, key: str) -> None:
         """Let a failed trial be tried again."""
         self.trial(key).failed.unlink(missing_ok=True)
-
-
-def _readable(kind: type[K], path: Path) -> K | None:
-    """What a file holds; None where it is not there, or damaged."""
-    try:
-        return kind.read(path)
-    except (OSError, UserError):
-        return None
