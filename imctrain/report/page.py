@@ -92,11 +92,10 @@ def _sweep(
     curves = curves_of(rows) if mixed is None else Curves(None)
     curves.measured = measured(trials)
     crossings = {} if curves.are_points else crossings_of(curves, test_images(trials))
-    if curves.are_points:
-        figure = None
-    elif curves.axis is not None:
+    figure = None
+    if curves.axis is not None and not curves.are_points:
         figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
-    elif curves.by_curve:
+    elif curves.by_curve and not curves.are_points:
         figure = _picture(lambda file: draw_variants(curves, file), "svg")
     front = front_of_sweep(records, sweep, pricing) if mixed is None else None
     heading = f"{title}: accuracy against energy"

@@ -152,7 +152,9 @@ def test_a_sample_of_everything_is_the_mvm_tile_by_tile(kind, mvm, monkeypatch):
     np.testing.assert_array_equal(np.sort(product.ravel()), np.sort(np.asarray(whole).ravel()))
     # Without noise, conversions round alike if the same rows share a column in every tile.
     whole = site.gradient_mvm(mvm, exact, g, stored, jnp.full(3, 0.5), SEED).product
-    sample = exact.matmul(kept.driven, kept.stored, plan_of(kept, spec), jnp.full(3, 0.5), SEED).product
+    sample = exact.matmul(
+        jnp.asarray(kept.driven), jnp.asarray(kept.stored), plan_of(kept, spec), jnp.full(3, 0.5), SEED
+    ).product
     np.testing.assert_allclose(np.sort(sample.ravel()), np.sort(np.asarray(whole).ravel()), rtol=1e-6)
 
 
