@@ -42,6 +42,11 @@ NOISE_SCALE = Bounds(0.0, 1e6)
 """The noise it makes has a bound of its own (`noise_lsb`)."""
 CHIP_SEED = Bounds(0, 2**63 - 1)
 """Random generators take no negative seed, TOML no longer integer."""
+DIE = Bounds(1, 2**32 - 1)
+"""A number that draws a die; 0 would be the calibrated one."""
+TEMPERATURE_C = Bounds(-273.0, 1000.0)
+"""Above 1000 degrees Celsius no silicon works."""
+EPOCH = Bounds(0, 10**6)
 COLUMN = Bounds(0, 65535)
 """An index: a negative one would count from the last column."""
 

@@ -23,7 +23,7 @@ BELOW = {
     "calibration": {"files", "limits", "errors"},
     "technology": {"files", "families", "limits", "errors"},
     "settings": {"calibration", "frozen_defaults", "limits", "errors"},
-    "imc": {"settings", "formats", "families", "limits", "errors"},
+    "imc": {"settings", "calibration", "formats", "families", "limits", "errors"},
     "cost": {"imc", "technology", "settings", "formats", "files", "errors"},
     "intercept": {"cost", "imc", "technology", "settings", "errors"},
     "data": {"errors"},
@@ -33,7 +33,18 @@ BELOW = {
 }
 for upper in ("experiment", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
-ROOMS = ("arrays", "progress", "options", "schema", "reading", "virtual_chip", "fit", "sections", "judging")
+ROOMS = (
+    "arrays",
+    "progress",
+    "options",
+    "schema",
+    "variation",
+    "reading",
+    "virtual_chip",
+    "fit",
+    "sections",
+    "judging",
+)
 ROOMS += ("summary", "datasheet", "compare", "calibrate")
 """Rooms and files of calibration/, lowest first: each may import those before it."""
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")

@@ -34,8 +34,12 @@ def sample(
         int | None, typer.Option(help="Columns to measure, from 0 (default: the whole array).", show_default=False)
     ] = None,
     ranges: Annotated[
-        list[float] | None,
-        typer.Option("--range", help="Reference range R in (0, 1]; may be repeated (default: 1).", show_default=False),
+        list[str] | None,
+        typer.Option(
+            "--range",
+            help="Reference range R in (0, 1], such as 1,0.25; may be repeated (default: 1).",
+            show_default=False,
+        ),
     ] = None,
     inputs: Annotated[
         int | None, typer.Option(help="Distinct inputs, evenly spaced (default: any).", show_default=False)
@@ -45,10 +49,12 @@ def sample(
     ] = Entrance.ideal,
     dies: Annotated[int, typer.Option(help="Dies to measure; the first has the calibration's columns.")] = 1,
     temperatures: Annotated[
-        list[float] | None, typer.Option("--temperature", help="Degree Celsius; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--temperature", help="Degrees Celsius, such as -40,25,85; may be repeated.", show_default=False),
     ] = None,
     supplies: Annotated[
-        list[float] | None, typer.Option("--vdd", help="Volt; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--supply", "--vdd", help="Volts, such as 0.72,0.8,0.88; may be repeated.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of unlisted columns and of the noise.", min=0)] = 0,
 ) -> None:
@@ -63,21 +69,23 @@ def sample(
       imctrain chip sample --calibration vlsi21-28nm-assumed --out chip.csv
 
       imctrain chip sample --calibration mine.json --out chip.parquet
-      --conversions 2000000 --range 1 --range 0.25 --seed 3
+      --conversions 2000000 --range 1,0.25 --dies 3 --temperature -40,25,85
+      --supply 0.72,0.8,0.88 --seed 3
     """
     from imctrain.calibration import load_calibration
     from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
     from imctrain.cli.bars import bars
+    from imctrain.cli.numbers import numbers
 
     chip = VirtualChip(load_calibration(calibration), seed)
     plan = SamplePlan(
         conversions=conversions,
         columns=columns,
-        ranges=tuple(ranges or (1.0,)),
+        ranges=numbers("--range", ranges) or (1.0,),
         levels=inputs,
         dies=dies,
-        temperatures=tuple(temperatures or ()),
-        supplies=tuple(supplies or ()),
+        temperatures=numbers("--temperature", temperatures),
+        supplies=numbers("--supply", supplies),
         entrance=entrance.value,
     )
     with bars("drawing") as (drawing,):

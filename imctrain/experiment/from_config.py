@@ -15,10 +15,14 @@ def calibration_of(config: Config, config_dir: Path | None = None) -> Calibratio
     return load_calibration(config.imc.calibration, config_dir)
 
 
-def build_hardware(imc: ImcConfig, calibration: Calibration) -> Hardware:
-    """Hardware of all sites that no rule changes. Raises UserError for a combination that is not possible."""
+def build_hardware(imc: ImcConfig, calibration: Calibration, epoch: int = 0) -> Hardware:
+    """Hardware of all sites that no rule changes, at the conditions of an epoch.
+
+    Raises UserError for a combination that is not possible.
+    """
     try:
-        return Hardware.filled_from(imc, calibration, "exact" if imc.path == "float" else imc.path)
+        path = "exact" if imc.path == "float" else imc.path
+        return Hardware.filled_from(imc, calibration, path, imc.chip.die, imc.conditions.at(epoch))
     except UserError as error:
         raise UserError(f"imc.{error}") from None
 

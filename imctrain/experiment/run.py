@@ -115,7 +115,7 @@ def _train(
     if setup.ledger is not None:
         write_ledger(files, ledger_records(setup.ledger))
     problems = hardware_problems(setup)
-    warn(console, hardware_warnings(problems))
+    warn(console, [*setup.notes, *hardware_warnings(problems)])
     with StopRequest() as stop:
         baseline = None
         if config.baseline and config.imc.path != "float":
@@ -201,7 +201,7 @@ def _one(
     warn(console, after)
     result = _result(config, dataset, setup, position, trainer.total_steps, tested)
     result = result.replace(
-        warnings=[*hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
+        warnings=[*setup.notes, *hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
     ).replace(**result_keys(costed, trainer.total_steps, RunFiles(folder)))
     return result.replace(changed=about.changed) if about.changed else result
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from imctrain.calibration import Calibration
+from imctrain.calibration.variation import lacks_spread
 from imctrain.data import Dataset
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.intercept import Ledger, Rule
@@ -21,13 +22,18 @@ from imctrain.training.step import Steps, make_steps
 
 @dataclass(frozen=True)
 class Setup:
-    """What a config becomes. hardware, calibration and ledger are None on the float path."""
+    """What a config becomes. hardware, calibration and ledger are None on the float path.
+
+    Attributes:
+        notes: what the calibration does not know of the chip that is asked for, a line each.
+    """
 
     network: Network
     steps: Steps
     hardware: Hardware | None
     calibration: Calibration | None
     ledger: Ledger | None
+    notes: tuple[str, ...] = ()
 
 
 def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> Setup:
@@ -41,10 +47,18 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
     )
     calibration = hardware = None
     rules: tuple[Rule, ...] = ()
+    later: list[tuple[int, Hardware]] = []
+    notes: tuple[str, ...] = ()
     if config.imc.path != "float":
         calibration = calibration_of(config, config_dir)
-        hardware = build_hardware(config.imc, calibration).replace(count_codes=config.cost.value_aware)
+        hardware, *others = (
+            build_hardware(config.imc, calibration, epoch).replace(count_codes=config.cost.value_aware)
+            for epoch in config.imc.conditions.epochs
+        )
+        later = list(zip(config.imc.conditions.epochs[1:], others, strict=True))
         rules = build_rules(config.imc)
+        told = lacks_spread(calibration, config.imc.chip.die)
+        notes = () if told is None else (f"imc.chip.{told}",)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *dataset.shape), jnp.float32)
     train, *_ = make_batches(config, dataset)
     steps = make_steps(
@@ -56,8 +70,10 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
         hardware=hardware,
         rules=rules,
         eval_images=jax.ShapeDtypeStruct((config.data.eval_batch_size, *dataset.shape), jnp.float32),
+        later=later,
+        read_offsets_again=config.imc.conditions.offset_readings == "at every change",
     )
     ledger = None
     if steps.function is not None:
         ledger = steps.function.ledger(network.params, network.rest, images)
-    return Setup(network, steps, hardware, calibration, ledger)
+    return Setup(network, steps, hardware, calibration, ledger, notes)

@@ -6,6 +6,8 @@ from imctrain.settings.array import Cell as Cell
 from imctrain.settings.array import Drive as Drive
 from imctrain.settings.chip import ChipSpec as ChipSpec
 from imctrain.settings.chip import ColumnError as ColumnError
+from imctrain.settings.conditions import ConditionsConfig as ConditionsConfig
+from imctrain.settings.die import DieConfig as DieConfig
 from imctrain.settings.experiment import CheckpointConfig as CheckpointConfig
 from imctrain.settings.experiment import Config as Config
 from imctrain.settings.experiment import CostConfig as CostConfig

@@ -42,6 +42,10 @@ class ChipSpec(Section):
     """Mean offset of the columns that are drawn."""
     offset_std_lsb: float = 0.0
     """Standard deviation of their offset."""
+    column_draw: Annotated[int, Field(ge=0, le=2**33)] = 0
+    """Tells the columns that are drawn for different dies of one `chip_seed` apart; 0 for the calibrated die."""
+    varies: bool = False
+    """Columns are told apart even where all are nominal, as they are not at other conditions."""
     inl_v: tuple[float, ...] = ()
     """Integral non-linearity: knots in v, a fraction of full scale, in rising order; empty for none."""
     inl_lsb: tuple[float, ...] = ()
@@ -74,9 +78,13 @@ class ChipSpec(Section):
 
     @property
     def has_mismatch(self) -> bool:
-        """Whether the gain or the offset of any column is not nominal."""
+        """Whether the gain or the offset of any column is not nominal, or may not be."""
         measured = any(c.gain != 1.0 or c.offset_lsb != 0.0 for c in self.columns)
-        return measured or (self.gain_mean, self.offset_mean_lsb, self.gain_std, self.offset_std_lsb) != (1, 0, 0, 0)
+        return (
+            self.varies
+            or measured
+            or (self.gain_mean, self.offset_mean_lsb, self.gain_std, self.offset_std_lsb) != (1, 0, 0, 0)
+        )
 
     @property
     def has_inl(self) -> bool:

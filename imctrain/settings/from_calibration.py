@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from imctrain.calibration import Calibration
-from imctrain.calibration.schema.typical import column_mean
+from imctrain.calibration.variation import change, die_figures
+from imctrain.errors import UserError
 from imctrain.settings.base import Section
 from imctrain.settings.chip import ChipSpec, ColumnError
+from imctrain.settings.conditions import ConditionsConfig
 from imctrain.settings.presets import with_preset
 from imctrain.settings.site import SiteSettings
 
@@ -36,23 +38,76 @@ def with_figures(settings: SiteSettings, calibration: Calibration) -> dict[str, 
     }
 
 
-def chip_of(calibration: Calibration) -> ChipSpec:
-    """The figures of a calibration that sites are simulated with."""
+def chip_of(
+    calibration: Calibration, die: str | int | None = None, conditions: ConditionsConfig | None = None
+) -> ChipSpec:
+    """The figures of a calibration that sites are simulated with: of a die, at a condition (no schedule).
+
+    Raises UserError for a die that the calibration does not have, and a condition that it says nothing of.
+    """
+    figures = die_figures(calibration, die)
+    by = _change(calibration, conditions or ConditionsConfig())
+    of, sigma = figures.population, figures.noise * by.noise
     array_part, adc_part = noise_parts(calibration)
-    mean = column_mean(calibration)
     return ChipSpec(
-        sigma_array_lsb=array_part,
-        sigma_adc_lsb=adc_part,
+        sigma_array_lsb=array_part * sigma,
+        sigma_adc_lsb=adc_part * sigma,
         reference_bits=calibration.adc.bits,
         reference_polarity=calibration.adc.polarity,
-        columns=tuple(ColumnError(c.column, c.gain, c.offset_lsb) for c in calibration.columns),
-        gain_mean=mean.gain,
-        gain_std=calibration.spread.gain_std,
-        offset_mean_lsb=mean.offset_lsb,
-        offset_std_lsb=calibration.spread.offset_std_lsb,
+        columns=tuple(ColumnError(c.column, c.gain * by.gain, c.offset_lsb + by.offset_lsb) for c in figures.columns),
+        gain_mean=of.gain * by.gain,
+        gain_std=of.gain_std * by.gain,
+        offset_mean_lsb=of.offset_lsb + by.offset_lsb,
+        offset_std_lsb=of.offset_std_lsb,
+        column_draw=of.draw,
+        varies=by is not UNCHANGED,
         inl_v=tuple(calibration.inl.v),
         inl_lsb=tuple(calibration.inl.lsb),
     )
+
+
+class _By(NamedTuple):
+    gain: float = 1.0
+    offset_lsb: float = 0.0
+    noise: float = 1.0
+
+
+UNCHANGED = _By()
+
+
+def _change(calibration: Calibration, conditions: ConditionsConfig) -> _By:
+    """Of temperature and supply together; UNCHANGED where neither is given."""
+    total = UNCHANGED
+    for key, what, known in (
+        ("temperature_c", "temperature", calibration.temperature),
+        ("supply_v", "supply", calibration.supply),
+    ):
+        at = getattr(conditions, key)
+        if at is None:
+            continue
+        if isinstance(at, tuple):
+            raise UserError(f"conditions.{key} = {at!r} is a schedule: a hardware has one value, such as {at[0][1]:g}")
+        if known is None:
+            raise UserError(
+                f"conditions.{key} = {at:g} is not possible: the calibration does not say what depends on {what}: "
+                f"leave it out, or measure at several values of {COLUMN_OF[key]}"
+            )
+        if not conditions.extrapolate and not known.lowest <= at <= known.highest:
+            raise UserError(
+                f"conditions.{key} = {at:g} is not possible: measured is {known.lowest:g} to {known.highest:g}; "
+                "conditions.extrapolate = true allows it"
+            )
+        by = change(known, at)
+        if by.gain <= 0:
+            raise UserError(
+                f"conditions.{key} = {at:g} is not possible: no gain is left so far from {known.reference:g}"
+            )
+        total = _By(total.gain * float(by.gain), total.offset_lsb + float(by.offset_lsb), total.noise * float(by.noise))
+    return total
+
+
+COLUMN_OF = {"temperature_c": "temperature_c", "supply_v": "vdd_v"}
+"""Of a file of measurements."""
 
 
 def noise_parts(calibration: Calibration) -> tuple[float, float]:

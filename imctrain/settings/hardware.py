@@ -14,6 +14,7 @@ Notation (used in all of `imctrain.imc`):
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -22,9 +23,12 @@ from pydantic import model_validator
 
 from imctrain import limits
 from imctrain.calibration import Calibration, load_calibration
-from imctrain.errors import UserError
+from imctrain.calibration.variation import lacks_spread
+from imctrain.errors import HardwareWarning, UserError
 from imctrain.settings.base import NotPossible, Section
 from imctrain.settings.chip import ChipSpec
+from imctrain.settings.conditions import ConditionsConfig
+from imctrain.settings.die import DieConfig
 from imctrain.settings.formats import OPERANDS
 from imctrain.settings.from_calibration import chip_of, site_settings, with_figures
 from imctrain.settings.site import SiteSettings
@@ -80,27 +84,49 @@ class Hardware(SiteSettings):
         return self
 
     @classmethod
-    def from_calibration(cls, calibration: str | FilePath = "feasible-assumed", **settings: Any) -> Hardware:
+    def from_calibration(
+        cls,
+        calibration: str | FilePath = "feasible-assumed",
+        *,
+        die: str | int | None = None,
+        conditions: ConditionsConfig | None = None,
+        **settings: Any,
+    ) -> Hardware:
         """The hardware of a calibration.
 
         Args:
             calibration: name of a shipped one, or a JSON file.
+            die: name of a measured die, or a number that draws one; the calibrated die by default.
+            conditions: temperature and supply, no schedule; the calibration's reference by default.
             settings: sections and settings of `Hardware`, such as adc=AdcSpec(bits=6) or path="auto"; and
                 preset="plain" or "robust", which they override.
 
-        Raises UserError for a calibration that cannot be read, and a setting that is not possible.
+        Raises UserError for a calibration that cannot be read, and a setting, a die or a condition that is not
+        possible. Warns (HardwareWarning) of a die by number where the calibration does not say how dies differ.
         """
         path = settings.pop("path", cls.model_fields["path"].default)
-        return cls.filled_from(site_settings(settings), load_calibration(str(calibration)), path)
+        found = load_calibration(str(calibration))
+        die = DieConfig(die=die).die
+        if (told := lacks_spread(found, die)) is not None:
+            warnings.warn(told, HardwareWarning, stacklevel=2)
+        return cls.filled_from(site_settings(settings), found, path, die, conditions)
 
     @classmethod
-    def filled_from(cls, settings: SiteSettings, calibration: Calibration, path: Path) -> Hardware:
+    def filled_from(
+        cls,
+        settings: SiteSettings,
+        calibration: Calibration,
+        path: Path,
+        die: str | int | None = None,
+        conditions: ConditionsConfig | None = None,
+    ) -> Hardware:
         """The hardware of settings, with the calibration's figures where they have none.
 
         Raises UserError for a combination that is not possible, naming the calibration.
         """
         try:
-            return cls(**with_figures(settings, calibration), path=path, chip=chip_of(calibration))
+            chip = chip_of(calibration, die, conditions)
+            return cls(**with_figures(settings, calibration), path=path, chip=chip)
         except UserError as error:
             raise UserError(f"{error} (with calibration {calibration.name})") from None
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imctrain.settings.base import Section
+from imctrain.settings.conditions import ConditionsConfig
+from imctrain.settings.die import DieConfig
 from imctrain.settings.hardware import Path
 from imctrain.settings.presets import PRESETS, Preset, with_preset
 from imctrain.settings.site import SiteSettings
@@ -42,6 +44,10 @@ class ImcConfig(SiteSettings):
     outputs drawn from the distribution of their conversions; auto: statistical where it is valid."""
     calibration: str = "feasible-assumed"
     """A shipped calibration's name, or a JSON file."""
+    chip: DieConfig = DieConfig()
+    """Which die of the calibration."""
+    conditions: ConditionsConfig = ConditionsConfig()
+    """Temperature and supply."""
     rules: tuple[RuleConfig, ...] = ()
     """What is different at some sites."""
 

@@ -74,6 +74,8 @@ def allowed(schema: dict[str, Any]) -> str:
         below = "below " if "exclusiveMaximum" in schema else ""
         return f"{what}{above}{_number(low)} to {below}{_number(high)}"
     if kind == "array":
+        if "prefixItems" in schema:
+            return f"[{'; '.join(allowed(part) for part in schema['prefixItems'])}]"
         return f"list of {allowed(schema['items'])}" if "items" in schema else "list"
     return {"boolean": "true, false", "string": "text", "object": "table", "null": ""}.get(str(kind), str(kind))
 

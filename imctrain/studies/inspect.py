@@ -57,7 +57,7 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
                 for quantity in ("snr_db", "clipped", "range", "statistical")
             )
     _add_energy(records, cost)
-    return Inspection(records, batch, hardware_warnings(hardware_problems(setup)), cost)
+    return Inspection(records, batch, [*setup.notes, *hardware_warnings(hardware_problems(setup))], cost)
 
 
 def _add_energy(records: list[LedgerSite], cost: StepCost) -> None:

@@ -26,17 +26,18 @@ class Evaluation:
         """(accuracy, mean loss) on every image of `batches` once; by default of those that epochs are judged by.
 
         Args:
-            number: counts evaluations: each has noise of its own.
+            number: the epoch: each evaluation has noise of its own, and the chip as it then is.
 
         Raises Interrupted on a signal.
         """
         correct = losses = 0.0
         batches = batches or self._judged
+        evaluate = self._steps.at(number).evaluate
         for index, batch in enumerate(batches.epoch(0)):
             images, labels, mask = self._parallel.batch(batch.images, batch.labels, batch.mask)
             before = time.monotonic()
             call = np.int32(number * self._judged.steps_per_epoch + index)
-            c, l = self._steps.evaluate(state.params, state.rest, state.sites, images, labels, mask, call)
+            c, l = evaluate(state.params, state.rest, state.sites, images, labels, mask, call)
             correct, losses = correct + float(c), losses + float(l)
             if not self._compiled:
                 clock.compiled(before)

@@ -137,10 +137,11 @@ class Trainer:
         log_every, before_epoch = self._config.training.log_every, position.epoch * self.steps_per_epoch
         steps = min(self.steps_per_epoch, self.total_steps - before_epoch)
         pending: list[Metrics] = []
+        step = self._steps.at(position.epoch).train
         for batch in islice(self._train.epoch(position.epoch, position.step), steps - position.step):
             images, labels = self._parallel.batch(batch.images, batch.labels)
             before = time.monotonic()
-            state, metrics = self._steps.train(state, images, labels)
+            state, metrics = step(state, images, labels)
             if not self._compiled:
                 # The first step of a process compiles.
                 jax.block_until_ready(state.step)

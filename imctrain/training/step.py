@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import optax
 from jax import Array
 from jaxtyping import Float, Int, PyTree
 
+from imctrain.imc.chip.figures import Chip
 from imctrain.intercept import ImcFunction, Rule, on_imc
 from imctrain.settings import Hardware
 from imctrain.training.divergence import health
@@ -55,6 +57,10 @@ class Step:
     def __call__(self, *operands: PyTree) -> PyTree:
         return self._function(*operands, self.given)
 
+    def on(self, given: Given) -> Step:
+        """The same program, given something else."""
+        return Step(self._function, given)
+
     def lower(self, *operands: PyTree) -> Step:
         """As `jax.jit` has it."""
         return Step(self._function.lower(*operands, self.given), self.given)
@@ -84,12 +90,19 @@ class Steps(NamedTuple):
         evaluate: (params, rest, sites, images, labels, mask, epoch) -> (correct, loss sum).
         initial: state before the first step.
         function: the intercepted training forward pass; None in float training.
+        later: (first epoch, what steps are given from there on), in rising order, where the chip's conditions change.
     """
 
     train: Step
     evaluate: Step
     initial: TrainState
     function: ImcFunction[tuple[Array, PyTree]] | None
+    later: tuple[tuple[int, Given], ...] = ()
+
+    def at(self, epoch: int) -> Steps:
+        """The steps of an epoch: the same programs on the chip as it then is."""
+        given = next((given for start, given in reversed(self.later) if start <= epoch), None)
+        return self if given is None else self._replace(train=self.train.on(given), evaluate=self.evaluate.on(given))
 
 
 def make_steps(
@@ -102,12 +115,16 @@ def make_steps(
     hardware: Hardware | None,
     rules: tuple[Rule, ...] = (),
     eval_images: jax.ShapeDtypeStruct | None = None,
+    later: Sequence[tuple[int, Hardware]] = (),
+    read_offsets_again: bool = False,
 ) -> Steps:
     """Build the steps of a run; `hardware` None is standard float training, with no interception at all.
 
     Args:
         images, eval_images: batches of training and of evaluation; without the latter, whether evaluation is possible
             shows only when it is first done.
+        later: (first epoch, the hardware from there on), of equal structure, in rising order.
+        read_offsets_again: whether their columns' offsets are then read anew; else what was read first stays.
 
     Raises UserError for a network or rules that the hardware cannot serve.
     """
@@ -173,7 +190,25 @@ def make_steps(
     initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
     given = Given(jax.random.key(seed), chips, eval_chips)
     steps = Step(jax.jit(train, donate_argnums=0), given), Step(jax.jit(evaluate), given)
-    return Steps(*steps, initial, on_array)
+
+    def then(hardware: Hardware) -> Given:
+        assert on_array is not None
+        assert eval_on_array is not None
+        trained = on_array.chip(network.params, network.rest, images, hardware=hardware)
+        tested: Mapping[str, Chip] | None = None
+        if eval_images is not None and eval_chips is not None:
+            tested = eval_on_array.chip(network.params, network.rest, eval_images, hardware=hardware)
+            tested = tested if read_offsets_again else _with_readings_of(tested, eval_chips)
+        trained = trained if read_offsets_again else _with_readings_of(trained, chips)
+        return Given(given.key, trained, tested)
+
+    changes = () if hardware is None else tuple((epoch, then(changed)) for epoch, changed in later)
+    return Steps(*steps, initial, on_array, changes)
+
+
+def _with_readings_of(chips: Mapping[str, Chip], first: Mapping[str, Chip]) -> dict[str, Chip]:
+    """Chips whose digital side subtracts what it learned of the first ones."""
+    return {name: chip._replace(correction=first[name].correction) for name, chip in chips.items()}
 
 
 def training_loss(

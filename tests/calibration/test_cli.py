@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from calibration_tools import FULL_SCALE, Chip
+from real_chips import chip
 from run_tools import call
 
 from imctrain.calibration import Calibration, load_calibration, save_calibration
@@ -205,3 +207,20 @@ def test_the_json_schema_knows_every_field(monkeypatch, capsys):
     schema = json.loads(capsys.readouterr().out)
     assert set(schema["properties"]) == set(Calibration.model_fields)
     assert {"name", "provenance", "noise"} <= set(schema["required"])
+
+
+def test_lists_with_commas_are_as_repeated_options(here, monkeypatch, capsys):
+    save_calibration(chip(), here / "known.json")
+    common = ("chip", "sample", "--calibration", "known.json", "--conversions", "3000", "--dies", "3")
+    lists = ("--temperature", "-40,25,85", "--supply", "0.72,0.88", "--range", "1,0.25")
+    repeated = ("--temperature", "-40", "--temperature", "25", "--temperature", "85", "--vdd", "0.72", "--vdd", "0.88")
+    assert call(monkeypatch, *common, *lists, "--out", "a.csv") == 0
+    assert call(monkeypatch, *common, *repeated, "--range", "1", "--range", "0.25", "--out", "b.csv") == 0
+    assert (here / "a.csv").read_text() == (here / "b.csv").read_text()
+    table = pl.read_csv(here / "a.csv", comment_prefix="#")
+    assert sorted(table["temperature_c"].unique()) == [-40, 25, 85]
+    assert sorted(table["vdd_v"].unique()) == [0.72, 0.88]
+    assert sorted(table["die"].unique()) == ["d0", "d1", "d2"]
+    capsys.readouterr()
+    assert call(monkeypatch, *common, "--temperature", "25,hot", "--out", "c.csv") == 2
+    assert "--temperature 'hot' is no number: give one, or several with commas" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def test_dot_and_ideal_are_the_same_measurement(tmp_path):
     [
         ({"columns": 17}, "--columns 17 is not possible: the array of known has 16"),
         ({"temperatures": (25.0,)}, "--temperature: known does not say what depends on it"),
-        ({"supplies": (0.9,)}, "--vdd: known does not say"),
+        ({"supplies": (0.9,)}, "--supply: known does not say"),
     ],
 )
 def test_what_the_calibration_cannot_tell_is_refused(tmp_path, plan, says):

@@ -18,6 +18,7 @@ from imctrain.settings import (
     ArraySpec,
     ChipSpec,
     ColumnError,
+    ConditionsConfig,
     Config,
     FormatSpec,
     Hardware,
@@ -30,8 +31,11 @@ from imctrain.settings import (
 )
 
 SPECS = (AdcSpec, ArraySpec, ChipSpec, FormatSpec, MappingSpec, NoiseSpec, StatisticalSpec)
-NOT_OF_A_SITE = {"imc.calibration", "imc.preset"}
+NOT_OF_A_SITE = {"imc.calibration", "imc.preset", "imc.chip.die"}
+NOT_OF_A_SITE |= {f"imc.conditions.{key}" for key in ConditionsConfig.model_fields}
 """What all sites share."""
+TEXT_TOO = {"imc.chip.die"}
+"""Numbers in whose place a text is possible."""
 SECTIONS = ("imc.array.", "imc.adc.", "imc.noise.", "imc.formats.", "imc.mapping.", "imc.statistical.")
 
 
@@ -80,7 +84,7 @@ def test_what_is_far_outside_is_one_line(key):
     low, high = bounds_of(NUMBERS[key])
     whole = NUMBERS[key]["type"] == "integer"
     wrong = [high * 1000 + 1, -1 if low >= 0 else low * 1000, 10**400, 1e300, -1e300, math.inf, -math.inf, math.nan]
-    wrong += [True, "1"]
+    wrong += [True, "" if key in TEXT_TOO else "1"]
     if low > 0 and not whole:
         wrong += [0.0, 1e-320]
     for value in wrong:

@@ -44,7 +44,9 @@ def test_schema_table_and_frozen_defaults_have_the_same_keys():
 
 def test_rules_take_the_keys_of_a_site_and_no_others():
     of_site = {key.removeprefix("imc.") for key in known_keys() if key.startswith("imc.")}
-    of_site = {key for key in of_site if not key.startswith("rules.")} - {"calibration", "preset"}
+    # What all sites share: they are on one die at one condition.
+    of_site = {key for key in of_site if not key.startswith(("rules.", "chip.", "conditions."))}
+    of_site -= {"calibration", "preset"}
     assert set(rule_keys()) == of_site == {*SiteSettings.dotted_keys(), "path"}
     others = {key for key in Hardware.dotted_keys() if not key.startswith("chip.")} - of_site
     assert others == {"count_codes"}, "what a hardware has beside a site's settings is told of the whole function"

@@ -2,9 +2,9 @@
 
     code = clip(round((gain * (u + inl(v)) + offset + sigma_array * eps1) / R + sigma_adc * eps2)),  u = v * codes_per_v
 
-in LSB at R = 1; every column that the calibration does not list is drawn around the mean of those that it lists, from
-its spread, as the simulator's floor plan does. For tests, demonstrations, and to see how many measurements a
-calibration needs. What it draws is marked, and can never be calibrated to something `measured`.
+in LSB at R = 1; dies, columns and conditions by the formulas of `variation`, as in the simulator. For tests,
+demonstrations, and to see how many measurements a calibration needs. What it draws is marked, and can never be
+calibrated to something `measured`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.reading.setup import MeasurementSetup
-from imctrain.calibration.schema import Calibration, Dependence
-from imctrain.calibration.schema.typical import column_mean, die_mean
+from imctrain.calibration.schema import Calibration
+from imctrain.calibration.variation import change, die_figures, drawn_columns
 from imctrain.calibration.virtual_chip.plan import SamplePlan
 from imctrain.errors import UserError
 
@@ -55,32 +55,25 @@ class VirtualChip:
     def columns_of(self, die: int) -> tuple[Floats, Floats, Floats]:
         """gain, offset (LSB at R = 1) and noise relative to the chip's, of each column, [array.columns].
 
-        The first die has the calibration's own columns, and its others are drawn around their mean. Further dies are
-        drawn around the mean of the dies.
+        The first die is the calibrated one; further dies are those that `[imc.chip] die` has under their number.
         """
         c = self.calibration
-        rng = np.random.default_rng([self.seed, die])
-        mean = die_mean(c) if die > 0 and c.dies else column_mean(c)
-        gain = mean.gain + c.spread.gain_std * rng.standard_normal(c.array.columns)
-        offset = mean.offset_lsb + c.spread.offset_std_lsb * rng.standard_normal(c.array.columns)
-        noise = np.ones(c.array.columns)
-        if die > 0 and c.die_spread is not None:
-            gain += c.die_spread.gain_std * rng.standard_normal()
-            offset += c.die_spread.offset_std_lsb * rng.standard_normal()
-            noise += c.die_spread.sigma_std_lsb * rng.standard_normal() / max(c.noise.sigma_lsb.value, 1e-9)
-        for column in c.columns if die == 0 else ():
+        figures = die_figures(c, die if die > 0 else None)
+        gain, offset = drawn_columns(figures.population, self.seed, 0, c.array.columns)
+        noise = np.full(c.array.columns, figures.noise)
+        for column in figures.columns:
             gain[column.column], offset[column.column] = column.gain, column.offset_lsb
             # A column without a noise of its own has the chip's.
             if column.sigma_lsb > 0 and c.noise.sigma_lsb.value > 0:
                 noise[column.column] = column.sigma_lsb / c.noise.sigma_lsb.value
-        return gain, offset, np.maximum(noise, 0.0)
+        return gain, offset, noise
 
     def check(self, plan: SamplePlan) -> None:
         """Raises UserError for what the calibration cannot tell."""
         c = self.calibration
         if plan.columns is not None and plan.columns > c.array.columns:
             raise UserError(f"--columns {plan.columns} is not possible: the array of {c.name} has {c.array.columns}")
-        asked = ((plan.temperatures, c.temperature, "--temperature"), (plan.supplies, c.supply, "--vdd"))
+        asked = ((plan.temperatures, c.temperature, "--temperature"), (plan.supplies, c.supply, "--supply"))
         for given, known, option in asked:
             if given and known is None:
                 raise UserError(f"{option}: {c.name} does not say what depends on it: leave {option} out")
@@ -123,7 +116,8 @@ class VirtualChip:
         ):
             if given and known is not None:
                 at = np.asarray(given)[rng.integers(0, len(given), rows)]
-                gain, offset, noise = _at_condition(at - known.reference, known, gain, offset, noise)
+                by = change(known, at)
+                gain, offset, noise = gain * by.gain, offset + by.offset_lsb, noise * by.noise
                 data[name] = at
         data["code"] = self._codes(rng, v, reference, gain, offset, noise).astype(np.int32)
         data["range"] = reference
@@ -144,13 +138,3 @@ class VirtualChip:
         voltage = gain * (v * setup.codes_per_v + inl) + offset + noise * array * rng.standard_normal(v.size)
         code = np.round(voltage / reference + noise * adc * rng.standard_normal(v.size))
         return np.clip(code, setup.lowest, setup.highest).astype(np.int64)
-
-
-def _at_condition(
-    x: Floats, known: Dependence, gain: Floats, offset: Floats, noise: Floats
-) -> tuple[Floats, Floats, Floats]:
-    return (
-        gain * (1.0 + x * known.gain_per_unit.value),
-        offset + x * known.offset_lsb_per_unit.value,
-        noise * np.exp(x * known.sigma_per_unit.value),
-    )

@@ -5,7 +5,8 @@ The chip has `array.macros` macros of `array.columns` columns. MVM m of site i n
 macros are taken the plan wraps around: later tiles share macros with earlier ones in time, and so share their errors.
 
 Macro 0 is the measured one: measured columns carry their measured gain and offset. All others, and the columns of macro
-0 that were not measured, are drawn around the mean of the measured ones with the calibration's spread, by `chip_seed`:
+0 that were not measured, are drawn around the mean of the die with the spread of its columns, by `chip_seed`
+(`imctrain.calibration.variation`):
 
     gain = gain_mean + gain_std * eps        offset = offset_mean + offset_std * eps
 """
@@ -17,23 +18,23 @@ import math
 
 import numpy as np
 
+from imctrain.calibration.variation import Population, drawn_columns
 from imctrain.imc.chip.adc import Converter, converter
 from imctrain.imc.chip.offset_readings import reading_moments
 from imctrain.settings import MVMS, Hardware
 
 CORRECTION = 1
-"""Sets the draws of corrections apart from those of the errors themselves."""
+"""Sets the draws of corrections apart from those of the errors themselves (`variation` has other purposes)."""
 
 
 @functools.cache
 def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray]:
     """gain and offset (LSB at R = 1 of the calibrated converter) of every column of one macro, float64 [columns]."""
     chip, columns = hardware.chip, hardware.array.columns
-    rng = np.random.default_rng([hardware.chip_seed, macro])
     if not hardware.noise.mismatch:
         return np.ones(columns), np.zeros(columns)
-    gain = chip.gain_mean + chip.gain_std * rng.standard_normal(columns)
-    offset = chip.offset_mean_lsb + chip.offset_std_lsb * rng.standard_normal(columns)
+    of = Population(chip.gain_mean, chip.gain_std, chip.offset_mean_lsb, chip.offset_std_lsb, chip.column_draw)
+    gain, offset = drawn_columns(of, hardware.chip_seed, macro, columns)
     if macro == 0:
         for error in chip.columns:
             if error.column < columns:
@@ -61,7 +62,8 @@ def macro_corrections(macro: int, hardware: Hardware) -> np.ndarray:
     voltage = offset * reference_lsb + gain * inl
     sigma = math.hypot(conv.sigma_array / lsb, conv.sigma_adc)
     moments = reading_moments(voltage / lsb, sigma, conv.lowest, conv.highest)
-    rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION])
+    draw = hardware.chip.column_draw
+    rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION, *([draw] if draw else [])])
     readings = moments.mean + np.sqrt(moments.variance / count) * rng.standard_normal(hardware.array.columns)
     return readings * (lsb / reference_lsb)
 

@@ -1,0 +1,158 @@
+"""Dies, columns and conditions: the formulas that the simulator and the virtual chip share.
+
+    gain    = (mean + die + std eps1) (1 + x gain_per_unit)
+    offset  =  mean + die + std eps2  + x offset_per_unit
+    sigma   =  chip's * die           * exp(x sigma_per_unit)
+
+in LSB at R = 1; x are degrees Celsius or volts off the reference, of temperature and of supply one after the other.
+`mean` and `std` are those of the columns, `die` is the deviation of the die: 0 for the calibrated one,
+that of its measured means for a die by name, a draw from `die_spread` for a die by number. eps are standard normal, one
+for each column, drawn by a seed, the macro and the die. So a die by number has the same deviation whatever the seed of
+the columns is, and columns of its own. This project's decisions; the slopes are those of `schema.Dependence`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from imctrain import limits
+from imctrain.calibration.arrays import Floats
+from imctrain.calibration.schema import Calibration, Column, Dependence
+from imctrain.calibration.schema.typical import column_mean, die_mean
+from imctrain.errors import UserError
+
+_OWN_COLUMNS, _DEVIATION = 2, 3
+"""Purposes of seeds; 1 is that of offset readings (`imc.chip.columns`)."""
+_SAME = 1e-5
+"""Means are kept with six digits."""
+
+
+class Population(NamedTuple):
+    """What the columns of a die are drawn from.
+
+    Attributes:
+        gain, gain_std: mean (1 nominal) and standard deviation. offset_lsb, offset_std_lsb: in LSB at R = 1.
+        draw: tells the columns of dies apart; 0 for the calibrated die.
+    """
+
+    gain: float
+    gain_std: float
+    offset_lsb: float
+    offset_std_lsb: float
+    draw: int = 0
+
+
+class DieFigures(NamedTuple):
+    """A die as the calibration has it, at the reference condition.
+
+    Attributes:
+        noise: its sigma relative to the calibration's. columns: those that were measured.
+    """
+
+    population: Population
+    noise: float
+    columns: tuple[Column, ...]
+
+
+class Change(NamedTuple):
+    """What a condition does: gain times `gain`, offset plus `offset_lsb`, sigma times `noise`; numbers or arrays."""
+
+    gain: float | Floats
+    offset_lsb: float | Floats
+    noise: float | Floats
+
+
+def change(known: Dependence, at: float | Floats) -> Change:
+    """Of a temperature or a supply."""
+    x = at - known.reference
+    return Change(
+        1.0 + x * known.gain_per_unit.value,
+        x * known.offset_lsb_per_unit.value,
+        np.exp(x * known.sigma_per_unit.value),
+    )
+
+
+def drawn_columns(of: Population, seed: int, macro: int, columns: int) -> tuple[Floats, Floats]:
+    """gain and offset (LSB at R = 1) of the columns of one macro, all drawn, float64 [columns]."""
+    rng = np.random.default_rng([seed, macro, *column_purpose(of.draw)])
+    gain = of.gain + of.gain_std * rng.standard_normal(columns)
+    offset = of.offset_lsb + of.offset_std_lsb * rng.standard_normal(columns)
+    return gain, offset
+
+
+def column_purpose(draw: int) -> tuple[int, ...]:
+    """What the seed of a macro's columns ends with."""
+    return (_OWN_COLUMNS, draw) if draw else ()
+
+
+def die_figures(c: Calibration, die: str | int | None = None) -> DieFigures:
+    """The calibrated die, one by name with its measured figures, or one by number, 1 or more.
+
+    A number without `die_spread` has the calibrated die's figures and columns of its own (`lacks_spread`).
+
+    Raises UserError for a name that the calibration does not have.
+    """
+    if isinstance(die, str):
+        return _measured(c, die)
+    if die is None:
+        mean = column_mean(c)
+        of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb)
+        return DieFigures(of, 1.0, c.columns)
+    mean = die_mean(c) if c.dies else column_mean(c)
+    of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb, die)
+    spread = c.die_spread
+    if spread is None:
+        return DieFigures(of, 1.0, ())
+    gain, offset, noise = np.random.default_rng([die, _DEVIATION]).standard_normal(3).tolist()
+    of = of._replace(gain=of.gain + spread.gain_std * gain, offset_lsb=of.offset_lsb + spread.offset_std_lsb * offset)
+    return DieFigures(of, max(1.0 + _relative(spread.sigma_std_lsb, c) * noise, 0.0), ())
+
+
+def lacks_spread(c: Calibration, die: str | int | None) -> str | None:
+    """What to say of a die by number that differs in its columns alone; None where it differs as dies do."""
+    if not isinstance(die, int) or c.die_spread is not None:
+        return None
+    return (
+        f"die = {die}: calibration {c.name} has no die_spread, so that this die differs from others in the draw of its "
+        "columns alone: measure several dies, with a column `die`, to tell how dies differ"
+    )
+
+
+def listed_die(c: Calibration) -> str | None:
+    """The die whose columns the calibration lists: the one with their means. None where it lists none."""
+    if not c.columns:
+        return None
+    mean = column_mean(c)
+    for die in c.dies or ():
+        near = (abs(die.gain_mean - mean.gain), abs(die.offset_mean_lsb - mean.offset_lsb))
+        if near[0] <= _SAME * max(mean.gain, 1.0) and near[1] <= _SAME * max(abs(mean.offset_lsb), 1.0):
+            return die.die
+    return None
+
+
+def _measured(c: Calibration, name: str) -> DieFigures:
+    names = [die.die for die in c.dies or ()]
+    if name not in names:
+        known = f"measured are {', '.join(names)}" if names else "it has no dies by name"
+        raise UserError(f"chip.die = {name!r} is no die of calibration {c.name}: {known}; a number draws one")
+    own = (c.dies or ())[names.index(name)]
+    # Its columns are those of the file, or drawn; then they are not the draws of another die.
+    listed = listed_die(c) == name
+    of = Population(
+        own.gain_mean, own.gain_std, own.offset_mean_lsb, own.offset_std_lsb, 0 if listed else _number_of(name)
+    )
+    noise = own.sigma_lsb.value / c.noise.sigma_lsb.value if c.noise.sigma_lsb.value > 0 else 1.0
+    return DieFigures(of, noise, c.columns if listed else ())
+
+
+def _number_of(name: str) -> int:
+    """Beyond every number that a die may have (`limits.DIE`)."""
+    return int(limits.DIE.high) + 1 + zlib.crc32(name.encode())
+
+
+def _relative(sigma_lsb: float, c: Calibration) -> float:
+    """In units of the calibration's sigma; 0 where it has none."""
+    return sigma_lsb / c.noise.sigma_lsb.value if c.noise.sigma_lsb.value > 0 else 0.0
