@@ -47,6 +47,10 @@ DIE = Bounds(1, 2**32 - 1)
 TEMPERATURE_C = Bounds(-273.0, 1000.0)
 """Above 1000 degrees Celsius no silicon works."""
 EPOCH = Bounds(0, 10**6)
+COLUMN_NOISE = Bounds(0.0, 1e6)
+"""Of a column relative to its chip's; the noise that it makes has no bound of its own."""
+COLUMN_NOISE_STD = Bounds(0.0, 3.0)
+"""Of its logarithm: at 3, one column in forty has four hundred times the median."""
 COLUMN = Bounds(0, 65535)
 """An index: a negative one would count from the last column."""
 

@@ -2,7 +2,7 @@
 
     gain    = (mean + die + std eps1) (1 + x gain_per_unit)
     offset  =  mean + die + std eps2  + x offset_per_unit
-    sigma   =  chip's * die           * exp(x sigma_per_unit)
+    sigma   =  chip's * die * median exp(std eps3) * exp(x sigma_per_unit)
 
 in LSB at R = 1; x are degrees Celsius or volts off the reference, of temperature and of supply one after the other.
 `mean` and `std` are those of the columns, `die` is the deviation of the die: 0 for the calibrated one,
@@ -21,13 +21,17 @@ import numpy as np
 from imctrain import limits
 from imctrain.calibration.arrays import Floats
 from imctrain.calibration.schema import Calibration, Column, Dependence
-from imctrain.calibration.schema.typical import column_mean, die_mean
+from imctrain.calibration.schema.typical import column_mean, die_mean, typical_columns
 from imctrain.errors import UserError
 
-_OWN_COLUMNS, _DEVIATION = 2, 3
+_OWN_COLUMNS, _DEVIATION, _NOISE = 2, 3, 4
 """Purposes of seeds; 1 is that of offset readings (`imc.chip.columns`)."""
 _SAME = 1e-5
 """Means are kept with six digits."""
+FEWEST_COLUMNS = 8
+"""Columns with a sigma of their own from which its spread is told; with fewer, the others have the chip's sigma."""
+_INTERVAL = 1.96
+"""Standard errors from an estimate to the end of its 95 % interval."""
 
 
 class Population(NamedTuple):
@@ -35,6 +39,7 @@ class Population(NamedTuple):
 
     Attributes:
         gain, gain_std: mean (1 nominal) and standard deviation. offset_lsb, offset_std_lsb: in LSB at R = 1.
+        noise, noise_std: median of a column's sigma relative to its die's, and standard deviation of its logarithm.
         draw: tells the columns of dies apart; 0 for the calibrated die.
     """
 
@@ -42,7 +47,18 @@ class Population(NamedTuple):
     gain_std: float
     offset_lsb: float
     offset_std_lsb: float
+    noise: float = 1.0
+    noise_std: float = 0.0
     draw: int = 0
+
+
+class ListedColumn(NamedTuple):
+    """A measured column: gain, offset in LSB at R = 1, and its sigma relative to its die's."""
+
+    column: int
+    gain: float
+    offset_lsb: float
+    noise: float
 
 
 class DieFigures(NamedTuple):
@@ -54,7 +70,7 @@ class DieFigures(NamedTuple):
 
     population: Population
     noise: float
-    columns: tuple[Column, ...]
+    columns: tuple[ListedColumn, ...]
 
 
 class Change(NamedTuple):
@@ -83,6 +99,12 @@ def drawn_columns(of: Population, seed: int, macro: int, columns: int) -> tuple[
     return gain, offset
 
 
+def drawn_noise(of: Population, seed: int, macro: int, columns: int) -> Floats:
+    """Sigma of the columns of one macro relative to their die's, all drawn, float64 [columns]."""
+    rng = np.random.default_rng([seed, macro, _NOISE, *column_purpose(of.draw)])
+    return of.noise * np.exp(of.noise_std * rng.standard_normal(columns))
+
+
 def column_purpose(draw: int) -> tuple[int, ...]:
     """What the seed of a macro's columns ends with."""
     return (_OWN_COLUMNS, draw) if draw else ()
@@ -99,16 +121,17 @@ def die_figures(c: Calibration, die: str | int | None = None) -> DieFigures:
         return _measured(c, die)
     if die is None:
         mean = column_mean(c)
-        of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb)
-        return DieFigures(of, 1.0, c.columns)
+        noise = _noise_of_columns(c, c.noise.sigma_lsb.value)
+        of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb, *noise)
+        return DieFigures(of, 1.0, _listed(c, c.noise.sigma_lsb.value))
     mean = die_mean(c) if c.dies else column_mean(c)
-    of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb, die)
+    of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb, *_noise_within(c), die)
     spread = c.die_spread
     if spread is None:
         return DieFigures(of, 1.0, ())
-    gain, offset, noise = np.random.default_rng([die, _DEVIATION]).standard_normal(3).tolist()
+    gain, offset, sigma = np.random.default_rng([die, _DEVIATION]).standard_normal(3).tolist()
     of = of._replace(gain=of.gain + spread.gain_std * gain, offset_lsb=of.offset_lsb + spread.offset_std_lsb * offset)
-    return DieFigures(of, max(1.0 + _relative(spread.sigma_std_lsb, c) * noise, 0.0), ())
+    return DieFigures(of, max(1.0 + _relative(spread.sigma_std_lsb, c) * sigma, 0.0), ())
 
 
 def lacks_spread(c: Calibration, die: str | int | None) -> str | None:
@@ -141,11 +164,47 @@ def _measured(c: Calibration, name: str) -> DieFigures:
     own = (c.dies or ())[names.index(name)]
     # Its columns are those of the file, or drawn; then they are not the draws of another die.
     listed = listed_die(c) == name
-    of = Population(
-        own.gain_mean, own.gain_std, own.offset_mean_lsb, own.offset_std_lsb, 0 if listed else _number_of(name)
-    )
+    of = Population(own.gain_mean, own.gain_std, own.offset_mean_lsb, own.offset_std_lsb, *_noise_within(c))
+    of = of if listed else of._replace(draw=_number_of(name))
     noise = own.sigma_lsb.value / c.noise.sigma_lsb.value if c.noise.sigma_lsb.value > 0 else 1.0
-    return DieFigures(of, noise, c.columns if listed else ())
+    return DieFigures(of, noise, _listed(c, own.sigma_lsb.value) if listed else ())
+
+
+def _listed(c: Calibration, sigma_lsb: float) -> tuple[ListedColumn, ...]:
+    """The measured columns; one without a sigma of its own, a dead one among them, has that of its die."""
+
+    def relative(column: Column) -> float:
+        return column.sigma_lsb / sigma_lsb if column.sigma_lsb > 0 and sigma_lsb > 0 else 1.0
+
+    return tuple(ListedColumn(x.column, x.gain, x.offset_lsb, relative(x)) for x in c.columns)
+
+
+def _noise_within(c: Calibration) -> tuple[float, float]:
+    """`_noise_of_columns` relative to the die that they are of."""
+    name = listed_die(c)
+    of = next((die.sigma_lsb.value for die in c.dies or () if die.die == name), c.noise.sigma_lsb.value)
+    return _noise_of_columns(c, of)
+
+
+def _noise_of_columns(c: Calibration, sigma_lsb: float) -> tuple[float, float]:
+    """Median of the columns' sigma relative to `sigma_lsb`, and the standard deviation of its logarithm.
+
+    Over the typical columns, what estimating them adds taken off.
+    """
+    columns = [column for column in typical_columns(c) if column.sigma_lsb > 0]
+    if len(columns) < FEWEST_COLUMNS or sigma_lsb <= 0:
+        return 1.0, 0.0
+    logs = np.log([column.sigma_lsb / sigma_lsb for column in columns])
+    estimation = np.mean([_log_variance(column) for column in columns])
+    return float(np.exp(logs.mean())), float(np.sqrt(max(logs.var(ddof=1) - estimation, 0.0)))
+
+
+def _log_variance(column: Column) -> float:
+    """Of the estimate of a column's log sigma: from its interval, else from its conversions, else none."""
+    if column.sigma_ci_lsb is not None and column.sigma_ci_lsb[0] > 0:
+        low, high = column.sigma_ci_lsb
+        return float((np.log(high / low) / (2 * _INTERVAL)) ** 2)
+    return 0.5 / column.n if column.n > 0 else 0.0
 
 
 def _number_of(name: str) -> int:

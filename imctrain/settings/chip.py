@@ -11,11 +11,12 @@ from imctrain.settings.base import NotPossible, Section, within
 
 
 class ColumnError(NamedTuple):
-    """Fixed pattern of one measured column: gain (1 = nominal) and offset in LSB at R = 1."""
+    """One measured column: gain (1 = nominal), offset in LSB at R = 1, and its noise relative to the chip's."""
 
     column: int
     gain: float = 1.0
     offset_lsb: float = 0.0
+    noise: float = 1.0
 
 
 class ChipSpec(Section):
@@ -42,6 +43,10 @@ class ChipSpec(Section):
     """Mean offset of the columns that are drawn."""
     offset_std_lsb: float = 0.0
     """Standard deviation of their offset."""
+    noise_median: Annotated[float, within(limits.COLUMN_NOISE)] = 1.0
+    """Median noise of the columns that are drawn, relative to the chip's."""
+    noise_std: Annotated[float, within(limits.COLUMN_NOISE_STD)] = 0.0
+    """Standard deviation of the logarithm of their noise."""
     column_draw: Annotated[int, Field(ge=0, le=2**33)] = 0
     """Tells the columns that are drawn for different dies of one `chip_seed` apart; 0 for the calibrated die."""
     varies: bool = False
@@ -62,6 +67,7 @@ class ChipSpec(Section):
             _hold(limits.COLUMN, "columns: column", error.column)
             _hold(limits.GAIN, f"columns: gain of column {error.column}", error.gain)
             _hold(limits.offset_lsb(bits), f"columns: offset_lsb of column {error.column}", error.offset_lsb)
+            _hold(limits.COLUMN_NOISE, f"columns: noise of column {error.column}", error.noise)
         if len(self.inl_v) != len(self.inl_lsb):
             raise NotPossible("inl_lsb", self.inl_lsb, "as many values as inl_v")
         for v, value in zip(self.inl_v, self.inl_lsb, strict=True):
@@ -85,6 +91,11 @@ class ChipSpec(Section):
             or measured
             or (self.gain_mean, self.offset_mean_lsb, self.gain_std, self.offset_std_lsb) != (1, 0, 0, 0)
         )
+
+    @property
+    def has_column_noise(self) -> bool:
+        """Whether the noise of any column is not the chip's."""
+        return (self.noise_median, self.noise_std) != (1, 0) or any(c.noise != 1.0 for c in self.columns)
 
     @property
     def has_inl(self) -> bool:

@@ -54,11 +54,15 @@ def chip_of(
         sigma_adc_lsb=adc_part * sigma,
         reference_bits=calibration.adc.bits,
         reference_polarity=calibration.adc.polarity,
-        columns=tuple(ColumnError(c.column, c.gain * by.gain, c.offset_lsb + by.offset_lsb) for c in figures.columns),
+        columns=tuple(
+            ColumnError(c.column, c.gain * by.gain, c.offset_lsb + by.offset_lsb, c.noise) for c in figures.columns
+        ),
         gain_mean=of.gain * by.gain,
         gain_std=of.gain_std * by.gain,
         offset_mean_lsb=of.offset_lsb + by.offset_lsb,
         offset_std_lsb=of.offset_std_lsb,
+        noise_median=of.noise,
+        noise_std=of.noise_std,
         column_draw=of.draw,
         varies=by is not UNCHANGED,
         inl_v=tuple(calibration.inl.v),

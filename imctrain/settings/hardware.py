@@ -163,6 +163,11 @@ class Hardware(SiteSettings):
         return self.sigma_array > 0 or self.sigma_adc > 0
 
     @property
+    def has_column_noise(self) -> bool:
+        """Whether columns differ in their noise."""
+        return self.has_noise and self.noise.mismatch and self.chip.has_column_noise
+
+    @property
     def has_mismatch(self) -> bool:
         """Whether the gain or the offset of any column is not nominal."""
         return self.noise.mismatch and self.chip.has_mismatch

@@ -25,4 +25,4 @@ class NoiseSpec(Section):
     scale: Annotated[float, within(limits.NOISE_SCALE)] = 1.0
     """Multiplies the noise."""
     mismatch: bool = True
-    """Gain, offset and INL of the chip; false leaves them out."""
+    """Gain, offset and INL of the chip, and what columns differ by in noise; false leaves them out."""

@@ -3,7 +3,7 @@
 X = sum_p c_p X_p, W = sum_j beta_j W_j; for every row tile, pass, plane, vector and column
 
     v    = gain * (v0 + inl(v0)) + offset,   v0 = dot / (rows_that_count * L)
-    code = clip(round(v / lsb), lo, hi),     lsb = span * R / steps
+    code = clip(round(v / lsb + sigma eps), lo, hi),     lsb = span * R / steps
     Y   += c_p * beta_j * rows_that_count * L * lsb * code
 """
 
@@ -77,11 +77,13 @@ def array_matmul(
     gain=None,
     offset=None,
     inl=None,
+    sigma=None,
+    rng=None,
 ):
     """Y [M, N] of x [M, K] and w [K, N]; `tiles` lists the row indices of every tile.
 
-    gain, offset: [T, J, N]. inl: function of v. ranges: R of each pass. centre: what is driven as code 0. What it and
-    the planes' centre leave out of the product is added digitally.
+    gain, offset: [T, J, N]. sigma: in LSB of the range, [T, J, N], drawn by rng. inl: function of v. ranges: R of each
+    pass. centre: what is driven as code 0. What it and the planes' centre leave out of the product is added digitally.
     """
     span = 1.0 if unipolar else 2.0
     steps = 2**bits - (1 if last_code else 0)
@@ -106,7 +108,8 @@ def array_matmul(
                     v = v + inl(v)
                 if gain is not None:
                     v = v * gain[t, j] + offset[t, j]
-                raw = np.round(dot / (full_scale * lsb) if inl is None and gain is None else v / lsb)
+                noise = 0.0 if sigma is None else sigma[t, j] * rng.standard_normal(dot.shape)
+                raw = np.round((dot / (full_scale * lsb) if inl is None and gain is None else v / lsb) + noise)
                 code = np.clip(raw, low, high)
                 clipped += int(np.sum(code != raw))
                 value = full_scale * lsb * code

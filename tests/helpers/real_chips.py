@@ -44,6 +44,7 @@ def die(name: str, gain: float, offset: float, sigma: float) -> Die:
 def chip(**changes: object) -> Calibration:
     """Die A has its columns listed, B has means alone; sigma 0.5 and 0.4 LSB before and after the range."""
     rng = np.random.default_rng(11)
+    sigma = 0.6 * np.exp(0.3 * rng.standard_normal(COLUMNS))
     gain, offset = 0.95 + 0.02 * rng.standard_normal(COLUMNS), 0.3 + 0.4 * rng.standard_normal(COLUMNS)
     fields: dict[str, object] = {
         "name": "measured-in-part",
@@ -52,7 +53,9 @@ def chip(**changes: object) -> Calibration:
         "noise": Noise(
             sigma_lsb=exactly(float(np.hypot(0.5, 0.4))), sigma_array_lsb=exactly(0.5), sigma_adc_lsb=exactly(0.4)
         ),
-        "columns": tuple(Column(column=k, gain=gain[k], offset_lsb=offset[k]) for k in range(COLUMNS)),
+        "columns": tuple(
+            Column(column=k, gain=gain[k], offset_lsb=offset[k], sigma_lsb=sigma[k], n=10**6) for k in range(COLUMNS)
+        ),
         "spread": Spread(gain_std=0.02, offset_std_lsb=0.4),
         "temperature": TEMPERATURE,
         "supply": SUPPLY,

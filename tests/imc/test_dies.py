@@ -18,7 +18,7 @@ from imctrain.calibration import save_calibration
 from imctrain.calibration.variation import change, die_figures, listed_die
 from imctrain.calibration.virtual_chip import VirtualChip
 from imctrain.errors import HardwareWarning, UserError
-from imctrain.imc.chip.columns import macro_corrections, macro_errors
+from imctrain.imc.chip.columns import macro_corrections, macro_errors, macro_noise
 from imctrain.settings import AdcSpec, ArraySpec, ConditionsConfig, Hardware, NoiseSpec
 from imctrain.settings.site import SiteSettings
 
@@ -98,8 +98,8 @@ def test_the_virtual_chip_has_the_same_die_at_the_same_condition(die, temperatur
     found = macro_errors(0, hw)
     np.testing.assert_allclose(found[0], gain)
     np.testing.assert_allclose(found[1], offset)
-    np.testing.assert_allclose(hw.chip.sigma_array_lsb, 0.5 * noise)
-    np.testing.assert_allclose(hw.chip.sigma_adc_lsb, 0.4 * noise)
+    np.testing.assert_allclose(hw.chip.sigma_array_lsb * macro_noise(0, hw), 0.5 * noise)
+    np.testing.assert_allclose(hw.chip.sigma_adc_lsb * macro_noise(0, hw), 0.4 * noise)
 
 
 def test_conversions_at_a_condition_match_the_reference(rng):
@@ -134,7 +134,7 @@ def test_noise_follows_the_slope(temperature_c):
 def test_dies_and_temperatures_in_one_vmap_are_single_calls(path):
     """8 dies at 3 temperatures, one compilation."""
     w, x = jax.random.normal(jax.random.key(0), (64, 16)), jax.random.normal(jax.random.key(1), (8, 64))
-    key, settings = jax.random.key(5), {"path": path, "noise": NoiseSpec(scale=1.5)}
+    key, settings = jax.random.key(5), {"path": path, "noise": NoiseSpec(scale=4.0)}
     f = imctrain.on_imc(lambda w, x: x @ w, hardware(**settings))
     chips = [
         f.chip(w, x, hardware=hardware(die=die, temperature_c=at, **settings))

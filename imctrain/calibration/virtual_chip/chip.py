@@ -18,7 +18,7 @@ import numpy as np
 from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Calibration
-from imctrain.calibration.variation import change, die_figures, drawn_columns
+from imctrain.calibration.variation import change, die_figures, drawn_columns, drawn_noise
 from imctrain.calibration.virtual_chip.plan import SamplePlan
 from imctrain.errors import UserError
 
@@ -60,13 +60,10 @@ class VirtualChip:
         c = self.calibration
         figures = die_figures(c, die if die > 0 else None)
         gain, offset = drawn_columns(figures.population, self.seed, 0, c.array.columns)
-        noise = np.full(c.array.columns, figures.noise)
-        for column in figures.columns:
-            gain[column.column], offset[column.column] = column.gain, column.offset_lsb
-            # A column without a noise of its own has the chip's.
-            if column.sigma_lsb > 0 and c.noise.sigma_lsb.value > 0:
-                noise[column.column] = column.sigma_lsb / c.noise.sigma_lsb.value
-        return gain, offset, noise
+        noise = drawn_noise(figures.population, self.seed, 0, c.array.columns)
+        for k, *own in figures.columns:
+            gain[k], offset[k], noise[k] = own
+        return gain, offset, figures.noise * noise
 
     def check(self, plan: SamplePlan) -> None:
         """Raises UserError for what the calibration cannot tell."""

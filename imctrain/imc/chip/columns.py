@@ -9,6 +9,7 @@ Macro 0 is the measured one: measured columns carry their measured gain and offs
 (`imctrain.calibration.variation`):
 
     gain = gain_mean + gain_std * eps        offset = offset_mean + offset_std * eps
+    noise = noise_median * exp(noise_std * eps), relative to the chip's
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import math
 
 import numpy as np
 
-from imctrain.calibration.variation import Population, drawn_columns
+from imctrain.calibration.variation import Population, drawn_columns, drawn_noise
 from imctrain.imc.chip.adc import Converter, converter
 from imctrain.imc.chip.offset_readings import reading_moments
-from imctrain.settings import MVMS, Hardware
+from imctrain.settings import MVMS, ChipSpec, Hardware
 
 CORRECTION = 1
 """Sets the draws of corrections apart from those of the errors themselves (`variation` has other purposes)."""
@@ -33,14 +34,38 @@ def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray
     chip, columns = hardware.chip, hardware.array.columns
     if not hardware.noise.mismatch:
         return np.ones(columns), np.zeros(columns)
-    of = Population(chip.gain_mean, chip.gain_std, chip.offset_mean_lsb, chip.offset_std_lsb, chip.column_draw)
-    gain, offset = drawn_columns(of, hardware.chip_seed, macro, columns)
+    gain, offset = drawn_columns(_population(chip), hardware.chip_seed, macro, columns)
     if macro == 0:
         for error in chip.columns:
             if error.column < columns:
                 gain[error.column] = error.gain
                 offset[error.column] = error.offset_lsb
     return gain, offset
+
+
+@functools.cache
+def macro_noise(macro: int, hardware: Hardware) -> np.ndarray:
+    """Noise of every column of one macro relative to the chip's, float64 [columns]."""
+    columns = hardware.array.columns
+    if not hardware.has_column_noise:
+        return np.ones(columns)
+    noise = drawn_noise(_population(hardware.chip), hardware.chip_seed, macro, columns)
+    for error in hardware.chip.columns if macro == 0 else ():
+        if error.column < columns:
+            noise[error.column] = error.noise
+    return noise
+
+
+def _population(chip: ChipSpec) -> Population:
+    return Population(
+        chip.gain_mean,
+        chip.gain_std,
+        chip.offset_mean_lsb,
+        chip.offset_std_lsb,
+        chip.noise_median,
+        chip.noise_std,
+        chip.column_draw,
+    )
 
 
 @functools.cache
@@ -61,7 +86,8 @@ def macro_corrections(macro: int, hardware: Hardware) -> np.ndarray:
     inl = float(np.interp(0.0, *conv.inl)) if conv.inl[0] else 0.0
     voltage = offset * reference_lsb + gain * inl
     sigma = math.hypot(conv.sigma_array / lsb, conv.sigma_adc)
-    moments = reading_moments(voltage / lsb, sigma, conv.lowest, conv.highest)
+    noise = sigma * macro_noise(macro, hardware) if hardware.has_column_noise else sigma
+    moments = reading_moments(voltage / lsb, noise, conv.lowest, conv.highest)
     draw = hardware.chip.column_draw
     rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION, *([draw] if draw else [])])
     readings = moments.mean + np.sqrt(moments.variance / count) * rng.standard_normal(hardware.array.columns)
@@ -114,3 +140,12 @@ def column_errors(
         return (np.stack(values) * lsb).astype(np.float32)
 
     return np.stack(gains).astype(np.float32), fraction(offsets), fraction(corrections)
+
+
+def column_noise(site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware) -> np.ndarray | None:
+    """Noise of each tile's columns relative to the chip's, float32 [T, W]; None where all are alike."""
+    if not hardware.has_column_noise:
+        return None
+    macros = macros_of(site_index, mvm, tiles, width, hardware).tolist()
+    rows = [np.concatenate([macro_noise(macro, hardware) for macro in each])[:width] for each in macros]
+    return np.stack(rows).astype(np.float32)

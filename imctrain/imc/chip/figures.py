@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from imctrain.errors import UserError
-from imctrain.imc.chip.columns import has_pattern, macro_corrections, macro_errors
+from imctrain.imc.chip.columns import has_pattern, macro_corrections, macro_errors, macro_noise
 from imctrain.settings import Hardware
 
 
@@ -28,6 +28,7 @@ class Chip(NamedTuple):
         gain, offset, correction: of every column of every macro, [macros, columns]; the correction is what the digital
             side subtracts. None where all columns are ideal.
         inl: values at the knots of `Hardware.chip`, [knots]; None without INL.
+        noise: of every column relative to the sigmas, [macros, columns]; None where all are alike.
     """
 
     sigma_array: Array
@@ -36,6 +37,7 @@ class Chip(NamedTuple):
     offset: Array | None = None
     correction: Array | None = None
     inl: Array | None = None
+    noise: Array | None = None
 
 
 @functools.cache
@@ -45,9 +47,11 @@ def chip_of(hardware: Hardware) -> Chip:
         lsb = hardware.chip.reference_lsb
         inl = _float32(np.asarray(hardware.chip.inl_lsb) * lsb) if hardware.has_inl else None
         ideal = Chip(_float32(hardware.sigma_array), _float32(hardware.sigma_adc), inl=inl)
+        macros = range(hardware.array.macros)
+        if hardware.has_column_noise:
+            ideal = ideal._replace(noise=_float32(np.stack([macro_noise(macro, hardware) for macro in macros])))
         if not has_pattern(hardware):
             return ideal
-        macros = range(hardware.array.macros)
         errors = [(*macro_errors(macro, hardware), macro_corrections(macro, hardware)) for macro in macros]
         gain, offset, correction = (np.stack(part) for part in zip(*errors, strict=True))
         return ideal._replace(gain=_float32(gain), offset=_float32(offset * lsb), correction=_float32(correction * lsb))

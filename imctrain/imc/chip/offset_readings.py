@@ -43,20 +43,28 @@ class Moments(NamedTuple):
     variance: Floats
 
 
-def reading_moments(voltage_lsb: Floats, sigma_lsb: float, lowest: int, highest: int) -> Moments:
+def reading_moments(voltage_lsb: Floats, sigma_lsb: float | Floats, lowest: int, highest: int) -> Moments:
     """Mean and variance of clip(round(a + n), lowest, highest) for n ~ N(0, sigma^2).
 
     Args:
-        voltage_lsb: a, any shape. sigma_lsb: 0 or more. lowest, highest: the converter's codes.
+        voltage_lsb: a, any shape. sigma_lsb: 0 or more, one for all or one for each. lowest, highest: the
+            converter's codes.
     """
     a = np.asarray(voltage_lsb, np.float64)
+    sigma = np.broadcast_to(np.asarray(sigma_lsb, np.float64), a.shape)
     # Sums are of what codes lie off the nearest one, so that no digit is lost where codes are large.
     nearest = np.clip(np.rint(a), lowest, highest)
-    if sigma_lsb == 0:
-        return Moments(nearest, np.zeros_like(a))
-    if sigma_lsb > WIDE:
-        return _wide(a, nearest, sigma_lsb, lowest, highest)
-    reach = math.ceil(REACH * sigma_lsb) + 1
+    moments = Moments(nearest.copy(), np.zeros_like(a))
+    for members, of in (((sigma > 0) & (sigma <= WIDE), _summed), (sigma > WIDE, _wide)):
+        if members.any():
+            found = of(a[members], nearest[members], sigma[members], lowest, highest)
+            moments.mean[members], moments.variance[members] = found
+    return moments
+
+
+def _summed(a: Floats, nearest: Floats, sigma_lsb: Floats, lowest: int, highest: int) -> Moments:
+    """Code by code."""
+    reach = math.ceil(REACH * sigma_lsb.max()) + 1
     centre = np.rint(a)
     first, second = np.zeros_like(a), np.zeros_like(a)
     below = np.zeros_like(a)
@@ -69,7 +77,7 @@ def reading_moments(voltage_lsb: Floats, sigma_lsb: float, lowest: int, highest:
     return Moments(nearest + first, np.maximum(second - first**2, 0.0))
 
 
-def _wide(a: Floats, nearest: Floats, sigma: float, lowest: int, highest: int) -> Moments:
+def _wide(a: Floats, nearest: Floats, sigma: Floats, lowest: int, highest: int) -> Moments:
     """Those of a clipped Gaussian, with the variance of rounding where it is not clipped."""
 
     def below(edge: int) -> tuple[Floats, Floats, Floats]:

@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from imctrain.imc.engines.dither import bias_bound, least_sigma
@@ -45,12 +46,17 @@ def validity(plan: MvmPlan) -> tuple[Validity, str]:
 
 
 def _dithering(plan: MvmPlan, reference: float) -> float:
-    """`Converter.dithering` of the tile it is least of, in plain Python: a plan may be made inside a trace."""
+    """`Converter.dithering` where it is least, of tiles and columns, in plain Python: plans are made in traces too."""
     conv = plan.converter
     lsb = reference * conv.lsb_at_full_range
-    noise = math.hypot(float(conv.sigma_array), float(conv.sigma_adc) * lsb)
+    noise = _quietest(plan) * math.hypot(float(conv.sigma_array), float(conv.sigma_adc) * lsb)
     step = max(lsb, 1.0 / float(plan.full_scales.min())) if conv.integers else lsb
     return noise / step
+
+
+def _quietest(plan: MvmPlan) -> float:
+    relative = plan.column_noise()
+    return 1.0 if relative is None else float(np.min(relative))
 
 
 def dithered(plan: MvmPlan, ranges: Array, clipped: Array) -> Array:
@@ -61,6 +67,9 @@ def dithered(plan: MvmPlan, ranges: Array, clipped: Array) -> Array:
     """
     limits = plan.hardware.statistical
     sigma = plan.converter.dithering(ranges, float(plan.full_scales.min()))
+    relative = plan.column_noise()
+    if relative is not None:
+        sigma = sigma * jnp.min(relative)
     enough = jnp.all(sigma >= least_sigma(limits.bias_limit) * (1 - 1e-6)) & (clipped <= limits.clip_limit)
     # Of the hardware's own INL this is known; a chip that is given may have another one.
     return enough if plan.chip is None else enough & (inl_residual_lsb(plan) <= limits.inl_limit * (1 + 1e-6))

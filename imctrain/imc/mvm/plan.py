@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from imctrain.formats import Format, IntegerFormat
 from imctrain.imc.chip.adc import Converter, converter
-from imctrain.imc.chip.columns import column_errors, macros_of
+from imctrain.imc.chip.columns import column_errors, column_noise, macros_of
 from imctrain.imc.chip.figures import Chip
 from imctrain.imc.chip.ranges import range_policy
 from imctrain.imc.coding.integer_passes import integer_mapping
@@ -24,8 +24,8 @@ from imctrain.settings import Hardware
 
 
 @dataclass(frozen=True)
-class MvmPlan:
-    """One of a site's three MVMs: G independent products [M, K] x [K, N].
+class MvmShape:
+    """What an MVM is made of and how large it is: G independent products [M, K] x [K, N].
 
     Attributes:
         name: "forward", "input_grad" or "weight_grad".
@@ -55,13 +55,6 @@ class MvmPlan:
     converter: Converter
     hardware: Hardware
     chip: Chip | None = field(default=None, compare=False)
-
-    def on(self, chip: Chip) -> MvmPlan:
-        """The plan with a chip's figures, which may be traced, in place of those of its hardware."""
-        knots = self.converter.inl[0]
-        inl = (knots, chip.inl) if knots and chip.inl is not None else ((), ())
-        live = replace(self.converter, sigma_array=chip.sigma_array, sigma_adc=chip.sigma_adc, inl=inl)
-        return replace(self, converter=live, chip=chip)
 
     @property
     def passes(self) -> int:
@@ -112,6 +105,18 @@ class MvmPlan:
         used = sum(rows * n for rows, n in zip(self.tiles.rows_used, self.copies, strict=True)) * self.columns
         return used / (self.tiles.count * blocks * array.rows * array.columns)
 
+
+@dataclass(frozen=True)
+class MvmPlan(MvmShape):
+    """One of a site's three MVMs, with what its converters and columns do to it."""
+
+    def on(self, chip: Chip) -> MvmPlan:
+        """The plan with a chip's figures, which may be traced, in place of those of its hardware."""
+        knots = self.converter.inl[0]
+        inl = (knots, chip.inl) if knots and chip.inl is not None else ((), ())
+        live = replace(self.converter, sigma_array=chip.sigma_array, sigma_adc=chip.sigma_adc, inl=inl)
+        return replace(self, converter=live, chip=chip)
+
     @property
     def snaps(self) -> Literal["always", "never", "depends"]:
         """Whether readings are rounded to the integers they must be (`Converter.resolves`), over the ranges that the
@@ -129,12 +134,15 @@ class MvmPlan:
         return range_policy(self.hardware.adc).possible(self.hardware.adc)
 
     def output_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
-        """Variance of one sample of the product around the ideal one:
+        """Variance of one sample of the product around the ideal one, the mean over outputs:
         sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
 
         Args:
             ranges: R of each pass, [P].
         """
+        each = self.output_noise_powers(ranges)
+        if each is not None:
+            return jnp.mean(each)
         coefficients = jnp.asarray(self.mapping.coefficients, jnp.float32)
         planes = sum(beta * beta for beta in self.coding.weights)
         scales, counts = np.unique(self.full_scales, return_counts=True)
@@ -144,9 +152,42 @@ class MvmPlan:
         ]
         return planes * jnp.sum(jnp.square(coefficients) * sum(tiles))
 
+    def output_noise_powers(self, ranges: Float[Array, " passes"]) -> Float[Array, "groups outputs"] | None:
+        """The same of every output, [G or 1, N]; None where all columns are alike.
+
+        Args:
+            ranges: R of each pass, [P].
+        """
+        relative = self.column_noise()
+        if relative is None:
+            return None
+        shape = (self.tiles.count, 1, 1 if self.shared_columns else self.groups, self.planes, self.outputs)
+        scales = jnp.asarray(self.full_scales).reshape(-1, 1, 1, 1, 1)
+        power = self.converter.noise_power(ranges.reshape(-1, 1, 1, 1), scales, jnp.asarray(relative).reshape(shape))
+        coefficients = jnp.asarray(self.mapping.coefficients, jnp.float32).reshape(-1, 1, 1, 1)
+        beta = jnp.asarray(self.coding.weights, jnp.float32).reshape(-1, 1)
+        return jnp.sum(jnp.square(coefficients * beta * scales) * power, axis=(0, 1, 3))
+
     def mean_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
         """Variance of the mean over samples, see `output_noise_power`."""
         return self.output_noise_power(ranges) / self.samples
+
+    def column_noise(self) -> Any:
+        """Noise of each tile's columns relative to the chip's, [T, columns]; None where all are alike. An array of
+        numpy, or of JAX where the chip is given."""
+        where = self.site_index, self.name, self.tiles.count, self.columns, self.hardware
+        if self.chip is None:
+            return column_noise(*where)
+        if self.chip.noise is None:
+            return None
+        macros = macros_of(*where)
+        return self.chip.noise[macros].reshape(len(macros), -1)[:, : self.columns]
+
+    def pattern(self) -> tuple[Any, ...] | None:
+        """gain, offset, correction and noise of each tile's columns, [T, columns], each None where it does not differ;
+        None where none does."""
+        errors, noise = self.column_errors(), self.column_noise()
+        return None if errors is None and noise is None else (*(errors or (None, None, None)), noise)
 
     def column_errors(self) -> tuple[Any, Any, Any] | None:
         """gain, offset and digital correction (fractions of full scale) of each tile's columns, [T, columns]; None

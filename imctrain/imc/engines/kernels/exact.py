@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from imctrain.imc.chip import random_numbers as noise
@@ -34,14 +34,16 @@ def _convert(
         pass_axis: axis of `dots` that counts passes.
         full_scale: dot product at full scale, broadcastable to dots.
         ranges: R of each pass, [P].
-        errors: (gain, offset, correction) broadcastable to dots, or None.
+        errors: (gain, offset, correction, noise) broadcastable to dots, each or all None.
     """
     conv = plan.converter
     passes = [1] * dots.ndim
     passes[pass_axis] = plan.passes
     reference = ranges.reshape(passes)
     eps = noise.gaussian(seed, dots.shape) if plan.hardware.has_noise else None
-    gain, offset, correction = errors if errors is not None else (None, None, None)
+    gain, offset, correction, relative = errors if errors is not None else (None, None, None, None)
+    if eps is not None and relative is not None:
+        eps = eps * relative
     raw = conv.round_code(dots, full_scale, reference, eps, gain, offset)
     code = conv.clip(raw)
     value = code * (reference * conv.lsb_at_full_range * full_scale)
@@ -83,7 +85,7 @@ def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> R
         x: integer codes or radix-4 levels, [G, M, K]. w: integer codes, [G, N, K].
         ranges: R of each pass, [P]. seed: see `noise`.
     """
-    reading = matmul_on(x, w, plan, ranges, seed, plan.column_errors())
+    reading = matmul_on(x, w, plan, ranges, seed, plan.pattern())
     return reading._replace(product=reading.product + matmul_correction(x, w, plan))
 
 
@@ -93,12 +95,12 @@ def matmul_on(
     plan: MvmPlan,
     ranges: Ranges,
     seed: Seed,
-    errors: tuple[np.ndarray, ...] | None,
+    errors: tuple[Any, ...] | None,
 ) -> Reading:
     """The array's part of `matmul` (see `centring` for the rest), with the fixed pattern given.
 
     Args:
-        errors: gain, offset and correction of the plan's columns, each [T, columns].
+        errors: gain, offset, correction and noise of the plan's columns, each [T, columns] or None (`MvmPlan.pattern`).
     """
     tiles, passes, planes = plan.tiles, plan.passes, plan.planes
     groups, vectors, _ = x.shape
@@ -111,10 +113,8 @@ def matmul_on(
     driven = driven.reshape(passes, groups, vectors, tiles.count, tiles.size).transpose(3, 1, 0, 2, 4)
     stored = jnp.pad(w.astype(plan.coding.format.dtype), padding).reshape(groups, outputs, tiles.count, tiles.size)
     stored = stored.transpose(2, 0, 1, 3)
-    pattern: tuple[Array, ...] = ()
-    if errors is not None:
-        axes = (1, 1, 1) if plan.shared_columns else (groups, 1, 1)
-        pattern = tuple(jnp.asarray(e).reshape(tiles.count, *axes, planes, outputs) for e in errors)
+    axes = (1, 1, 1) if plan.shared_columns else (groups, 1, 1)
+    pattern = jax.tree.map(lambda e: jnp.asarray(e).reshape(tiles.count, *axes, planes, outputs), errors)
     full_scales = jnp.asarray(plan.full_scales).reshape(-1, 1, 1, 1, 1, 1)
 
     # Chunks of tiles when there are many, of vectors when one tile is already too much.
@@ -124,25 +124,25 @@ def matmul_on(
     vector_chunks = _chunks(vectors, tile_bytes // vectors, budget) if tile_chunks == tiles.count else 1
     part = vectors // vector_chunks
 
-    def block(operands: tuple[Array, ...], stream: Array) -> Reading:
-        inputs, cells, full_scale, *fixed = operands
+    def block(operands: tuple[Any, ...], stream: Array) -> Reading:
+        inputs, cells, full_scale, fixed = operands
         count = cells.shape[0]
         cells = plan.coding.encode(cells, axis=2).reshape(count, groups, planes * outputs, tiles.size)
         inputs = inputs.reshape(count, groups, passes * part, tiles.size)
         dots = jnp.einsum("tgmk,tgck->tgmc", inputs, cells.astype(dtype), preferred_element_type=exact_sum)
         dots = dots.astype(jnp.float32).reshape(count, groups, passes, part, planes, outputs)
-        reading = _convert(dots, plan, 2, full_scale, ranges, stream, tuple(fixed) or None)
+        reading = _convert(dots, plan, 2, full_scale, ranges, stream, fixed)
         return reading._replace(product=jnp.sum(reading.product, axis=0))
 
     def over_tiles(inputs: Array, chunk: Array) -> Reading:
-        operands = (inputs, stored, full_scales, *pattern)
+        operands = (inputs, stored, full_scales, pattern)
         if tile_chunks == 1:
             return block(operands, noise.derive(seed, chunk))
         split = jax.tree.map(lambda a: a.reshape(tile_chunks, -1, *a.shape[1:]), operands)
         nothing = jnp.zeros(passes, jnp.float32)
         zero = Reading(jnp.zeros((groups, part, outputs), jnp.float32), nothing, nothing, nothing)
 
-        def step(sums: Reading, xs: tuple[Array, tuple[Array, ...]]) -> tuple[Reading, None]:
+        def step(sums: Reading, xs: tuple[Array, tuple[Any, ...]]) -> tuple[Reading, None]:
             index, these = xs
             return _add(sums, block(these, noise.derive(seed, chunk, index))), None
 
@@ -167,7 +167,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     groups, outputs = geometry.groups, geometry.group_outputs
     driven = plan.mapping.drive(x)
     kernel = w.reshape(*geometry.kernel, geometry.group_channels, groups, outputs)
-    errors = plan.column_errors()
+    errors = plan.pattern()
     budget = plan.hardware.memory_mib * 2**20
     image_bytes = BYTES * passes * math.prod(geometry.output) * groups * planes * outputs
     chunks = _chunks(geometry.batch, image_bytes, budget)
@@ -184,9 +184,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
             cells = cells.reshape(*cells.shape[:-3], groups * planes * outputs)
             dots = geometry.convolve(inputs, cells)
             dots = dots.reshape(passes, part, *geometry.output, groups, planes, outputs)
-            pattern = None
-            if errors is not None:
-                pattern = tuple(jnp.asarray(e[t]).reshape(groups, planes, outputs) for e in errors)
+            pattern = jax.tree.map(lambda e, t=t: jnp.asarray(e[t]).reshape(groups, planes, outputs), errors)
             full_scale = jnp.asarray(plan.full_scales[t])
             reading = _convert(dots, plan, 0, full_scale, ranges, noise.derive(seed, t, chunk), pattern)
             total = reading if total is None else _add(total, reading)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -84,11 +85,8 @@ def _probe(x: Array, w: Array, outputs: np.ndarray, plan: MvmPlan, ranges: Range
     vectors = max(1, PROBE_CONVERSIONS // (plan.passes * plan.planes * len(outputs)))
     driven = x[:, _spread(vectors, x.shape[1])]
     groups = 1 if plan.shared_columns else plan.groups
-    pattern = plan.column_errors()
-    errors = None
-    if pattern is not None:
-        shape = (-1, groups, plan.planes, plan.outputs)
-        errors = tuple(e.reshape(shape)[:1, ..., outputs].reshape(1, -1) for e in pattern)
+    shape = (-1, groups, plan.planes, plan.outputs)
+    errors = jax.tree.map(lambda e: e.reshape(shape)[:1, ..., outputs].reshape(1, -1), plan.pattern())
     part = dataclasses.replace(
         plan,
         groups=groups,

@@ -9,11 +9,12 @@ so the sum over tiles, passes and planes is linear in the driven values and Gaus
     Y = X W_eff + bias + N(0, variance)
     W_eff[k, n]  = sum_j beta_j g[t(k), j, n] W_j[k, n]             gain folded into the stored operand, by tile
     bias[n]      = sum_{t,p,j} c_p beta_j FS_t o[t, j, n]           offset; FS_t = rows_t * L
-    variance     = sum_{t,p,j} (c_p beta_j FS_t lsb_p)^2 (sigma_p^2 + 1/12)
+    variance[n]  = sum_{t,p,j} (c_p beta_j FS_t lsb_p)^2 (r[t, j, n]^2 sigma_p^2 + 1/12)
 
-with INL to first order, inl(v) ~ a + b v, folded in: g = gain (1 + b), o = offset + gain a - (digital correction).
-Without gain errors W_eff is W and the product is that of the codes. What is driven or stored around its middle
-(`centring`) has X and W relative to it, and its digital terms added.
+r being the noise of a column relative to the chip's (1 where all are alike), with INL to first order, inl(v) ~ a + b v,
+folded in: g = gain (1 + b), o = offset + gain a - (digital correction). Without gain errors W_eff is W and the product
+is that of the codes. What is driven or stored around its middle (`centring`) has X and W relative to it, and its
+digital terms added.
 
 Engine interface as in `exact`, but a reading holds the product alone: clipping and column voltages are measured by
 `probe`. Which MVMs may run here is decided in `path`.
@@ -50,7 +51,8 @@ def matmul(x: Driven, w: Stored, plan: MvmPlan, ranges: Ranges, seed: Seed) -> R
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0)[:, None, :]  # [G or 1, 1, N]
-    return _with_noise(mean, plan, ranges, seed)
+    powers = plan.output_noise_powers(ranges)
+    return _with_noise(mean, plan, ranges, seed, None if powers is None else powers[:, None, :])
 
 
 def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
@@ -69,19 +71,21 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     bias = _bias(plan)
     if bias is not None:
         mean = mean + jnp.sum(bias, axis=0).reshape(-1)
-    return _with_noise(mean, plan, ranges, seed)
+    powers = plan.output_noise_powers(ranges)
+    return _with_noise(mean, plan, ranges, seed, None if powers is None else powers.reshape(-1))
 
 
 def kernel_gradient(g: Array, x: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
-    """dw [*k, C/G, G*N], see `exact.kernel_gradient`: the convolution's own gradient where no gain is off."""
-    if _folded(plan) is not None:
+    """dw [*k, C/G, G*N], see `exact.kernel_gradient`: the convolution's own gradient where columns are alike."""
+    if not is_ideal(plan):
         return exact.kernel_gradient(g, x, geometry, plan, ranges, seed, engine=matmul)
     mean = digital.kernel_gradient(g, x, geometry, plan, ranges, seed).product
     return _with_noise(mean, plan, ranges, seed)
 
 
-def _with_noise(mean: Array, plan: MvmPlan, ranges: Ranges, seed: Seed) -> Reading:
-    sigma = jnp.sqrt(plan.output_noise_power(ranges))
+def _with_noise(mean: Array, plan: MvmPlan, ranges: Ranges, seed: Seed, powers: Array | None = None) -> Reading:
+    """powers: variance of each output, broadcastable to mean, where columns are not alike."""
+    sigma = jnp.sqrt(plan.output_noise_power(ranges) if powers is None else powers)
     product = mean + sigma * noise.gaussian(noise.derive(seed, _NOISE), mean.shape)
     nothing = jnp.zeros(plan.passes, jnp.float32)
     return Reading(product, nothing, nothing, nothing)
@@ -118,8 +122,8 @@ def _bias(plan: MvmPlan) -> Array | None:
 
 
 def is_ideal(plan: MvmPlan) -> bool:
-    """Whether no fixed pattern and no INL enter."""
-    return _folded(plan) is None
+    """Whether no fixed pattern and no INL enter, and columns are alike in their noise."""
+    return _folded(plan) is None and plan.column_noise() is None
 
 
 def _folded(plan: MvmPlan) -> tuple[Any, Any] | None:
