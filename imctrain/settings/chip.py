@@ -51,6 +51,8 @@ class ChipSpec(Section):
     """Tells the columns that are drawn for different dies of one `chip_seed` apart; 0 for the calibrated die."""
     varies: bool = False
     """Columns are told apart even where all are nominal, as they are not at other conditions."""
+    noise_varies: bool = False
+    """The same of their noise, which other dies of the calibration have."""
     inl_v: tuple[float, ...] = ()
     """Integral non-linearity: knots in v, a fraction of full scale, in rising order; empty for none."""
     inl_lsb: tuple[float, ...] = ()
@@ -94,8 +96,9 @@ class ChipSpec(Section):
 
     @property
     def has_column_noise(self) -> bool:
-        """Whether the noise of any column is not the chip's."""
-        return (self.noise_median, self.noise_std) != (1, 0) or any(c.noise != 1.0 for c in self.columns)
+        """Whether the noise of any column is not the chip's, or may not be."""
+        drawn = (self.noise_median, self.noise_std) != (1, 0)
+        return self.noise_varies or drawn or any(c.noise != 1.0 for c in self.columns)
 
     @property
     def has_inl(self) -> bool:

@@ -65,6 +65,7 @@ def chip_of(
         noise_std=of.noise_std,
         column_draw=of.draw,
         varies=by is not UNCHANGED,
+        noise_varies=any(column.sigma_lsb > 0 for column in calibration.columns),
         inl_v=tuple(calibration.inl.v),
         inl_lsb=tuple(calibration.inl.lsb),
     )

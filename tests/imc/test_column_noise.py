@@ -178,6 +178,17 @@ def test_measured_and_drawn_columns():
     assert of_7.population.noise_std == of_a.population.noise_std
 
 
+def test_dies_have_one_structure_even_where_the_noise_of_some_columns_alone_is_known():
+    c = chip(columns=chip().columns[:3])
+    listed, drawn = (
+        build_hardware(ImcConfig.model_validate({"chip": {"die": die}, "array": {"macros": 2}}), c) for die in (None, 7)
+    )
+    w, x = jnp.ones((8, 4)), jnp.ones((2, 8))
+    f = imctrain.on_imc(lambda w, x: x @ w, listed)
+    np.testing.assert_array_equal(f.chip(w, x, hardware=drawn)["dot"].noise, 1.0)
+    assert np.unique(f.chip(w, x)["dot"].noise).size == 4
+
+
 def test_what_estimating_them_adds_is_taken_off():
     """Columns that are alike, each with the error of 500 conversions: no spread is left but a tenth of that."""
     rng = np.random.default_rng(5)
