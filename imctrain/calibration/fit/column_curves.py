@@ -44,6 +44,11 @@ def column_curves(fit: ChipFit, replicates: int, seed: int = 0) -> ColumnCurves 
     information = np.bincount(key, inside * fit.scores.curvature * lever**2, size).reshape(-1, segments)[good]
     # Two segments' worth of freedom went into every column's gain and offset.
     freedom = segments / (segments - 2)
+    if good.sum() > 1:
+        # What all columns do alike (DNL, an INL with corners) is no column's own.
+        alike = score.sum(axis=0) / np.maximum(information.sum(axis=0), 1e-12)
+        score = score - information * alike
+        freedom *= float(good.sum() / (good.sum() - 1))
     known = information > 0
     excess = np.where(known, score**2 / np.where(known, information, 1.0) * freedom - 1.0, 0.0).sum(axis=1)
     weight = information.sum(axis=1)
