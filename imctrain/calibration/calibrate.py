@@ -94,7 +94,7 @@ def calibrate_file(
     replicates = bootstrap(fit, request.replicates, request.seed)
     curves = column_curves(fit, request.replicates, request.seed)
     tell(0.9)
-    faults = find_faults(fit, replicates, bits)
+    faults = find_faults(fit, replicates, curves, bits)
     evidence = Evidence(fit, replicates, found, curves, _die(fit, request.die), faults, facts.missing)
     tell(1.0)
     provenance, source, notes = _origin(path, facts, request)
@@ -106,7 +106,11 @@ def calibrate_file(
         source=source,
         warnings=warnings_of(evidence),
     )
-    refuse_inconsistent(calibration, f"{path}: the fit")
+    try:
+        refuse_inconsistent(calibration, f"{path}: the fit")
+    except UserError:
+        refuse_bits(bits, where)
+        raise
     return calibration, evidence
 
 

@@ -18,7 +18,7 @@ from imctrain.calibration.reading.histogram import Histogram
 from imctrain.calibration.reading.setup import MeasurementSetup
 
 MOST_CONTRARY, LEAST_EXPECTED = 0.01, 0.2
-"""A stuck bit takes the other value in at most this share of rows, where at least that share should have it."""
+"""A stuck bit takes the other value in at most this share of rows, where at least that share should have either."""
 FEWEST_INPUTS = 16
 """Different inputs that should give the other value."""
 FEWEST_ROWS = 100
@@ -95,7 +95,7 @@ def _stuck(code: Ints, u: Floats, count: Floats, members: Flags, setup: Measurem
         contrary = rows - ones if value else ones
         other = ((nominal - setup.lowest) >> bit & 1) != value
         expected = float(count @ other)
-        if contrary > MOST_CONTRARY * rows or expected < LEAST_EXPECTED * rows:
+        if contrary > MOST_CONTRARY * rows or not LEAST_EXPECTED < expected / rows < 1 - LEAST_EXPECTED:
             continue
         if np.unique(nominal[other]).size >= min(FEWEST_INPUTS, 2 ** (setup.bits - 2)):
             yield StuckBit(bit, value, round(contrary), round(expected), round(rows))

@@ -9,6 +9,7 @@ from scipy.special import ndtr
 
 from imctrain.calibration.arrays import Flags, Floats, Ints
 from imctrain.calibration.fit.chip_fit import ChipFit
+from imctrain.calibration.fit.column_curves import ColumnCurves
 
 STEPS_PER_SIGMA, MOST_STEPS, FEWEST_STEPS = 16, 64, 0.5
 """How finely means are told apart: steps a code."""
@@ -59,13 +60,15 @@ class CodeTable:
         return z[:, :-1], z[:, 1:]
 
 
-def code_table(fit: ChipFit) -> CodeTable:
-    """Of the columns that the shared figures are of."""
+def code_table(fit: ChipFit, curves: ColumnCurves | None) -> CodeTable:
+    """Of the columns that the shared figures are of; what each of them has of its own (`curves`) is in the means."""
     transfer, h = fit.transfer, fit.transfer.histogram
     setup = transfer.setup
     codes = setup.highest - setup.lowest + 1
     good: Flags = (fit.usable & ~fit.outliers)[transfer.unit]
     mean, sigma = fit.mean(), fit.noise.sigma(transfer)
+    if curves is not None:
+        mean = mean + curves.at(transfer.unit_of_bin, transfer.v()) * transfer.inverse_range
     # Means far outside the converter's codes only clip.
     kept = good[h.setting] & (mean > setup.lowest - 2.0) & (mean < setup.highest + 2.0)
     group = np.round(np.log(sigma) / SIGMA_CLASS).astype(np.int64)

@@ -12,6 +12,7 @@ from imctrain.calibration.faults.slow_noise import SlowNoise, slow_noise
 from imctrain.calibration.faults.thresholds import Thresholds, thresholds
 from imctrain.calibration.fit.bootstrap import Replicates
 from imctrain.calibration.fit.chip_fit import ChipFit
+from imctrain.calibration.fit.column_curves import ColumnCurves
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Faults:
     truncation: Truncation | None
 
 
-def find_faults(fit: ChipFit, replicates: Replicates, bits: BitFaults) -> Faults:
+def find_faults(fit: ChipFit, replicates: Replicates, curves: ColumnCurves | None, bits: BitFaults) -> Faults:
     """Of a fit; `bits` were looked at before it."""
     if bits.of_all:
         return Faults(bits, None, None, None, None)
@@ -35,4 +36,10 @@ def find_faults(fit: ChipFit, replicates: Replicates, bits: BitFaults) -> Faults
         # What is told as drift or hysteresis is not told as slow noise again.
         rows = replace(rows, score=rows.score - rows.information * effects.shift)
     slow = None if rows is None else slow_noise(rows)
-    return Faults(bits, thresholds(fit), effects, slow, truncation(fit, replicates, effects))
+    return Faults(
+        bits,
+        thresholds(fit, curves, 1.0 if slow is None else slow.dispersion),
+        effects,
+        slow,
+        truncation(fit, replicates, effects),
+    )

@@ -14,6 +14,8 @@ from imctrain.calibration.fit.chip_fit import ChipFit
 
 HALF = 0.5
 FEWEST_COLUMNS = 3
+NEAR = 0.05
+"""LSB: a converter's own offset, common to all columns, comes on top."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,6 @@ def truncation(fit: ChipFit, replicates: Replicates, effects: OrderEffects | Non
 
 
 def _half(value: float, error: float, by_ranges: bool) -> Truncation | None:
-    if abs(abs(value) - HALF) > 0.1 + 2 * error:
+    if abs(abs(value) - HALF) > NEAR + 2 * error:
         return None
     return Truncation(value, error, by_ranges, value < 0)

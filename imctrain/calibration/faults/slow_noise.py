@@ -33,6 +33,9 @@ NEAREST = 1.0 / 64
 """Of the span of inputs: what is farther apart has another place on a curve."""
 LEAST_MATCHED = 0.2
 LATER = 16
+SAME_INPUT = 1e-9
+REPEATED = 0.25
+"""Share of successive conversions at the same input from which on a file counts as one with repeats."""
 
 
 class Part(NamedTuple):
@@ -46,11 +49,15 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class SlowNoise:
-    """slow, and the same `LATER` conversions of the column apart; common. None: the file cannot tell."""
+    """slow, and the same `LATER` conversions of the column apart; common. None: the file cannot tell.
+
+    dispersion: how much more sums over conversions vary than if all were independent.
+    """
 
     slow: Part | None
     later: Part | None
     common: Part | None
+    dispersion: float = 1.0
 
 
 def slow_noise(rows: Rows) -> SlowNoise:
@@ -60,7 +67,11 @@ def slow_noise(rows: Rows) -> SlowNoise:
     volts = rows.score * rows.inverse_range
     weight = rows.information * rows.inverse_range**2
     slow, later = (_of_pairs(rows, volts, weight, by_unit, far, lag) for lag in (1, LATER))
-    return SlowNoise(slow, later, _common(rows, volts, weight))
+    common = _common(rows, volts, weight)
+    total = 1.0 / max(float(np.median(weight)), 1e-12)
+    alike = ((slow, 4.0), (later, float(LATER)), (common, float(np.unique(rows.unit).size)))
+    dispersion = 1.0 + sum(x.variance / total * (n - 1.0) for x, n in alike if x is not None and x.significant)
+    return SlowNoise(slow, later, common, dispersion)
 
 
 def _far(group: Ints, v: Floats, when: Ints, span: int) -> Ints:
@@ -89,6 +100,10 @@ def _of_pairs(rows: Rows, s: Floats, w: Floats, by_unit: Ints, far: Ints, lag: i
     same = rows.unit[i] == rows.unit[j]
     place = np.abs(rows.row[j] - rows.row[i])
     near = same & (place <= 20 * max(float(np.median(place[same])) if same.any() else 1.0, 1.0))
+    # Where inputs are repeated, the repeats alone say what repeats do not average.
+    repeated = near & (np.abs(rows.v[i] - rows.v[j]) < SAME_INPUT)
+    if lag == 1 and repeated.sum() > REPEATED * near.sum():
+        near = repeated
     matched = near & (far[j] >= 0)
     if matched.sum() < max(FEWEST_PAIRS, LEAST_MATCHED * near.sum()):
         return None

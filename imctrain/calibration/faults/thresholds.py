@@ -13,7 +13,7 @@ come from counts of codes given the inputs. Shifts that a gain, an offset or an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from imctrain.calibration.faults.code_table import CodeTable, code_table, probab
 from imctrain.calibration.faults.significance import FALSE_ALARM, MATTERS_LSB
 from imctrain.calibration.faults.tridiagonal import Tridiagonal
 from imctrain.calibration.fit.chip_fit import ChipFit
+from imctrain.calibration.fit.column_curves import ColumnCurves
 from imctrain.calibration.fit.design import INL_INTERVALS
 
 LEAST_INFORMATION = 4.0
@@ -32,8 +33,12 @@ FEWEST_THRESHOLDS = 6
 CODES_A_KNOT = 8
 WIDTH_RMS = 10.0 ** np.arange(-2.5, 0.6, 0.125)
 ROUNDS = 6
+BIT_ROUNDS = 20
 MISSING_SHARE = 0.05
-MOST_CONTRADICTED = 0.5
+BITS_EXPLAIN = 0.5
+"""Share of the chi-squared that weights of bits must explain, for the DNL to be told as theirs."""
+LESSER_BIT = 0.25
+"""Of the largest error: smaller ones are not told."""
 
 
 class BitWeight(NamedTuple):
@@ -82,10 +87,15 @@ class _Evaluation(NamedTuple):
     spread_information: float
 
 
-def thresholds(fit: ChipFit) -> Thresholds | None:
-    """None where too few thresholds are known at all."""
+def thresholds(fit: ChipFit, curves: ColumnCurves | None, dispersion: float = 1.0) -> Thresholds | None:
+    """None where too few thresholds are known at all.
+
+    Args:
+        dispersion: conversions that are alike count as so many fewer.
+    """
     setup = fit.transfer.setup
-    table = code_table(fit)
+    every = code_table(fit, curves)
+    table = replace(every, rows=every.rows / dispersion, seen=every.seen / dispersion)
     at_nominal = _evaluate(table, np.zeros(table.codes + 1), 1.0)
     known = at_nominal.information.diagonal >= LEAST_INFORMATION
     if known.sum() < FEWEST_THRESHOLDS:
@@ -100,7 +110,7 @@ def thresholds(fit: ChipFit) -> Thresholds | None:
     first, last = int(np.flatnonzero(known)[0]), int(np.flatnonzero(known)[-1])
     span = slice(first, last + 1)
     smooth_here = _smooth(table.codes, np.arange(first, last + 1))
-    bits = _bit_weights(table, span, smooth_here, setup.bits) if p < FALSE_ALARM else ()
+    bits = _bit_weights(table, span, smooth_here, setup.bits, at_nominal, statistic) if p < FALSE_ALARM else ()
     if p >= FALSE_ALARM:
         ones = np.ones(last - first)
         zero = np.zeros(last - first + 1)
@@ -230,25 +240,40 @@ def _missing(seen: Floats, expected: Floats, lowest: int) -> list[int]:
     return [int(code) + lowest for code in np.flatnonzero(never)]
 
 
-def _bit_weights(table: CodeTable, span: slice, smooth: Floats, bits: int) -> tuple[BitWeight, ...]:
-    """Errors of the weights of bits, as thresholds have them."""
+def _bit_weights(
+    table: CodeTable, span: slice, smooth: Floats, bits: int, nominal: _Evaluation, statistic: float
+) -> tuple[BitWeight, ...]:
+    """Errors of the weights of bits, as thresholds have them; none where they explain little of the `statistic`."""
     at = np.arange(span.start, span.stop) + 1
     pattern = ((at[:, None] >> np.arange(bits)) & 1).astype(np.float64)
     design = np.concatenate([smooth, pattern], axis=1)
+    explained = [
+        float(pulled @ np.linalg.pinv(x.T @ (_part(nominal.information, span) @ x), hermitian=True) @ pulled)
+        for x in (smooth, design)
+        for pulled in (x.T @ nominal.score[span],)
+    ]
+    if explained[1] - explained[0] < BITS_EXPLAIN * statistic:
+        return ()
     shift = np.zeros(table.codes + 1)
-    error = np.zeros(bits)
-    for _ in range(4):
+    # Smooth shifts move along: the fitted INL has taken in what it could of the bits'.
+    weights = np.zeros(design.shape[1])
+    for _ in range(BIT_ROUNDS):
+        shift[span.start + 1 : span.stop + 1] = design @ weights
         e = _evaluate(table, shift, 1.0)
         information = design.T @ (_part(e.information, span) @ design)
         inverse = np.linalg.pinv(information, rcond=1e-10, hermitian=True)
-        error = np.clip(error + (inverse @ (design.T @ e.score[span]))[-bits:], -4.0, 4.0)
-        shift[span.start + 1 : span.stop + 1] = pattern @ error
+        step = np.clip(inverse @ (design.T @ e.score[span]), -1.0, 1.0)
+        weights = weights + step
+        if np.abs(step).max() < 0.01:
+            break
+    error = weights[-bits:]
     error, covariance = _fewest(error, inverse[-bits:, -bits:])
     deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     limit = float(norm.isf(FALSE_ALARM / (2 * bits)))
     # What the INL takes in, a weight cannot be told from.
     own = pattern - smooth @ np.linalg.lstsq(smooth, pattern, rcond=None)[0]
     told = (own.std(axis=0) > 0.1) & (np.abs(error) > limit * deviation) & (np.abs(error) > MATTERS_LSB)
+    told &= np.abs(error) > LESSER_BIT * np.abs(error * told).max()
     return tuple(BitWeight(int(k), float(error[k]), float(deviation[k])) for k in np.flatnonzero(told))
 
 

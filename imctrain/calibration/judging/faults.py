@@ -36,14 +36,16 @@ def faults_in_words(e: Evidence) -> Iterator[str]:
         yield from _slow(faults.slow)
 
 
-def bits_in_words(bits: BitFaults) -> list[str]:
+def bits_in_words(bits: BitFaults, refused: bool = False) -> list[str]:
     """Stuck, swapped and inverted bits."""
+    fewer = "" if refused else ": noise, gain and offset here are those of a converter with fewer codes"
     told = [
         f"{_stuck(bit)}: half of the codes never occur (a bit is stuck); repair the read-out or the converter and "
-        "measure again: noise, gain and offset below are those of a converter with fewer codes"
+        f"measure again{fewer}"
         for bit in bits.stuck
     ]
-    again = "correct the read-out's order of bits and calibrate again: the figures below are of spoilt codes"
+    again = "correct the read-out's order of bits and calibrate again"
+    again += "" if refused else ": the figures here are of spoilt codes"
     if bits.swapped is not None:
         a, b = bits.swapped
         told.append(f"bits {a} and {b} of the codes are swapped: exchanged, codes lie much closer to a line; {again}")
@@ -159,8 +161,8 @@ def _slow(found: SlowNoise) -> Iterator[str]:
         if later is not None and later.significant:
             longer = f", and {float(np.sqrt(later.variance)):.2g} LSB still 16 conversions of the column later (as 1/f)"
         yield (
-            f"part of the noise is slow: {sigma:.2g} LSB are the same in a column's next conversion{longer}; repeats do "
-            "not average it (`noise.sigma_slow_lsb`, a part of sigma_lsb)"
+            f"part of the noise is slow: {sigma:.2g} LSB are the same in a column's next conversion{longer}; repeats "
+            "do not average it (`noise.sigma_slow_lsb`, a part of sigma_lsb)"
         )
     if found.common is not None and found.common.significant and found.common.variance > MATTERS_LSB**2:
         yield (

@@ -49,4 +49,4 @@ def refuse_residuals(r2: float, rows: str) -> None:
 def refuse_bits(bits: BitFaults, rows: str) -> None:
     """Raises UserError, naming `rows`, where bits of the code are stuck, swapped or inverted in all columns."""
     if bits.of_all:
-        raise UserError(f"{rows}: nothing can be fitted: {bits_in_words(bits)[0]}")
+        raise UserError(f"{rows}: nothing can be fitted: {bits_in_words(bits, refused=True)[0]}")

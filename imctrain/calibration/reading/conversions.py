@@ -2,7 +2,8 @@
 
 Every batch is a polars DataFrame with `column` (int64), `v` (float64, a fraction of full scale), `code` (int64, the
 setup's zero code subtracted), `range` (float64, R) and, where the file has them, `die` (string), `temperature_c`,
-`vdd_v`, `time_s` and `repeat` (float64). A row that cannot be right ends the stream with a `UserError` that names it and the way out.
+`vdd_v`, `time_s` and `repeat` (float64). A row that cannot be right ends the stream with a `UserError` that names it
+and the way out.
 """
 
 from __future__ import annotations

@@ -60,5 +60,3 @@ class Dnl(Model):
             if bound is not None and len(bound) != len(self.width):
                 raise ValueError(f"width has {len(self.width)} codes but {name} has {len(bound)} values")
         return self
-
-
