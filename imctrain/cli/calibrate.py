@@ -120,7 +120,9 @@ def calibrate(
     other = None if compare is None else load_calibration(compare)
     _refuse_target(target, measured)
     setup = MeasurementSetup(bits, polarity.value, reference, zero_code, rows, levels, columns, cell.value)
-    request = Request(name or target.stem, notes, assumed, die, single_column, bootstrap, seed, leave_out_missing=leave_out_missing)
+    request = Request(
+        name or target.stem, notes, assumed, die, single_column, bootstrap, seed, leave_out_missing=leave_out_missing
+    )
     with bars("reading", "fitting") as (reading, fitting):
         calibration, evidence = calibrate_file(measured, setup, request, reading, fitting)
     _write(calibration, evidence if plot else None, other, target)

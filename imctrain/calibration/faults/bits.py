@@ -124,15 +124,17 @@ def _exchanged(h: Histogram, u: Floats, setup: MeasurementSetup) -> tuple[tuple[
         return None, None
     pattern = code - setup.lowest
     as_read = _about_line(code.astype(np.float64), u, count)
-    candidates = [(pair, None) for pair in combinations(range(setup.bits), 2)]
+    pairs = combinations(range(setup.bits), 2)
+    candidates: list[tuple[tuple[int, int] | None, int | None]] = [(pair, None) for pair in pairs]
+    candidates += [(None, bit) for bit in range(setup.bits)]
     found: tuple[float, tuple[int, int] | None, int | None] = (BETTER * float(count @ as_read), None, None)
-    for pair, bit in [*candidates, *((None, bit) for bit in range(setup.bits))]:
+    for pair, bit in candidates:
         if pair is not None:
             a, b = pair
             differ = (pattern >> a ^ pattern >> b) & 1
             other = pattern ^ (differ << a | differ << b)
         else:
-            other = pattern ^ (1 << bit)
+            other = pattern ^ (1 << (bit or 0))
         distance = _about_line((other + setup.lowest).astype(np.float64), u, count)
         total = float(count @ distance)
         gain = as_read - distance

@@ -79,7 +79,7 @@ def code_table(fit: ChipFit, curves: ColumnCurves | None) -> CodeTable:
     key = np.where(kept, group[h.setting] * span + np.clip(place, 0, span - 1), -1)
     points, point = np.unique(key[kept], return_inverse=True)
     rows_of_bin = np.add.reduceat(h.count, h.first_cell)[kept]
-    rows = np.bincount(point, rows_of_bin)
+    rows = np.bincount(point, rows_of_bin).astype(np.float64)
     at = np.bincount(point, rows_of_bin * mean[kept]) / rows
     width = np.sqrt(np.bincount(point, rows_of_bin * sigma[h.setting[kept]] ** 2) / rows)
     reach = int(np.ceil(REACH_SIGMAS * float(width.max()))) + REACH_CODES

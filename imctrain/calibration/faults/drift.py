@@ -125,7 +125,8 @@ def order_effects(fit: ChipFit, rows: Rows) -> OrderEffects | None:
         for k in range(4)
     ]
     sure = np.array([effect.significant for effect in effects])
-    return OrderEffects(*effects, turns=turns, shift=left @ (value * sure))
+    offset, gain, hysteresis, codes = effects
+    return OrderEffects(offset, gain, hysteresis, codes, turns, left @ (value * sure))
 
 
 def _pairs(unit: Ints) -> Ints:

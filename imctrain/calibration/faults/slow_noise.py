@@ -120,7 +120,8 @@ def _common(rows: Rows, s: Floats, w: Floats) -> Part | None:
         return None
     even = (rows.unit % 2 == 0).astype(np.float64)
     passes = size.size
-    sums = [np.bincount(number, x, passes) for x in (s * even, s * (1 - even), w * even, w * (1 - even))]
+    split = (s * even, s * (1 - even), w * even, w * (1 - even))
+    sums = [np.bincount(number, x, passes).astype(np.float64) for x in split]
     first = np.flatnonzero(start)
     v = rows.v[first]
     far = _far(np.zeros(passes, np.int64), v, np.arange(passes), passes)

@@ -2,9 +2,10 @@
 
 Threshold j lies between codes j - 1 and j (from the lowest), nominally at j - 1/2; d_j is what it is off. With L the
 likelihood of fit/likelihood.py, the scores of all d_j and their expected information (which knows neighbours alone)
-come from counts of codes given the inputs. Shifts that a gain, an offset or an INL could make are taken out.
+come from counts of codes given the inputs. Gains, offsets and the INL are those of the fit.
 
-- **Test.** S' I^-1 S less what such shifts explain is chi-squared with no DNL, whatever the noise and the inputs.
+- **Test.** S' I^-1 S less what shifts by a gain, an offset or an INL explain is chi-squared with no DNL, whatever the
+  noise and the inputs.
 - **Estimate.** Widths are 1 + N(0, rms^2) with an rms that has the highest evidence (empirical Bayes, as the INL's
   smoothness): what data cannot tell stays near 1, and intervals are those of the posterior.
 - **Missing codes** are seen at most once in twenty times that they should be, by a Poisson's chance.
@@ -32,7 +33,7 @@ LEAST_INFORMATION = 4.0
 FEWEST_THRESHOLDS = 6
 CODES_A_KNOT = 8
 WIDTH_RMS = 10.0 ** np.arange(-2.5, 0.6, 0.125)
-ROUNDS = 6
+ROUNDS, FIRST_ROUNDS = 30, 8
 BIT_ROUNDS = 20
 MISSING_SHARE = 0.05
 BITS_EXPLAIN = 0.5
@@ -118,7 +119,7 @@ def thresholds(fit: ChipFit, curves: ColumnCurves | None, dispersion: float = 1.
             statistic, freedom, p, False, first + 1, zero, ones, ones, ones, (0.0, 0.0, 0.0), 1.0,
             tuple(missing), tuple(expected[missing_index(missing, setup.lowest)]), (), seen, expected,
         )  # fmt: skip
-    shift, rms, bounds, widen, deviation = _estimate(table, span, smooth_here)
+    shift, rms, bounds, widen, deviation = _estimate(table, span)
     place = np.maximum.accumulate(np.arange(shift.size) + shift)
     width = np.diff(place)
     return Thresholds(
@@ -196,16 +197,14 @@ def _walk(n: int) -> Tridiagonal:
     return Tridiagonal(np.full(n, 2.0), np.full(n - 1, -1.0))
 
 
-def _estimate(
-    table: CodeTable, span: slice, smooth: Floats
-) -> tuple[Floats, float, tuple[float, float], float, Floats]:
+def _estimate(table: CodeTable, span: slice) -> tuple[Floats, float, tuple[float, float], float, Floats]:
     """(shift [n], rms of widths, its bounds, sigma's factor, standard deviation of widths [n - 1])."""
     n = span.stop - span.start
     shift, widen = np.zeros(table.codes + 1), 1.0
     walk = _walk(n)
     log_walk = walk.log_determinant()
     inner = slice(span.start + 1, span.stop + 1)
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         e = _evaluate(table, shift, widen)
         information = _part(e.information, span)
         pull = information @ shift[inner] + e.score[span]
@@ -217,13 +216,13 @@ def _estimate(
         best = int(np.argmax(evidence))
         posterior = information + (1.0 / WIDTH_RMS[best] ** 2) * walk
         new = posterior.solve(pull)
-        # What a gain, an offset or an INL would do is theirs.
-        new -= smooth @ (np.linalg.pinv(smooth.T @ (information @ smooth)) @ (smooth.T @ (information @ new)))
-        step = np.clip(new - shift[inner], -1.0, 1.0)
+        step = np.clip(new - shift[inner], -0.5, 0.5)
         shift[inner] += step
-        change = float(np.clip(e.spread / max(e.spread_information, 1e-9), -0.3, 0.3))
+        # Thresholds first: until they are near, the noise would hold what they are off.
+        settled = number >= FIRST_ROUNDS or float(np.abs(step).max()) < 0.05
+        change = float(np.clip(e.spread / max(e.spread_information, 1e-9), -0.1, 0.1)) if settled else 0.0
         widen = max(widen * float(np.exp(change)), 0.05)
-        if np.abs(step).max() < 0.01 and abs(change) < 1e-3:
+        if settled and np.abs(step).max() < 0.01 and abs(change) < 1e-3:
             break
     bands = posterior.inverse_bands()
     deviation = np.sqrt(np.maximum(bands.diagonal[1:] + bands.diagonal[:-1] - 2.0 * bands.beside, 0.0))
@@ -256,7 +255,7 @@ def _bit_weights(
         return ()
     shift = np.zeros(table.codes + 1)
     # Smooth shifts move along: the fitted INL has taken in what it could of the bits'.
-    weights = np.zeros(design.shape[1])
+    weights: Floats = np.zeros(design.shape[1])
     for _ in range(BIT_ROUNDS):
         shift[span.start + 1 : span.stop + 1] = design @ weights
         e = _evaluate(table, shift, 1.0)

@@ -8,7 +8,7 @@ from imctrain.calibration.schema.base import Count, Estimate, Fraction, Model, N
 
 
 class Dnl(Model):
-    """Widths of the converter's codes, in its own LSB, pooled over columns, with the INL removed.
+    """Widths of the converter's codes, in its own LSB, pooled over columns, with the fitted INL removed.
 
     Code `first_code + k` is given for voltages (in codes, offset and gain and INL applied) between thresholds T_k and
     T_(k+1), with

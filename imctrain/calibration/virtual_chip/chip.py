@@ -112,7 +112,8 @@ class VirtualChip:
         else:
             share = np.linspace(setup.lowest_v, 1.0, plan.levels)[rng.integers(0, plan.levels, rows)]
         if plan.order != "random":
-            column, share, repeat = plan.in_order(start, rows, plan.columns or c.array.columns, setup.lowest_v)
+            column, placed, repeat = plan.in_order(start, rows, plan.columns or c.array.columns, setup.lowest_v)
+            share = np.asarray(placed, np.float64)
         dot = np.round(share * reference * full_scale).astype(np.int64)
         v = dot / full_scale
         data: dict[str, np.ndarray | pl.Series] = {}
