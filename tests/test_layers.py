@@ -33,19 +33,8 @@ BELOW = {
 }
 for upper in ("experiment", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
-ROOMS = (
-    "arrays",
-    "progress",
-    "options",
-    "schema",
-    "variation",
-    "reading",
-    "virtual_chip",
-    "fit",
-    "sections",
-    "judging",
-)
-ROOMS += ("summary", "datasheet", "compare", "calibrate")
+ROOMS = ("arrays", "progress", "options", "schema", "variation", "reading", "virtual_chip", "fit", "faults")
+ROOMS += ("sections", "judging", "summary", "datasheet", "compare", "calibrate")
 """Rooms and files of calibration/, lowest first: each may import those before it."""
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")
 """Rooms of imc/, lowest first."""

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from imctrain.calibration.faults.bits import bit_faults
+from imctrain.calibration.faults.find import find_faults
 from imctrain.calibration.fit.bootstrap import DEFAULT_REPLICATES, bootstrap
 from imctrain.calibration.fit.chip_fit import ChipFit, fit_chip
 from imctrain.calibration.fit.column_curves import column_curves
 from imctrain.calibration.fit.residuals import residuals
-from imctrain.calibration.judging.refusals import refuse_counts, refuse_fit, refuse_residuals
+from imctrain.calibration.judging.refusals import refuse_bits, refuse_counts, refuse_fit, refuse_residuals
 from imctrain.calibration.judging.warnings import warnings_of
 from imctrain.calibration.options import require
 from imctrain.calibration.progress import Progress, untold
@@ -35,7 +37,7 @@ class Request:
         name: of the calibration. notes: what to say about it.
         assumed: the conversions are not a chip's (a circuit simulation's, say): nothing may say `measured`.
         die: whose columns go into the file; None: those of the first one.
-        single_column: go on with a file of one column.
+        single_column: go on with a file of one column. leave_out_missing: go on without rows that lack a value.
         replicates: of the bootstrap. seed: of its draws.
     """
 
@@ -47,6 +49,7 @@ class Request:
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
     max_cells: int = MAX_CELLS
+    leave_out_missing: bool = False
 
     def __post_init__(self) -> None:
         possible = LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES
@@ -68,7 +71,7 @@ def calibrate_file(
     Raises:
         UserError: the file cannot be read or nothing sensible can be fitted to it; one line that says what to do.
     """
-    conversions = Conversions(path, setup, reading)
+    conversions = Conversions(path, setup, reading, request.leave_out_missing)
     reducer = Reducer(setup, request.max_cells, request.seed)
     for batch in conversions.batches():
         reducer.add(batch)
@@ -77,14 +80,22 @@ def calibrate_file(
     tell = fitting or untold
     where = f"{path}: rows 1 to {facts.rows}"
     refuse_counts(histogram, where, request.single_column)
-    fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
-    refuse_fit(fit, where)
-    found = residuals(fit)
-    refuse_residuals(found.r2, where)
+    bits = bit_faults(histogram, setup)
+    try:
+        fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
+        refuse_fit(fit, where)
+        found = residuals(fit)
+        refuse_residuals(found.r2, where)
+    except UserError:
+        # A fit that fails for a broken bit would be told as something that it is not.
+        refuse_bits(bits, where)
+        raise
     tell(0.7)
     replicates = bootstrap(fit, request.replicates, request.seed)
     curves = column_curves(fit, request.replicates, request.seed)
-    evidence = Evidence(fit, replicates, found, curves, _die(fit, request.die))
+    tell(0.9)
+    faults = find_faults(fit, replicates, curves, bits)
+    evidence = Evidence(fit, replicates, found, curves, _die(fit, request.die), faults, facts.missing)
     tell(1.0)
     provenance, source, notes = _origin(path, facts, request)
     calibration = assemble(
@@ -95,7 +106,11 @@ def calibrate_file(
         source=source,
         warnings=warnings_of(evidence),
     )
-    refuse_inconsistent(calibration, f"{path}: the fit")
+    try:
+        refuse_inconsistent(calibration, f"{path}: the fit")
+    except UserError:
+        refuse_bits(bits, where)
+        raise
     return calibration, evidence
 
 

@@ -68,6 +68,9 @@ def calibrate(
     single_column: Annotated[
         bool, typer.Option("--single-column", help="Accept a file of one column: its spread is then not known.")
     ] = False,
+    leave_out_missing: Annotated[
+        bool, typer.Option("--leave-out-missing", help="Go on without rows that lack a value; a note counts them.")
+    ] = False,
     assumed: Annotated[
         bool, typer.Option("--assumed", help="The conversions are not a chip's (a circuit simulation's, say).")
     ] = False,
@@ -81,7 +84,7 @@ def calibrate(
     FILE has one row a conversion: `column` (from 0), `ideal` (the input v as
     a fraction of full scale, in [-1, 1]) or `dot` (its integer sum; needs
     --rows and --levels), `code` (the ADC's output); optional `range`
-    (reference range R), `die`, `temperature_c`, `vdd_v`, `repeat`.
+    (reference range R), `die`, `temperature_c`, `vdd_v`, `time_s`, `repeat`.
 
     Fitted, by maximum likelihood on rounded and clipped codes: gain, offset
     and noise of every column, the INL they share, the noise before the range
@@ -117,7 +120,9 @@ def calibrate(
     other = None if compare is None else load_calibration(compare)
     _refuse_target(target, measured)
     setup = MeasurementSetup(bits, polarity.value, reference, zero_code, rows, levels, columns, cell.value)
-    request = Request(name or target.stem, notes, assumed, die, single_column, bootstrap, seed)
+    request = Request(
+        name or target.stem, notes, assumed, die, single_column, bootstrap, seed, leave_out_missing=leave_out_missing
+    )
     with bars("reading", "fitting") as (reading, fitting):
         calibration, evidence = calibrate_file(measured, setup, request, reading, fitting)
     _write(calibration, evidence if plot else None, other, target)

@@ -142,7 +142,7 @@ def test_a_product_comes_out_with_the_mean_gain(path):
     assert np.sum(out * ideal) / np.sum(ideal * ideal) == pytest.approx(0.9, abs=0.02)
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", [name for name in shipped_names() if name != "example-three-dies"])
 def test_shipped_calibrations_list_no_columns_and_draw_as_before(name):
     c = load_calibration(name)
     hw = build_hardware(ImcConfig(chip_seed=3), c)

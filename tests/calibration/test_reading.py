@@ -63,7 +63,8 @@ HEADER = b"column,ideal,code\n"
         (HEADER + b"1,0.5,3\n\n2,0.5,1_0\n", "row 2 (line 4): code = '1_0' is not a number"),
         (HEADER + b"1,nan,3\n", "row 1 (line 2): ideal is NaN: delete the row or measure it again"),
         (HEADER + b"1,0.5,inf\n", "code is inf"),
-        (HEADER + b"1,,3\n", "row 1 (line 2): ideal is missing: fill it in or delete the row"),
+        (HEADER + b"1,,3\n", "row 1 (line 2): ideal is missing: fill it in, delete the row, or give"),
+        (HEADER + b"1,0.5,3\n1,,3\n2,0.1,\n", "--leave-out-missing; 2 of 3 rows lack a value"),
         (HEADER + b"1,0.5,3\n2,0.5\n", "row 2 (line 3): 2 fields where the header has 3"),
         (HEADER + b"1,0.5,3,9\n", "4 fields where the header has 3"),
         (
@@ -90,6 +91,17 @@ def test_a_row_that_cannot_be_right_is_named_with_the_fix(csv, content, says):
     message = refused(csv, content)
     assert message.startswith(f"{csv}: ")
     assert says in message
+
+
+def test_rows_that_lack_a_value_are_counted_and_may_be_left_out(csv):
+    csv.write_bytes(HEADER + b"1,0.5,3\n1,,3\n2,0.1,\n2,0.1,4\n")
+    conversions = Conversions(csv, SETUP, leave_out_missing=True)
+    frame = pl.concat(list(conversions.batches()))
+    assert frame.select("column", "v", "code").rows() == [(1, 0.5, 3), (2, 0.1, 4)]
+    assert (conversions.facts.rows, conversions.facts.missing) == (4, 2)
+    csv.write_bytes(HEADER + b"1,,3\n")
+    with pytest.raises(UserError, match="1 of 1 rows lack a value"):
+        list(Conversions(csv, SETUP, leave_out_missing=True).batches())
 
 
 def test_dot_is_checked_against_rows_and_levels(csv):

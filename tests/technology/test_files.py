@@ -15,6 +15,7 @@ from imctrain.errors import UserError
 from imctrain.technology import find_technology, load_technology, own_design, parse_technology, rates, shipped_names
 from imctrain.technology.quantity import STRENGTH
 
+CALIBRATIONS = ["example-three-dies", "feasible-assumed", "ideal", "jia2020-65nm-assumed", "vlsi21-28nm-assumed"]
 SHIPPED = ["jia2020-65nm", "laws-28nm", "survey-28nm", "vlsi21-28nm"]
 
 
@@ -43,7 +44,7 @@ def number(**changes):
 
 def test_shipped_technologies_leave_the_calibrations_alone():
     assert shipped_names() == SHIPPED
-    assert shipped_calibrations() == ["feasible-assumed", "ideal", "vlsi21-28nm-assumed"]
+    assert shipped_calibrations() == CALIBRATIONS
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -74,7 +75,7 @@ def test_shipped_files_are_found_in_the_wheel(tmp_path, monkeypatch):
     monkeypatch.setattr(imctrain.files, "__file__", str(package / "files.py"))
     assert find_technology("survey-28nm").is_relative_to(tmp_path)
     assert load_technology("survey-28nm").name == "survey-28nm"
-    assert shipped_calibrations() == ["feasible-assumed", "ideal", "vlsi21-28nm-assumed"]
+    assert shipped_calibrations() == CALIBRATIONS
 
 
 def test_a_path_is_relative_to_the_config_and_a_base_to_its_file(tmp_path):

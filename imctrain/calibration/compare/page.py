@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imctrain.calibration.datasheet.dnl import draw_dnl
 from imctrain.calibration.datasheet.style import BLUE, RED
 from imctrain.calibration.schema import Calibration
 from imctrain.calibration.schema.typical import alive_columns
@@ -23,7 +24,8 @@ def draw_comparison(a: Calibration, b: Calibration, plt: ModuleType) -> Figure:
     Args:
         plt: matplotlib.pyplot in the project's style.
     """
-    figure, axes = plt.subplots(2, 2, figsize=(8.27, 6.2), layout="constrained")
+    with_dnl = a.dnl is not None or b.dnl is not None
+    figure, axes = plt.subplots(2 + with_dnl, 2, figsize=(8.27, 6.2 + 2.6 * with_dnl), layout="constrained")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
     for c, colour, y in ((a, BLUE, 0.955), (b, RED, 0.905)):
         figure.text(0.05, y, c.name, color=colour, fontweight="bold", fontsize=11, va="center")
@@ -32,6 +34,9 @@ def draw_comparison(a: Calibration, b: Calibration, plt: ModuleType) -> Figure:
     _inl(axes[0, 1], a, b)
     _distribution(axes[1, 0], a, b, "gain")
     _distribution(axes[1, 1], a, b, "offset")
+    if with_dnl:
+        for axis, c, colour in ((axes[2, 0], a, BLUE), (axes[2, 1], b, RED)):
+            draw_dnl(axis, c, colour)
     return figure
 
 

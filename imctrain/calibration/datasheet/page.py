@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imctrain.calibration.datasheet.columns import draw_map
+from imctrain.calibration.datasheet.dnl import draw_dnl
 from imctrain.calibration.datasheet.heading import draw_heading
 from imctrain.calibration.datasheet.inl import draw_inl
 from imctrain.calibration.datasheet.noise import draw_column_noise, draw_noise, draw_range_noise
@@ -41,7 +42,9 @@ def draw_datasheet(c: Calibration, e: Evidence, plt: ModuleType) -> Figure:
     middle = rows[1].subgridspec(1, 2, width_ratios=(1.25, 1), wspace=0.22)
     draw_inl(figure.add_subplot(middle[0]), c, e)
     beside = figure.add_subplot(middle[1])
-    if c.ranges is not None and len(c.ranges) > 1:
+    if c.dnl is not None:
+        draw_dnl(beside, c)
+    elif c.ranges is not None and len(c.ranges) > 1:
         draw_range_noise(beside, c)
     else:
         draw_column_noise(beside, c)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.fit.chip_fit import ChipFit
 
 MOST_SEGMENTS, FEWEST_SEGMENTS = 32, 6
@@ -14,11 +15,29 @@ FEWEST_ROWS_A_SEGMENT = 25
 
 @dataclass(frozen=True)
 class ColumnCurves:
-    """What single columns deviate from the shared INL: rms in LSB at R = 1, and bounds."""
+    """What single columns deviate from the shared INL, LSB at R = 1.
+
+    Attributes:
+        rms: with bounds low and high.
+        centres: of the segments of v, [segments]. own: curve of each unit there, [U, segments]; what noise alone could
+            make of it is taken back (it is the mean of a Gaussian prior of that rms, given the conversions).
+    """
 
     rms: float
     low: float
     high: float
+    centres: Floats
+    own: Floats
+
+    def at(self, unit: Ints, v: Floats) -> Floats:
+        """Of units at inputs, linear between centres, [n]; 0 where curves are not significant."""
+        if self.low == 0.0:
+            return np.zeros(v.size)
+        step = self.centres[1] - self.centres[0]
+        place = np.clip((v - self.centres[0]) / step, 0.0, self.centres.size - 1.0)
+        left = np.minimum(place.astype(np.int64), self.centres.size - 2)
+        share = place - left
+        return (1.0 - share) * self.own[unit, left] + share * self.own[unit, left + 1]
 
 
 def column_curves(fit: ChipFit, replicates: int, seed: int = 0) -> ColumnCurves | None:
@@ -40,10 +59,17 @@ def column_curves(fit: ChipFit, replicates: int, seed: int = 0) -> ColumnCurves 
     # Shift of the mean in codes, by one Newton step in every segment; brought to LSB at R = 1.
     size = transfer.units * segments
     lever = transfer.inverse_range
-    score = np.bincount(key, inside * fit.scores.mean * lever, size).reshape(-1, segments)[good]
-    information = np.bincount(key, inside * fit.scores.curvature * lever**2, size).reshape(-1, segments)[good]
+    every_score = np.bincount(key, inside * fit.scores.mean * lever, size).reshape(-1, segments)
+    every_information = np.bincount(key, inside * fit.scores.curvature * lever**2, size).reshape(-1, segments)
+    score, information = every_score[good], every_information[good]
     # Two segments' worth of freedom went into every column's gain and offset.
     freedom = segments / (segments - 2)
+    if good.sum() > 1:
+        # What all columns do alike (DNL, an INL with corners) is no column's own.
+        alike = score.sum(axis=0) / np.maximum(information.sum(axis=0), 1e-12)
+        every_score = every_score - every_information * alike
+        score = score - information * alike
+        freedom *= float(good.sum() / (good.sum() - 1))
     known = information > 0
     excess = np.where(known, score**2 / np.where(known, information, 1.0) * freedom - 1.0, 0.0).sum(axis=1)
     weight = information.sum(axis=1)
@@ -52,4 +78,6 @@ def column_curves(fit: ChipFit, replicates: int, seed: int = 0) -> ColumnCurves 
     drawn = rng.integers(0, weight.size, (max(replicates, 50), weight.size))
     spread = float(np.std(excess[drawn].sum(axis=1) / weight[drawn].sum(axis=1)))
     rms, lowest, highest = (float(np.sqrt(max(0.0, value + 1.96 * k * spread))) for k in (0, -1, 1))
-    return ColumnCurves(rms, lowest, highest)
+    own = every_score / (every_information + 1.0 / max(value, 1e-9)) * good[:, None]
+    centres = low + (np.arange(segments) + 0.5) / segments * (high - low)
+    return ColumnCurves(rms, lowest, highest, centres, own)

@@ -10,12 +10,17 @@ from imctrain.calibration.arrays import Floats
 
 TABLE_COUNTS = 24
 """Counts up to which Poisson draws are read from a table; above, they are rounded Gaussians."""
+MOST_DRAWN = 100
+"""Far above what a table holds."""
 
 
 def poisson_tables() -> NDArray[np.uint8]:
     """Inverse distribution functions of Poisson(1 .. TABLE_COUNTS) at 65536 even steps."""
     steps = (np.arange(65536) + 0.5) / 65536
-    return np.stack([poisson.ppf(steps, count) for count in range(1, TABLE_COUNTS + 1)]).astype(np.uint8)
+    # A look-up in the distribution function: scipy's ppf searches for every step anew, which takes seconds.
+    values = np.arange(MOST_DRAWN)
+    counts = range(1, TABLE_COUNTS + 1)
+    return np.stack([np.searchsorted(poisson.cdf(values, count), steps) for count in counts]).astype(np.uint8)
 
 
 def poisson_changes(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from imctrain.calibration.faults.bits import BitFaults
 from imctrain.calibration.fit.chip_fit import SWAPPED, ChipFit
+from imctrain.calibration.judging.faults import bits_in_words
 from imctrain.calibration.reading.histogram import Histogram
 from imctrain.errors import UserError
 
@@ -42,3 +44,9 @@ def refuse_residuals(r2: float, rows: str) -> None:
     """Raises UserError, naming `rows`, where the fit explains next to nothing."""
     if r2 < LEAST_R2:
         raise UserError(f"{rows}: the input explains {max(r2, 0):.0%} of the codes' variance: {SWAPPED}")
+
+
+def refuse_bits(bits: BitFaults, rows: str) -> None:
+    """Raises UserError, naming `rows`, where bits of the code are stuck, swapped or inverted in all columns."""
+    if bits.of_all:
+        raise UserError(f"{rows}: nothing can be fitted: {bits_in_words(bits, refused=True)[0]}")

@@ -6,6 +6,7 @@ import numpy as np
 
 from imctrain.calibration.fit.column_curves import FEWEST_ROWS_A_SEGMENT
 from imctrain.calibration.fit.design import FEWEST_LEVELS
+from imctrain.calibration.judging.faults import faults_in_words
 from imctrain.calibration.sections.assemble import DEFAULT_INPUT_BITS, DEFAULT_ROWS
 from imctrain.calibration.sections.evidence import Evidence
 from imctrain.calibration.sections.noise import noise_of, ranges_of
@@ -15,7 +16,7 @@ USUAL_GAIN = (0.85, 1.1)
 
 def warnings_of(e: Evidence) -> tuple[str, ...]:
     """What the calibration does not know, and what is unusual about the chip."""
-    return (*_unknown(e), *_unusual(e))
+    return (*faults_in_words(e), *_unknown(e), *_unusual(e))
 
 
 def _unknown(e: Evidence) -> list[str]:

@@ -42,9 +42,8 @@ def row_checks(names: list[str], setup: MeasurementSetup) -> list[Check]:
     import polars as pl
 
     numbers = [name for name in names if name != "die"]
-    checks = [Check(name, pl.col(name).is_null(), "is missing", "fill it in or delete the row") for name in names]
     measure = "delete the row or measure it again"
-    checks += [Check(name, ~pl.col(name).is_finite(), "is {value}", measure) for name in numbers]
+    checks = [Check(name, ~pl.col(name).is_finite(), "is {value}", measure) for name in numbers]
 
     def between(name: str, low: float, high: float, found: str, fix: str) -> None:
         checks.append(Check(name, ~pl.col(name).is_between(low, high), "= {value} is " + found, fix))
@@ -83,11 +82,22 @@ def full_scale(names: list[str], setup: MeasurementSetup) -> float:
     return 1.0 if "ideal" in names else float((setup.rows or 1) * (setup.levels or 1))
 
 
-def first_wrong(frame: pl.DataFrame, checks: list[Check]) -> Finding | None:
-    """The first row of `frame` that fails a check."""
+def first_missing(frame: pl.DataFrame) -> Finding | None:
+    """The first row of `frame` that lacks a value (null)."""
     import polars as pl
 
-    masks = [check.wrong.fill_null(True).alias(str(i)) for i, check in enumerate(checks)]
+    if not any(column.has_nulls() for column in frame):
+        return None
+    row = int(frame.select(pl.any_horizontal(pl.all().is_null()).arg_max()).item())
+    name = next(name for name in frame.columns if frame[name][row] is None)
+    return Finding(row, f"{name} is missing", "fill it in, delete the row, or give --leave-out-missing")
+
+
+def first_wrong(frame: pl.DataFrame, checks: list[Check]) -> Finding | None:
+    """The first row of `frame` that fails a check; what is missing (null) fails none."""
+    import polars as pl
+
+    masks = [check.wrong.fill_null(False).alias(str(i)) for i, check in enumerate(checks)]
     if not frame.select(pl.any_horizontal(masks).any()).item():
         return None
     wrong = frame.select(masks)

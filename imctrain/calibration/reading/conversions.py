@@ -1,8 +1,9 @@
 """Measured conversions, read in a stream and checked row by row.
 
 Every batch is a polars DataFrame with `column` (int64), `v` (float64, a fraction of full scale), `code` (int64, the
-setup's zero code subtracted), `range` (float64, R) and, where the file has them, `die` (string), `temperature_c` and
-`vdd_v` (float64). A row that cannot be right ends the stream with a `UserError` that names it and the way out.
+setup's zero code subtracted), `range` (float64, R) and, where the file has them, `die` (string), `temperature_c`,
+`vdd_v`, `time_s` and `repeat` (float64). A row that cannot be right ends the stream with a `UserError` that names it
+and the way out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imctrain.calibration.progress import Progress, untold
-from imctrain.calibration.reading.checks import first_wrong, full_scale, row_checks
+from imctrain.calibration.reading.checks import first_missing, first_wrong, full_scale, row_checks
 from imctrain.calibration.reading.open_table import open_table
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.reading.table import Schema
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 REQUIRED = ("column", "code")
-OPTIONAL = ("range", "die", "temperature_c", "vdd_v", "repeat", "simulated")
+OPTIONAL = ("range", "die", "temperature_c", "vdd_v", "time_s", "repeat", "simulated")
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,22 @@ class FileFacts:
     """What is known of a file once it has been read to its end.
 
     Attributes:
+        missing: rows that lack a value and were left out.
         simulated: the virtual chip that drew it, in words; None for a file without its mark.
     """
 
     name: str
     sha256: str
     rows: int
+    missing: int
     simulated: str | None
 
 
 class Conversions:
     """The conversions in `path`; iterate once over `batches`, then ask for `facts`.
+
+    Args:
+        leave_out_missing: go on without rows that lack a value; otherwise they are an error that counts them.
 
     Attributes:
         names: columns of the file that are read.
@@ -51,12 +57,20 @@ class Conversions:
         UserError: no such file, not a table, columns missing or given twice.
     """
 
-    def __init__(self, path: Path, setup: MeasurementSetup, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        setup: MeasurementSetup,
+        progress: Progress | None = None,
+        leave_out_missing: bool = False,
+    ) -> None:
         self.path, self.setup = path, setup
         self._progress = progress or untold
         self._table = open_table(path)
         self.names = wanted_columns(path, self._table.header.names, setup)
         self._marked = False
+        self._leave_out_missing = leave_out_missing
+        self._missing = 0
 
     @property
     def facts(self) -> FileFacts:
@@ -64,7 +78,7 @@ class Conversions:
         simulated = self._table.header.simulated
         if simulated is None and self._marked:
             simulated = "not named (the rows are marked `simulated`)"
-        return FileFacts(self.path.name, _sha256_of(self.path), self._table.rows_done, simulated)
+        return FileFacts(self.path.name, _sha256_of(self.path), self._table.rows_done, self._missing, simulated)
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """Checked batches, in file order. Raises UserError naming the first row that is wrong."""
@@ -72,14 +86,25 @@ class Conversions:
 
         schema: Schema = {name: pl.String if name == "die" else pl.Float64 for name in self.names}
         checks = row_checks(self.names, self.setup)
+        first: UserError | None = None
         for frame in self._table.frames(schema):
             wrong = first_wrong(frame, checks)
             if wrong is not None:
                 raise self._table.error(self._table.rows_done + 1 + wrong.row, wrong.found, wrong.fix)
+            missing = first_missing(frame)
+            if missing is not None:
+                if first is None:
+                    first = self._table.error(self._table.rows_done + 1 + missing.row, missing.found, missing.fix)
+                rows = frame.height
+                frame = frame.drop_nulls()
+                self._missing += rows - frame.height
             yield self._canonical(frame)
             self._progress(self._table.fraction)
-        if self._table.rows_done == 0:
+        rows = self._table.rows_done
+        if rows == 0:
             raise self._table.error(1, "there is only a header", "the file needs one row a conversion")
+        if first is not None and not (self._leave_out_missing and self._missing < rows):
+            raise UserError(f"{first}; {self._missing} of {rows} rows lack a value")
 
     def _canonical(self, frame: pl.DataFrame) -> pl.DataFrame:
         import polars as pl
@@ -93,7 +118,7 @@ class Conversions:
             (pl.col(entrance) / full_scale(names, setup)).clip(setup.lowest_v, 1.0).alias("v"),
             (pl.col("code") - setup.zero_code).cast(pl.Int64).alias("code"),
             pl.col("range") if "range" in names else pl.lit(setup.range).alias("range"),
-            *(name for name in ("die", "temperature_c", "vdd_v") if name in names),
+            *(name for name in ("die", "temperature_c", "vdd_v", "time_s", "repeat") if name in names),
         )
 
 

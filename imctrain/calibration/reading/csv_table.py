@@ -115,7 +115,7 @@ class CsvTable:
 
         row, width = self.rows_done, len(self.header.names)
         wanted = [(self.header.names.index(name), name) for name in schema]
-        values: dict[str, list[float | str]] = {name: [] for name in schema}
+        values: dict[str, list[float | str | None]] = {name: [] for name in schema}
         for raw in block.split(b"\n")[:-1]:
             if not raw.strip():
                 self._blank_lines += 1
@@ -134,9 +134,9 @@ class CsvTable:
                 values[name].append(self._value(fields[position].strip(), name, schema[name] is pl.String, row))
         return pl.DataFrame(values, schema=dict(schema))
 
-    def _value(self, text: str, name: str, is_text: bool, row: int) -> float | str:
+    def _value(self, text: str, name: str, is_text: bool, row: int) -> float | str | None:
         if not text:
-            raise self.error(row, f"{name} is missing", "fill it in or delete the row")
+            return None
         if is_text:
             return text
         try:

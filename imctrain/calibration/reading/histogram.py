@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imctrain.calibration.arrays import Floats, Ints
+from imctrain.calibration.reading.order import Ordered
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Histogram:
         code: of each cell, [C]. count: conversions in each cell, [C].
         input_variance: mean variance of u within bins, nominal codes squared.
         share: of the conversions that were read, those counted; below 1 where not all fitted into memory.
+        order: some of them in the order in which they were made.
     """
 
     die: NDArray[np.str_]
@@ -41,6 +43,7 @@ class Histogram:
     count: Floats
     input_variance: float
     share: float = 1.0
+    order: Ordered | None = None
 
     @property
     def rows(self) -> int:

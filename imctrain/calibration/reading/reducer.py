@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from imctrain.calibration.reading.histogram import Histogram
+from imctrain.calibration.reading.order import RowKeeper
 from imctrain.calibration.reading.setup import MAX_BITS, MeasurementSetup
 from imctrain.errors import UserError
 
@@ -52,14 +53,13 @@ class Reducer:
         self._dies: dict[str, int] = {}
         self._ranges: dict[float, int] = {}
         self._has: set[str] = set()
+        self._keeper = RowKeeper()
 
     def add(self, batch: pl.DataFrame) -> None:
         """Count a batch."""
         import polars as pl
 
         self._has |= set(batch.columns)
-        if self._share < 1:
-            batch = batch.filter(pl.Series(self._rng.random(batch.height) < self._share))
         setting = pl.col("column") + self._index(batch, "range", self._ranges, 64) * 2**16
         if "die" in batch.columns:
             setting += self._index(batch, "die", self._dies, 1024) * 2**22
@@ -69,9 +69,12 @@ class Reducer:
             setting += (pl.col("vdd_v") / SUPPLY_STEP).round().cast(pl.Int64) * 2**42
         limit = MARGIN * 2**self.setup.bits
         u = (pl.col("v") * self.setup.codes_per_v / pl.col("range")).clip(-limit, limit)
-        binned = batch.select(setting.alias("setting"), "code", u.alias("u")).with_columns(
-            (pl.col("u") * self._resolution).floor().cast(pl.Int64).alias("bin")
-        )
+        beside = [name for name in ("time_s", "repeat") if name in batch.columns]
+        placed = batch.select(setting.alias("setting"), "code", u.alias("u"), *beside)
+        self._keeper.add(placed)
+        if self._share < 1:
+            placed = placed.filter(pl.Series(self._rng.random(placed.height) < self._share))
+        binned = placed.with_columns((pl.col("u") * self._resolution).floor().cast(pl.Int64).alias("bin"))
         distance = pl.col("u") - (pl.col("bin") + 0.5) / self._resolution
         self._parts.append(
             binned.select(
@@ -178,6 +181,7 @@ class Reducer:
             count=n,
             input_variance=max(0.0, float(variance.sum() / inside.sum())),
             share=self._share,
+            order=self._keeper.finish(distinct),
         )
 
 

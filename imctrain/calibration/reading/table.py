@@ -48,7 +48,11 @@ class Table(Protocol):
         ...
 
     def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
-        """The wanted columns, some hundred thousand rows at a time. Raises UserError for what cannot be read."""
+        """The wanted columns, some hundred thousand rows at a time; null where a field is empty.
+
+        Raises:
+            UserError: for what cannot be read.
+        """
         ...
 
     def error(self, row: int, found: str, fix: str) -> UserError:

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from imctrain.calibration.schema.base import Model
+from imctrain.calibration.schema.dnl import Dnl
 from imctrain.calibration.schema.fixed_pattern import Column, Inl, Spread
 from imctrain.calibration.schema.measured import Adc, Array, Source
 from imctrain.calibration.schema.noise import Noise, RangeNoise
@@ -35,6 +36,7 @@ class Calibration(Model):
     columns: tuple[Column, ...] = ()
     spread: Spread = Spread()
     inl: Inl = Inl()
+    dnl: Dnl | None = None
     fit: Fit = Fit()
     ranges: tuple[RangeNoise, ...] | None = None
     temperature: Dependence | None = None

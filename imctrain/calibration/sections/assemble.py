@@ -9,6 +9,7 @@ from imctrain.calibration.sections.bounds import rounded
 from imctrain.calibration.sections.columns import columns_of, spread_of
 from imctrain.calibration.sections.conditions import dependence_of
 from imctrain.calibration.sections.dies import dies_of
+from imctrain.calibration.sections.dnl import dnl_of
 from imctrain.calibration.sections.evidence import Evidence
 from imctrain.calibration.sections.inl import inl_of
 from imctrain.calibration.sections.noise import noise_of, ranges_of
@@ -46,6 +47,7 @@ def assemble(
         columns=columns_of(e),
         spread=spread_of(e),
         inl=inl_of(e),
+        dnl=dnl_of(e),
         fit=fit_of(e, warnings),
         ranges=ranges_of(e),
         temperature=dependence_of(e, "temperature"),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imctrain.calibration.faults.find import Faults
+from imctrain.calibration.faults.thresholds import Thresholds
 from imctrain.calibration.fit.bootstrap import Replicates
 from imctrain.calibration.fit.chip_fit import ChipFit
 from imctrain.calibration.fit.column_curves import ColumnCurves
@@ -18,6 +20,7 @@ class Evidence:
 
     Attributes:
         die: the die whose columns go into the file; "" where the file has none.
+        faults: what the converter does that the model has no figure for. missing: rows without a value, left out.
     """
 
     fit: ChipFit
@@ -25,13 +28,24 @@ class Evidence:
     residuals: Residuals
     curves: ColumnCurves | None
     die: str
+    faults: Faults
+    missing: int = 0
 
     @property
     def temporal_share(self) -> float:
-        """Temporal noise over fitted noise at R = 1: single columns' curves look like noise to the fit."""
-        if self.curves is None or self.curves.low == 0.0:
-            return 1.0
-        return float(np.sqrt(max(1.0 - (self.curves.rms / self.fit.noise.total) ** 2, 0.01)))
+        """Temporal noise over fitted noise at R = 1: single columns' curves and DNL look like noise to the fit."""
+        variance = 1.0
+        if self.curves is not None and self.curves.low > 0.0:
+            variance = 1.0 - (self.curves.rms / self.fit.noise.total) ** 2
+        if self.thresholds is not None:
+            variance -= 1.0 - self.thresholds.noise**2
+        return float(np.sqrt(np.clip(variance, 0.01, 1.0)))
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The converter's DNL, where it is significant."""
+        found = self.faults.thresholds
+        return found if found is not None and found.significant else None
 
     @property
     def freedom(self) -> float:

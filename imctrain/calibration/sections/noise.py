@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from imctrain.calibration.faults.slow_noise import Part
 from imctrain.calibration.fit.bootstrap import half_width
-from imctrain.calibration.schema import Noise, RangeNoise
+from imctrain.calibration.schema import Estimate, Noise, RangeNoise
 from imctrain.calibration.sections.bounds import positive, root, rounded
 from imctrain.calibration.sections.evidence import Evidence
 
@@ -21,10 +22,27 @@ def noise_of(e: Evidence) -> Noise:
     adc_variance = law.adc * scale
     d_array, d_adc = changes[:, 0], changes[:, 1]
     total = root(array_variance + adc_variance, float(half_width(d_array + d_adc)))
+    slow = e.faults.slow
+    of_time = {
+        "sigma_slow_lsb": None if slow is None else _part_of_time(slow.slow, total),
+        "sigma_common_lsb": None if slow is None else _part_of_time(slow.common, total),
+    }
     if not law.split:
-        return Noise(sigma_lsb=total)
+        return Noise(sigma_lsb=total, **of_time)
     parts = (root(array_variance, float(half_width(d_array))), root(adc_variance, float(half_width(d_adc))))
-    return Noise(sigma_lsb=total, sigma_array_lsb=parts[0], sigma_adc_lsb=parts[1])
+    return Noise(sigma_lsb=total, sigma_array_lsb=parts[0], sigma_adc_lsb=parts[1], **of_time)
+
+
+def _part_of_time(part: Part | None, total: Estimate) -> Estimate | None:
+    """A part that repeats or columns share, 0 where it is not significant; never more than the total."""
+    if part is None or not np.isfinite(part.error):
+        return None
+    high = min(float(np.sqrt(max(part.variance + 1.96 * part.error, 0.0))), total.high)
+    if not part.significant:
+        return Estimate(value=0.0, low=0.0, high=rounded(high))
+    bounds = (max(part.variance - 1.96 * part.error, 0.0), part.variance)
+    low, value = (min(float(np.sqrt(x)), high) for x in bounds)
+    return Estimate(value=rounded(value), low=rounded(low), high=rounded(high))
 
 
 def ranges_of(e: Evidence) -> tuple[RangeNoise, ...]:

@@ -14,6 +14,9 @@ def figures(c: Calibration) -> list[Figure]:
         _estimate("  before the reference range", c.noise.sigma_array_lsb),
         _estimate("  in the converter", c.noise.sigma_adc_lsb),
     ]
+    for label, part in (("slow", c.noise.sigma_slow_lsb), ("common to columns", c.noise.sigma_common_lsb)):
+        if part is not None:
+            found.append(_estimate(f"  {label}", part))
     if c.columns:
         mean = column_mean(c)
         found.append(Figure("gain, mean of columns", "", mean.gain, digits=4))
@@ -25,6 +28,10 @@ def figures(c: Calibration) -> list[Figure]:
     found.append(Figure("INL, largest", "LSB", max((abs(x) for x in c.inl.lsb), default=0.0)))
     if c.inl.column_rms_lsb is not None:
         found.append(_estimate("INL of single columns, rms", c.inl.column_rms_lsb))
+    if c.dnl is not None:
+        if c.dnl.rms_lsb is not None:
+            found.append(_estimate("DNL, rms of widths", c.dnl.rms_lsb))
+        found.append(Figure("DNL, largest", "LSB", max(abs(width - 1.0) for width in c.dnl.width)))
     found.append(Figure("kurtosis of the noise", "", c.fit.residual_kurtosis, c.fit.residual_kurtosis_ci, digits=2))
     for name, unit, dependence in (("temperature", "K", c.temperature), ("supply", "V", c.supply)):
         if dependence is not None:

@@ -19,6 +19,7 @@ from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Calibration
 from imctrain.calibration.variation import change, die_figures, drawn_columns, drawn_noise
+from imctrain.calibration.virtual_chip.faults import ConverterFaults
 from imctrain.calibration.virtual_chip.plan import SamplePlan
 from imctrain.errors import UserError
 
@@ -34,10 +35,12 @@ class VirtualChip:
 
     Attributes:
         seed: of the columns that the calibration does not list, and of the noise.
+        faults: of the converter, on top.
     """
 
     calibration: Calibration
     seed: int = 0
+    faults: ConverterFaults | None = None
 
     @property
     def setup(self) -> MeasurementSetup:
@@ -81,10 +84,10 @@ class VirtualChip:
         patterns = tuple(np.stack(values) for values in zip(*dies, strict=True))
         for number, start in enumerate(range(0, plan.conversions, CHUNK_ROWS)):
             rows = min(CHUNK_ROWS, plan.conversions - start)
-            yield self._chunk(np.random.default_rng([self.seed, 1 << 20, number]), rows, plan, patterns)
+            yield self._chunk(np.random.default_rng([self.seed, 1 << 20, number]), start, rows, plan, patterns)
 
     def _chunk(
-        self, rng: np.random.Generator, rows: int, plan: SamplePlan, patterns: tuple[Floats, ...]
+        self, rng: np.random.Generator, start: int, rows: int, plan: SamplePlan, patterns: tuple[Floats, ...]
     ) -> pl.DataFrame:
         import polars as pl
 
@@ -98,6 +101,9 @@ class VirtualChip:
             share = rng.uniform(setup.lowest_v, 1.0, rows)
         else:
             share = np.linspace(setup.lowest_v, 1.0, plan.levels)[rng.integers(0, plan.levels, rows)]
+        if plan.order != "random":
+            column, placed, repeat = plan.in_order(start, rows, plan.columns or c.array.columns, setup.lowest_v)
+            share = np.asarray(placed, np.float64)
         dot = np.round(share * reference * full_scale).astype(np.int64)
         v = dot / full_scale
         data: dict[str, np.ndarray | pl.Series] = {}
@@ -116,8 +122,16 @@ class VirtualChip:
                 by = change(known, at)
                 gain, offset, noise = gain * by.gain, offset + by.offset_lsb, noise * by.noise
                 data[name] = at
+        if self.faults is not None:
+            units = plan.dies * (plan.columns or c.array.columns)
+            place = (start + np.arange(rows)) / max(plan.conversions - 1, 1)
+            unit = die * (units // plan.dies) + column
+            factor, shift = self.faults.shifts(self.seed, start, place, unit, units, v)
+            gain, offset = gain * factor, offset + shift
         data["code"] = self._codes(rng, v, reference, gain, offset, noise).astype(np.int32)
         data["range"] = reference
+        if plan.order == "passes":
+            data["repeat"] = repeat.astype(np.int32)
         data["simulated"] = np.ones(rows, np.int8)
         return pl.DataFrame(data)
 
@@ -133,5 +147,8 @@ class VirtualChip:
         )
         inl = np.interp(v, c.inl.v, c.inl.lsb) if c.inl.v else 0.0
         voltage = gain * (v * setup.codes_per_v + inl) + offset + noise * array * rng.standard_normal(v.size)
-        code = np.round(voltage / reference + noise * adc * rng.standard_normal(v.size))
+        before = voltage / reference + noise * adc * rng.standard_normal(v.size)
+        if self.faults is not None:
+            return self.faults.convert(before, setup)
+        code = np.round(before)
         return np.clip(code, setup.lowest, setup.highest).astype(np.int64)
