@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -151,6 +152,20 @@ def make_steps(
         }
         return TrainState(params, rest, optimizer_state, sites, state.step + 1), metrics
 
+    initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
+    given = Given(jax.random.key(seed), chips, eval_chips)
+    evaluate = evaluation(network, eval_on_array)
+    steps = Step(jax.jit(train, donate_argnums=0), given), Step(jax.jit(evaluate), given)
+    return Steps(*steps, initial, on_array)
+
+
+def evaluation(network: Forward, on_array: ImcFunction[Array] | None) -> Callable[..., tuple[Array, Array]]:
+    """The evaluation of a batch: (params, rest, sites, images, labels, mask, number, given) -> (correct, loss sum).
+
+    Args:
+        on_array: `network.eval_forward` on the array; None for float. number counts batches: each has noise of its own.
+    """
+
     def evaluate(
         params: PyTree,
         rest: PyTree,
@@ -161,19 +176,16 @@ def make_steps(
         number: Array,
         given: Given,
     ) -> tuple[Array, Array]:
-        if eval_on_array is None:
+        if on_array is None:
             logits = network.eval_forward(params, rest, batch)
         else:
             key = _key(given.key, _EVAL, number)
-            logits = eval_on_array(params, rest, batch, key=key, state=sites, chip=given.evaluate)
+            logits = on_array(params, rest, batch, key=key, state=sites, chip=given.evaluate)
         correct = jnp.sum(jnp.where(jnp.argmax(logits, axis=-1) == labels, mask, 0.0))
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return correct, jnp.sum(losses * mask)
 
-    initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
-    given = Given(jax.random.key(seed), chips, eval_chips)
-    steps = Step(jax.jit(train, donate_argnums=0), given), Step(jax.jit(evaluate), given)
-    return Steps(*steps, initial, on_array)
+    return evaluate
 
 
 def training_loss(
