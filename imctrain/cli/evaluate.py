@@ -51,7 +51,7 @@ def evaluate(
     ] = "best",
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Experiment of a file that holds none.", show_default=False),
+        typer.Option("--config", "-c", metavar="FILE", help="Experiment of a file without one.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -120,7 +120,8 @@ def evaluate(
         found = measure(trained, request, folder, console)
     except Interrupted as stopped:
         print(
-            f"imctrain: stopped by {stopped}; what was measured is in {folder}: the same command goes on", file=sys.stderr
+            f"imctrain: stopped by {stopped}; what was measured is in {folder}: run it again",
+            file=sys.stderr,
         )
         raise SystemExit(stopped.code) from None
     from imctrain.report.dies_figure import draw_dies, has_dies

@@ -28,7 +28,7 @@ from imctrain.training.signals import StopRequest
 
 FILE = "evaluate.json"
 OFFSET_CONVERSIONS = 64
-"""Readings at zero input of every column in `--recalibrate offsets`, where the config has none: as the robust preset."""
+"""Readings at zero input of every column in `--recalibrate offsets`, where the config has none: as preset "robust"."""
 REMEDIES = ("offsets", "batch-norm")
 WITH_DATA = "imc.calibration"
 """A die of a calibration of its own is measured anew: the file may be another one."""
@@ -110,9 +110,7 @@ class _Session:
             found = self._measure(config, found, points, remedies)
         return found
 
-    def _measure(
-        self, config: Config, found: Evaluation, points: list[Point], remedies: tuple[str, ...]
-    ) -> Evaluation:
+    def _measure(self, config: Config, found: Evaluation, points: list[Point], remedies: tuple[str, ...]) -> Evaluation:
         evaluator, calibrated = self._evaluator(config)
         chips = [evaluator.chips(point) for point in points]
         notes = list(dict.fromkeys([*found.notes, *evaluator.warnings]))

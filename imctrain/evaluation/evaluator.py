@@ -19,7 +19,7 @@ from imctrain.evaluation.overrides import Point, overridden
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.trained import Trained
 from imctrain.imc.forecast.advice import advise, find_problems
-from imctrain.intercept import on_imc
+from imctrain.intercept import ImcFunction, Rule, on_imc
 from imctrain.intercept.program import Chips
 from imctrain.settings import Config
 from imctrain.training.parallel import DataParallel
@@ -55,24 +55,30 @@ class Evaluator:
         split = Split(dataset.test.images[:images], dataset.test.labels[:images])
         self._batches = Batches.evaluation(split, size, mean=dataset.mean, std=dataset.std)
         self._shape = jax.ShapeDtypeStruct((size, *dataset.shape), jnp.float32)
-        self.function, self.sites, self.fresh = None, {}, []
-        self.rules = ()
+        self.function: ImcFunction[jax.Array] | None = None
+        self.sites: dict[str, PyTree] = {}
+        self.fresh: list[str] = []
         self.warnings: list[str] = []
+        self.rules: tuple[Rule, ...] = ()
         if config.imc.path != "float":
             hardware = build_hardware(config.imc, self.calibration(config))
             self.rules = build_rules(config.imc)
             self.function = on_imc(self.network.eval_forward, hardware, self.rules)
             states = self.function.init(self.params, self.rest, self._shape)
             self.sites, self.fresh = trained.site_states(states)
-            found = {entry.name: entry.site for entry in self.function.ledger(self.params, self.rest, self._shape).sites}
-            self.warnings = advise(find_problems({name: site for name, site in found.items() if site}), "imc.")
+            found = {
+                entry.name: entry.site for entry in self.function.ledger(self.params, self.rest, self._shape).sites
+            }
+            problems = find_problems({name: site for name, site in found.items() if site})
+            # Gradients are nothing to an evaluation.
+            self.warnings = advise([problem for problem in problems if problem.mvm == "forward"], "imc.")
         self._evaluate = jax.jit(evaluation(self.network, self.function))
         self._key = jax.random.key(config.seed)
 
     @property
     def compilations(self) -> int:
         """How often the evaluation was compiled."""
-        return int(self._evaluate._cache_size())
+        return int(self._evaluate._cache_size())  # type: ignore[attr-defined]
 
     def calibration(self, config: Config) -> Calibration:
         """What a config means by its calibration: the training's own, unless the config names another one."""
@@ -111,9 +117,7 @@ class Evaluator:
         count = len(self._batches.split)
         return Measured(correct / count, loss / count, time.monotonic() - began)
 
-    def _run(
-        self, chips: Chips, rest: PyTree, number: int, limit: int | None = None
-    ) -> Iterator[tuple[float, float]]:
+    def _run(self, chips: Chips, rest: PyTree, number: int, limit: int | None = None) -> Iterator[tuple[float, float]]:
         given = Given(self._key, {}, self._parallel.replicate(dict(chips)))
         sites = self._parallel.replicate(self.sites)
         for index in range(limit or self._batches.steps_per_epoch):

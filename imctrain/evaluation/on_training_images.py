@@ -112,10 +112,12 @@ class BatchStatistics:
             function = on_imc(forward, evaluator.function.hardware, evaluator.rules)
 
         @jax.jit
-        def step(params: PyTree, rest: PyTree, sites: PyTree, batch: jax.Array, key: jax.Array, chips: PyTree) -> PyTree:
+        def step(
+            params: PyTree, rest: PyTree, sites: PyTree, batch: jax.Array, key: jax.Array, chips: PyTree
+        ) -> PyTree:
             if function is None:
                 return forward(params, rest, batch)
-            return function(params, rest, batch, key=key, state=sites, chip=chips)
+            return function(params, rest, batch, key=key, state=sites, chip=chip)
 
         self._step = step
 

@@ -46,7 +46,7 @@ class NetworkFile:
             )
         found = self.manifest
         if arrays_hash(arrays) != found.sha256:
-            raise UserError(f"{self.path} is damaged: its arrays are not those that its manifest names: export it again")
+            raise UserError(f"{self.path} is damaged: its arrays are not what its manifest says: export it again")
         calibration = None if found.calibration is None else Calibration.model_validate(found.calibration)
         return Trained(
             where=str(self.path),

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from imctrain.calibration import Calibration
 from imctrain.data import Dataset
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
+from imctrain.experiment.initial import Initial
 from imctrain.intercept import Ledger, Rule
+from imctrain.records.result import InitialNetwork
 from imctrain.settings import Config, Hardware
 from imctrain.training.loop import make_batches
 from imctrain.training.network import Network
@@ -21,17 +23,23 @@ from imctrain.training.step import Steps, make_steps
 
 @dataclass(frozen=True)
 class Setup:
-    """What a config becomes. hardware, calibration and ledger are None on the float path."""
+    """What a config becomes. hardware, calibration and ledger are None on the float path.
+
+    initial: what the training starts from, and init what is told of it; None where weights are drawn.
+    """
 
     network: Network
     steps: Steps
     hardware: Hardware | None
     calibration: Calibration | None
     ledger: Ledger | None
+    initial: Initial | None = None
+    init: InitialNetwork | None = None
 
 
-def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> Setup:
-    """Build network and steps. Raises UserError for a bad calibration, hardware, rule or batch size."""
+def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None, initial: Initial | None = None) -> Setup:
+    """Build network and steps. Raises UserError for a bad calibration, hardware, rule or batch size, and for an
+    `initial` network that does not fit."""
     network = Network(
         config.model.name,
         shape=dataset.shape,
@@ -60,4 +68,7 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
     ledger = None
     if steps.function is not None:
         ledger = steps.function.ledger(network.params, network.rest, images)
-    return Setup(network, steps, hardware, calibration, ledger)
+    init = None
+    if initial is not None:
+        steps, init = initial.start(steps, network)
+    return Setup(network, steps, hardware, calibration, ledger, initial, init)

@@ -80,9 +80,7 @@ class Trained:
             data = data_shape(config)
             shape, classes = data.shape, data.classes
         model = config.model
-        return Network(
-            model.name, shape=shape, classes=classes, width=model.width, seed=config.seed, abstract=abstract
-        )
+        return Network(model.name, shape=shape, classes=classes, width=model.width, seed=config.seed, abstract=abstract)
 
     def parameters(self, network: Network) -> tuple[PyTree, PyTree]:
         """(params, rest) in the structure of a network. Raises UserError naming the first one that does not fit."""

@@ -4,6 +4,7 @@ RUN/config.toml        the config as resolved; with it, a folder is a run
 RUN/environment.json   versions, devices, command
 RUN/calibration.json   the run's own copy of its calibration, where it has one
 RUN/technology.json    likewise of its technology, where the config names a file
+RUN/init.npz           the network that it started from, where it was given one
 RUN/ledger.json, .md   every matmul and where it runs
 RUN/metrics.jsonl      a line every few steps, and one an epoch
 RUN/checkpoints/STEP/  state, position and what the run was
@@ -59,6 +60,10 @@ class RunFiles:
     @property
     def technology(self) -> Path:
         return self.folder / "technology.json"
+
+    @property
+    def initial_network(self) -> Path:
+        return self.folder / "init.npz"
 
     @property
     def ledger(self) -> Path:

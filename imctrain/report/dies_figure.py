@@ -67,9 +67,7 @@ def _draw_dots(axis: Axes, rows: list[_Row]) -> None:
         axis.scatter(row.tested, place + spread, s=14, color=row.colour, alpha=0.7, lw=0, label=label)
         mean, std = row.tested.mean(), row.tested.std(ddof=1)
         label = "mean, std of test dies" if place == 0 else None
-        axis.errorbar(
-            mean, place + 0.3, xerr=std, fmt="|", ms=7, color="0.25", capsize=2.5, lw=1, label=label
-        )
+        axis.errorbar(mean, place + 0.3, xerr=std, fmt="|", ms=7, color="0.25", capsize=2.5, lw=1, label=label)
         if row.own is not None:
             label = "training die" if place == 0 else None
             axis.scatter(
