@@ -66,10 +66,7 @@ class Evaluator:
             self.function = on_imc(self.network.eval_forward, hardware, self.rules)
             states = self.function.init(self.params, self.rest, self._shape)
             self.sites, self.fresh = trained.site_states(states)
-            found = {
-                entry.name: entry.site for entry in self.function.ledger(self.params, self.rest, self._shape).sites
-            }
-            problems = find_problems({name: site for name, site in found.items() if site})
+            problems = find_problems({name: self.function.site(name) for name in states})
             # Gradients are nothing to an evaluation.
             self.warnings = advise([problem for problem in problems if problem.mvm == "forward"], "imc.")
         self._evaluate = jax.jit(evaluation(self.network, self.function))

@@ -117,7 +117,7 @@ class BatchStatistics:
         ) -> PyTree:
             if function is None:
                 return forward(params, rest, batch)
-            return function(params, rest, batch, key=key, state=sites, chip=chip)
+            return function(params, rest, batch, key=key, state=sites, chip=chips)
 
         self._step = step
 
