@@ -116,8 +116,8 @@ class BatchStatistics:
             params: PyTree, rest: PyTree, sites: PyTree, batch: jax.Array, key: jax.Array, chips: PyTree
         ) -> PyTree:
             if function is None:
-                return forward(params, rest, batch)
-            return function(params, rest, batch, key=key, state=sites, chip=chips)
+                return forward(params, rest, batch)[1]
+            return function(params, rest, batch, key=key, state=sites, chip=chips)[1]
 
         self._step = step
 
@@ -161,8 +161,8 @@ def pooled(batches: list[PyTree]) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(batches[0]), list(out.values()))
 
 
-def _batch_statistics_of(trained: Trained, evaluator: Evaluator) -> Callable[..., PyTree]:
-    """(params, rest, images) -> rest of one batch alone."""
+def _batch_statistics_of(trained: Trained, evaluator: Evaluator) -> Callable[..., tuple[jax.Array, PyTree]]:
+    """(params, rest, images) -> (logits, rest of one batch alone): with the logits, all sites are in the program."""
     config, dataset = evaluator.config, evaluator.dataset
     classes = len(dataset.classes)
 
@@ -180,9 +180,9 @@ def _batch_statistics_of(trained: Trained, evaluator: Evaluator) -> Callable[...
         norm.momentum = 0.0
     graph = nnx.graphdef(model)
 
-    def forward(params: PyTree, rest: PyTree, images: jax.Array) -> PyTree:
+    def forward(params: PyTree, rest: PyTree, images: jax.Array) -> tuple[jax.Array, PyTree]:
         running = nnx.merge(graph, params, rest, copy=True)
-        running(images)
-        return nnx.state(running, nnx.Not(nnx.Param))
+        logits = running(images)
+        return logits, nnx.state(running, nnx.Not(nnx.Param))
 
     return forward

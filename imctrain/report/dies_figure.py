@@ -18,6 +18,7 @@ MOST = 6
 """Evaluations in a figure; the newest are drawn where there are more."""
 NARROW = 1.96
 """Standard normal quantile of the 95 % interval."""
+BASELINE = "float baseline"
 JITTER = 0.26
 """Height over which dots of a row are spread."""
 
@@ -84,9 +85,10 @@ def _draw_yield(axis: Axes, rows: list[_Row]) -> None:
     """Share of the test dies of an accuracy or more, with the Wilson interval of the number of dies."""
     low = min(float(row.tested.min()) for row in rows)
     high = max(max(float(row.tested.max()), row.own or 0.0) for row in rows)
-    margin = 0.04 * max(high - low, 1.0)
+    margin = 0.03 * max(high - low, 1.0)
     for row in rows:
-        needed = np.concatenate([[low - margin], np.sort(row.tested), [high + margin]])
+        # Far outside of its dies a curve is 0 or 100 %, and its band would only cover the others.
+        needed = np.concatenate([[row.tested.min() - margin], np.sort(row.tested), [row.tested.max() + margin]])
         at = np.unique(np.concatenate([needed, needed + 1e-6]))
         passed = np.asarray([np.sum(row.tested >= x - 1e-9) for x in at])
         share, (lower, upper) = passed / len(row.tested), _wilson(passed, len(row.tested))
@@ -104,11 +106,11 @@ def _draw_lines(axes: tuple[Axes, Axes], shown: list[Evaluation]) -> None:
     drawn = []
     for found in shown[0].summary.yields:
         style = "--" if found.below == "training die" else ":"
-        drawn.append((100 * found.accuracy, style, f"{found.points:g} below {found.below}"))
+        drawn.append((100 * found.accuracy, style, f"{found.points:g} points below {found.below}"))
     baseline = shown[0].baseline_accuracy
     if baseline is not None:
-        drawn.append((100 * baseline, "-.", "float baseline"))
-        right = max(right, 100 * baseline + 0.03 * (right - left))
+        drawn.append((100 * baseline, "-.", BASELINE))
+        right = max(right, 100 * baseline + 0.04 * (right - left))
     needed = [x for x, _, _ in drawn if x > left - 0.6 * (right - left)]
     left = min([left, *(x - 0.02 * (right - left) for x in needed)])
     for x, style, label in drawn:
@@ -116,7 +118,11 @@ def _draw_lines(axes: tuple[Axes, Axes], shown: list[Evaluation]) -> None:
             continue
         for axis in (dots, curve):
             axis.axvline(x, color="0.35", ls=style, lw=0.9, zorder=0)
-        curve.text(x, 3, f" {label}", rotation=90, va="bottom", ha="right", fontsize=6.5, color="0.3")
+        side = "left" if label == BASELINE else "right"
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+        curve.text(
+            x, 3, f" {label} ", rotation=90, va="bottom", ha=side, fontsize=6.5, color="0.25", bbox=box, zorder=1
+        )
     curve.set_xlim(left, right)
 
 
