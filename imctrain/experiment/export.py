@@ -22,7 +22,7 @@ from imctrain.imc.chip.ranges import choose_range
 from imctrain.imc.mvm.operand import integer_format, is_encoded
 from imctrain.imc.site.site import Site
 from imctrain.intercept import on_imc
-from imctrain.records.manifest import Manifest, SiteManifest
+from imctrain.records.manifest import VERSION, Manifest, SiteManifest
 from imctrain.settings import config_hash
 from imctrain.training.network import Network
 
@@ -49,6 +49,7 @@ def export_run(folder: Path, out: Path, checkpoint: Checkpoint = "best", *, forc
     codes, sites, images = held_by_the_array(trained, network, dataset)
     calibration = trained.calibration
     manifest = Manifest(
+        schema_version=VERSION,
         name=config.name,
         source=str(folder),
         checkpoint=checkpoint,

@@ -8,12 +8,16 @@ import pytest
 
 import imctrain
 from imctrain.data import Batches, Split, load
+from imctrain.errors import UserError
 from imctrain.evaluation.evaluator import Evaluator
 from imctrain.evaluation.on_training_images import BatchStatistics, pooled
 from imctrain.evaluation.overrides import dies
 from imctrain.experiment.trained import Trained, network_arrays
 from imctrain.training.network import Network
 from imctrain.training.stored import flat
+
+
+WIDTH = {"cnn5": 4, "vit": 16}
 
 
 def test_statistics_of_batches_make_those_of_all_images():
@@ -25,11 +29,11 @@ def test_statistics_of_batches_make_those_of_all_images():
     assert found["other"] == 1
 
 
-def untrained(path, tmp_path):
-    text = f'data = {{ name = "digits", batch_size = 64 }}\nmodel = {{ name = "cnn5", width = 4 }}\nimc.path = "{path}"'
+def untrained(path, tmp_path, model="cnn5"):
+    text = f'data = {{ name = "digits", batch_size = 64 }}\nmodel = {{ name = "{model}", width = {WIDTH[model]} }}\nimc.path = "{path}"'
     (tmp_path / "x.toml").write_text(text)
     config = imctrain.load_config(tmp_path / "x.toml")
-    network = Network("cnn5", shape=(8, 8, 1), classes=10, width=4, seed=0)
+    network = Network(model, shape=(8, 8, 1), classes=10, width=WIDTH[model], seed=0)
     arrays = flat({"params": network.params, "rest": network.rest})
     return Trained("here", network_arrays(arrays), config, shape=(8, 8, 1), classes=10), config
 
@@ -49,6 +53,12 @@ def test_the_first_layer_has_the_statistics_of_its_own_outputs(tmp_path):
     variances = [value for name, value in found.items() if name.endswith("var/value")]
     assert any(value.shape == mean.shape and np.allclose(value, mean, atol=1e-5) for value in means)
     assert any(value.shape == var.shape and np.allclose(value, var, rtol=1e-4) for value in variances)
+
+
+def test_a_network_without_batch_normalisation_is_told(tmp_path):
+    trained, config = untrained("float", tmp_path, "vit")
+    with pytest.raises(UserError, match="--recalibrate batch-norm: vit has no batch normalisation"):
+        BatchStatistics(trained, Evaluator(trained, config, load("digits"), 360), 512)
 
 
 @pytest.mark.slow

@@ -161,21 +161,20 @@ def test_what_is_measured_is_kept_and_not_measured_again(trained, tmp_path, monk
 @pytest.mark.slow
 def test_offsets_that_are_read_and_subtracted_bring_the_accuracy_back(trained, tmp_path):
     content = json.loads(_shipped())
-    content["spread"] = {"gain_std": 0.0, "offset_std_lsb": 6.0}
+    content["spread"] = {"gain_std": 0.0, "offset_std_lsb": 1.5}
     chip = tmp_path / "offsets.json"
     chip.write_text(json.dumps(content))
     request = Request({"imc.calibration": str(chip)}, tuple(dies(trained.config, 2)), recalibrate=("offsets",))
     plain, read = evaluate(trained, request, tmp_path / "out", QUIET)
     assert (plain.recalibrate, read.recalibrate) == ((), ("offsets",))
-    assert plain.summary.mean < 0.35
-    assert read.summary.mean > 0.5
+    assert read.summary.mean > plain.summary.mean + 0.1
+    assert read.summary.mean > trained.accuracy - 0.15
 
 
 def test_what_is_not_possible_is_one_line(trained, finished, tmp_path):
     for request, message in (
         (Request({"imc.path": "float"}, tuple(dies(trained.config, 1))), r"has no dies: put the network on the array"),
         (Request(recalibrate=("gains",)), "--recalibrate gains: allowed are offsets, batch-norm"),
-        (Request(recalibrate=("batch-norm",), images=1), "mlp has no batch normalisation"),
         (Request({"imc.adc.bitz": 3}), r"imc\.adc\.bitz is no known key"),
         (
             Request(others=(Point("quiet", {"imc.noise.mismatch": False}),)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,25 +42,25 @@ def test_sites_of_another_structure_start_afresh_and_are_told(finished, tmp_path
     )
     start = set_up(config, load("digits"), initial=initial_from(finished))
     assert "head" not in start.steps.initial.sites
-    assert start.init.fresh_sites == ("stem", "layer1")
+    assert set(start.init.fresh_sites) == {"stem", "layer1"}
     float_start = set_up(config, load("digits"), initial=initial_from(finished / "baseline"))
-    assert float_start.init.fresh_sites == ("stem", "layer1")
+    assert set(float_start.init.fresh_sites) == {"stem", "layer1"}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            "model.width=8",
-            r"params/head/dense/kernel/value is float32 \(16, 10\) in it, the network has float32 \(8, 10\)",
-        ),
-        ("model.name=cnn5", r"params/\S+ is not in it"),
-    ],
-)
-def test_a_network_that_does_not_fit_names_its_first_parameter(finished, tmp_path, change, message):
-    config = imctrain.load_config(write(tmp_path), [change])
-    with pytest.raises(UserError, match=message):
+def test_a_network_that_does_not_fit_names_its_first_parameter(finished, tmp_path):
+    config = imctrain.load_config(write(tmp_path), ["model.width=8"])
+    shapes = r"params/head/dense/kernel/value is float32 \(16, 10\) in it, the network has float32 \(8, 10\)"
+    with pytest.raises(UserError, match=shapes):
         set_up(config, load("digits"), initial=initial_from(finished))
+
+    trained = initial_from(finished).trained
+    bias = "params/head/dense/bias/value"
+    less = replace(trained, arrays={name: value for name, value in trained.arrays.items() if name != bias})
+    with pytest.raises(UserError, match=f"does not fit this network: {bias} is not in it"):
+        less.module()
+    more = replace(trained, arrays={**trained.arrays, "params/tail/value": np.ones(3, np.float32)})
+    with pytest.raises(UserError, match="which has no params/tail/value"):
+        more.module()
 
 
 @pytest.mark.slow
