@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imctrain.errors import UserError
+from imctrain.records.layout import EvaluationFiles, RunFiles
 
 if TYPE_CHECKING:
     from imctrain.records.evaluation import Evaluation, Yield
@@ -128,7 +129,7 @@ def evaluate(
 
     if has_dies(found):
         for suffix in (".png", ".svg"):
-            draw_dies(found, folder / f"dies{suffix}")
+            draw_dies(found, EvaluationFiles(folder).figure(suffix))
     if as_json:
         typer.echo(json.dumps([one.plain() for one in found], indent=1))
         return
@@ -139,7 +140,7 @@ def evaluate(
 
 
 def _default_folder(network: Path) -> Path:
-    return network / "evaluate" if network.is_dir() else network.with_name(f"{network.stem}-evaluate")
+    return RunFiles(network).evaluations.folder if network.is_dir() else network.with_name(f"{network.stem}-evaluate")
 
 
 def _show(found: Sequence[Evaluation], console: Console) -> None:

@@ -47,7 +47,7 @@ def export_run(folder: Path, out: Path, checkpoint: Checkpoint = "best", *, forc
     dataset = load(config.data.name, config.data.data_dir)
     network = trained.network()
     codes, sites, images = held_by_the_array(trained, network, dataset)
-    calibration = trained.calibration
+    calibration = None if config.imc.path == "float" else trained.calibration
     manifest = Manifest(
         schema_version=VERSION,
         name=config.name,

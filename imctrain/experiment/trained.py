@@ -40,8 +40,8 @@ class Trained:
 
     Attributes:
         where: folder or file, for messages. arrays: of the three parts.
-        config: of the training; None for a file that holds none. calibration: that it was trained on; None for a float
-            training, and where it is not known.
+        config: of the training; None for a file that holds none. calibration: that it was trained on, of a float
+            baseline that of the run beside it; None where there is none, or it is not known.
         checkpoint: "best" or "last". step: steps taken.
         accuracy: at that step; None where it was not evaluated. evaluation: number of that evaluation, which gives its
             noise. baseline_accuracy: of the float baseline beside it.
@@ -217,7 +217,10 @@ def _accuracy(stored: Stored, config: Config) -> float | None:
 
 def _calibration(config: Config, files: RunFiles) -> Calibration | None:
     if config.imc.path == "float":
-        return None
+        # A float baseline may be put on the chip of the run that it stands beside.
+        beside = RunFiles(files.folder.parent)
+        is_baseline = beside.calibration.is_file() and beside.baseline.folder == files.folder
+        return load_calibration(str(beside.calibration.absolute())) if is_baseline else None
     kept = files.calibration
     return load_calibration(str(kept.absolute()) if kept.is_file() else config.imc.calibration)
 

@@ -16,7 +16,6 @@ from imctrain.experiment.trained import Trained, network_arrays
 from imctrain.training.network import Network
 from imctrain.training.stored import flat
 
-
 WIDTH = {"cnn5": 4, "vit": 16}
 
 
@@ -30,7 +29,8 @@ def test_statistics_of_batches_make_those_of_all_images():
 
 
 def untrained(path, tmp_path, model="cnn5"):
-    text = f'data = {{ name = "digits", batch_size = 64 }}\nmodel = {{ name = "{model}", width = {WIDTH[model]} }}\nimc.path = "{path}"'
+    tables = f'data = {{ name = "digits", batch_size = 64 }}\nmodel = {{ name = "{model}", width = {WIDTH[model]} }}'
+    text = f'{tables}\nimc.path = "{path}"'
     (tmp_path / "x.toml").write_text(text)
     config = imctrain.load_config(tmp_path / "x.toml")
     network = Network(model, shape=(8, 8, 1), classes=10, width=WIDTH[model], seed=0)
