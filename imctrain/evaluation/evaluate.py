@@ -11,7 +11,7 @@ from rich.console import Console
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.evaluation.evaluator import Evaluator, alike
-from imctrain.evaluation.keeping import Keeper, Request
+from imctrain.evaluation.keeping import NO_CHIP, Keeper, Request
 from imctrain.evaluation.on_training_images import BatchStatistics, calibrate_sites, sites_to_calibrate
 from imctrain.evaluation.overrides import Point, overridden
 from imctrain.evaluation.progress import EvaluationProgress
@@ -36,8 +36,10 @@ def evaluate(trained: Trained, request: Request, out: Path, console: Console) ->
     from filelock import FileLock, Timeout
 
     config = overridden(trained.known_config, request.overrides)
-    if request.others and config.imc.path == "float":
-        raise UserError("imc.path = 'float' has no dies: put the network on the array with --set imc.path=exact")
+    if request.others and config.imc.path in NO_CHIP:
+        raise UserError(
+            f"imc.path = {config.imc.path!r} has no dies: put the network on the array with --set imc.path=exact"
+        )
     dataset = load(config.data.name, config.data.data_dir)
     out.mkdir(parents=True, exist_ok=True)
     files = EvaluationFiles(out)

@@ -18,6 +18,10 @@ from imctrain.records.evaluation import VERSION, DieResult, Evaluation, Evaluati
 from imctrain.records.layout import EvaluationFiles
 from imctrain.settings import Config
 
+NO_CHIP = ("float", "digital")
+"""Paths on which no chip is met."""
+DIE = ("chip_seed", "calibration", "chip")
+"""Of [imc]: what makes a die the one that it is, whatever its noise and its conditions."""
 WITH_DATA = "imc.calibration"
 """A die of a calibration of its own is measured anew: the file may be another one."""
 
@@ -115,12 +119,12 @@ class Keeper:
 
     def is_own(self, config: Config) -> bool:
         """Whether a config without a die's keys is of the chip that the network was trained on."""
-        own = self._trained.known_config.imc
-        same = (own.chip_seed, own.calibration) == (config.imc.chip_seed, config.imc.calibration)
-        return same and own.path not in ("float", "digital") and config.imc.path not in ("float", "digital")
+        own, now = self._trained.known_config.imc, config.imc
+        same = all(getattr(own, key, None) == getattr(now, key, None) for key in DIE)
+        return same and own.path not in NO_CHIP and now.path not in NO_CHIP
 
     def own_name(self, config: Config) -> str:
-        if config.imc.path in ("float", "digital"):
+        if config.imc.path in NO_CHIP:
             return config.imc.path
         return "training die" if self.is_own(config) else f"die {config.imc.chip_seed}"
 

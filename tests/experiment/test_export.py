@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -170,6 +172,18 @@ def test_damage_is_told(finished, exported, tmp_path):
     np.savez(tmp_path / "other.npz", **{name: value for name, value in arrays.items() if name.startswith("array/")})
     with pytest.raises(UserError, match="holds no network"):
         trained_network(tmp_path / "other.npz")
+
+
+def test_kept_networks_of_earlier_versions_fit_their_network(tmp_path):
+    """As an `--init` and an evaluation with `--config` take them."""
+    experiments = Path(imctrain.__file__).parents[1] / "experiments" / "cifar10"
+    trained = trained_network(experiments / "results" / "networks" / "mismatch-seed-0.npz")
+    assert (trained.accuracy, trained.evaluation) == (0.7976, 8)
+    config = imctrain.load_config(experiments / "resnet6-sweep.toml")
+    module = replace(trained, config=config, shape=(32, 32, 3), classes=10).module()
+    logits = module(np.zeros((1, 32, 32, 3), np.float32))
+    assert logits.shape == (1, 10)
+    assert np.isfinite(logits).all()
 
 
 def test_the_manifest_is_plain_json(exported):
