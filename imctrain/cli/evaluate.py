@@ -170,7 +170,9 @@ def _lines(found: Sequence[Evaluation]) -> list[str]:
     first = found[0]
     lines = [f"{first.network}, {first.checkpoint} checkpoint, on {first.images} test images of {first.dataset}"]
     if first.trained_accuracy is not None:
-        lines[0] += f"; {_percent(first.trained_accuracy)} % when it was trained"
+        held_out = dict(first.config["data"]).get("validation") is not None  # type: ignore[arg-type]
+        where = " on the images that were held out" if held_out else ""
+        lines[0] += f"; {_percent(first.trained_accuracy)} % when it was trained{where}"
     if first.baseline_accuracy is not None:
         lines[0] += f", float baseline {_percent(first.baseline_accuracy)} %"
     for one in found:
