@@ -6,8 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imctrain.api import Export as Export
     from imctrain.api import Run as Run
     from imctrain.api import load_config as load_config
+    from imctrain.api import load_export as load_export
     from imctrain.api import load_results as load_results
     from imctrain.api import load_run as load_run
     from imctrain.api import train as train
@@ -22,11 +24,13 @@ __version__ = "0.1.0"
 # Resolved on first use: importing the package must not import jax, or `imctrain --help` would be slow.
 _HOMES = {
     "Config": "imctrain.settings",
+    "Export": "imctrain.api",
     "Hardware": "imctrain.settings",
     "ImcFunction": "imctrain.intercept",
     "Rule": "imctrain.intercept",
     "Run": "imctrain.api",
     "load_config": "imctrain.api",
+    "load_export": "imctrain.api",
     "load_results": "imctrain.api",
     "load_run": "imctrain.api",
     "on_imc": "imctrain.intercept",

@@ -6,12 +6,14 @@ config = imctrain.load_config("experiments/quickstart.toml", ["training.epochs=3
 run = imctrain.train(config)                   # as `imctrain run` does; runs/NAME-TIMESTAMP, or out=
 run.result.test_accuracy, run.metrics          # result.json, and metrics.jsonl as a polars frame
 run = imctrain.load_run("runs/quickstart-20260101-120000")
+run.module(images)                             # the trained network, an nnx module; imctrain.on_imc takes it
+imctrain.load_export("digits.npz")             # the same of a file that `imctrain export` wrote
 imctrain.load_results("runs")                  # a row per run, of all runs and sweeps below the folder
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +29,45 @@ from imctrain.settings import Config, Hardware
 from imctrain.settings import load_config as _load_config
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars
+    from flax import nnx
+    from jaxtyping import PyTree
+
+    from imctrain.experiment.trained import Checkpoint, Trained
+    from imctrain.records.manifest import Manifest
+
+
+class _Network:
+    """What a run and an exported network have in common. `_trained`: of a checkpoint, by name."""
+
+    def _trained(self, checkpoint: Checkpoint) -> Trained:
+        raise NotImplementedError
+
+    @cached_property
+    def module(self) -> nnx.Module:
+        """The network with its trained parameters and batch statistics, set to evaluate: `module(images)` are logits
+        [b, classes].
+
+        Images are float32 [b, h, w, c] as training has them: pixels from 0 to 1 less the data set's mean, over its
+        standard deviation, for each channel. `on_imc(lambda module, images: module(images), hardware)` puts it on the
+        array. Of a run it is that of the best checkpoint.
+
+        Raises UserError where there is no checkpoint, or a damaged one.
+        """
+        return self._trained("best").module()
+
+    def site_states(self, fresh: Mapping[str, PyTree]) -> dict[str, PyTree]:
+        """The state of an `on_imc` function with the ranges and clips that were learned in training.
+
+        Args:
+            fresh: of `init`. Sites of another name or structure keep it.
+        """
+        return self._trained("best").site_states(fresh)[0]
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(_Network):
     """A run's folder.
 
     Attributes:
@@ -67,6 +103,47 @@ class Run:
             imc = imc.replace(calibration=str(saved.absolute()))
         return build_hardware(self.config.imc, calibration_of(self.config.replace(imc=imc), self.folder))
 
+    def module_of(self, checkpoint: Checkpoint) -> nnx.Module:
+        """`module` of the "best" or the "last" checkpoint."""
+        return self._trained(checkpoint).module()
+
+    def _trained(self, checkpoint: Checkpoint) -> Trained:
+        from imctrain.experiment.trained import trained_by_run
+
+        return trained_by_run(self.folder, checkpoint)
+
+
+@dataclass(frozen=True)
+class Export(_Network):
+    """A file of `imctrain export`.
+
+    Attributes:
+        path: where it is. manifest: config, accuracy, hashes ...
+        arrays: by path: params/..., rest/... (batch statistics), sites/... (what sites carry), array/SITE/codes, scale,
+            clip, ranges ... (see `records.manifest.SiteManifest`).
+    """
+
+    path: Path
+    manifest: Manifest
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
+    _network: Trained = field(repr=False)
+
+    @property
+    def config(self) -> Config:
+        """Of the training."""
+        return self._network.known_config
+
+    @cached_property
+    def hardware(self) -> Hardware | None:
+        """What its sites were simulated on, rules apart; None for a float training."""
+        from imctrain.experiment.from_config import build_hardware
+
+        calibration = self._network.calibration
+        return None if calibration is None else build_hardware(self.config.imc, calibration)
+
+    def _trained(self, checkpoint: Checkpoint) -> Trained:
+        return self._network
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """An experiment's TOML, validated.
@@ -80,7 +157,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def train(
-    config: Config | str | Path, *, out: str | Path | None = None, config_dir: str | Path = ".", quiet: bool = False
+    config: Config | str | Path,
+    *,
+    out: str | Path | None = None,
+    config_dir: str | Path = ".",
+    init: str | Path | None = None,
+    quiet: bool = False,
 ) -> Run:
     """Train an experiment into a new folder, as `imctrain run` does.
 
@@ -88,6 +170,7 @@ def train(
         config: of `load_config`, or a TOML file.
         out: the run's folder; runs/NAME-TIMESTAMP by default.
         config_dir: what a calibration's path is relative to; of a TOML file its own folder.
+        init: a run's folder or an exported file, whose network it starts from.
         quiet: print nothing.
 
     Raises UserError for bad input, `training.divergence.Diverged` and `training.signals.Interrupted` as the command
@@ -103,7 +186,8 @@ def train(
         config_dir = Path(config).parent
     prepare_jax()
     place = Place()
-    start(settings, None if out is None else Path(out), Path(config_dir), Console(quiet=quiet), place)
+    where, network = (None if path is None else Path(path) for path in (out, init))
+    start(settings, where, Path(config_dir), Console(quiet=quiet), place, network)
     if place.folder is None:
         raise RuntimeError("a training that ended left no folder")
     return load_run(place.folder)
@@ -119,6 +203,16 @@ def load_run(folder: str | Path) -> Run:
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
     result = Result.read(files.result) if files.is_finished else None
     return Run(folder, load_kept_config(files.config), result)
+
+
+def load_export(path: str | Path) -> Export:
+    """A network that `imctrain export` wrote. Raises UserError for another file, or a damaged one."""
+    from imctrain.experiment.network_file import read_network
+
+    found = read_network(Path(path))
+    if found.manifest is None:
+        raise UserError(f"{path} has no manifest: give a file of `imctrain export`")
+    return Export(found.path, found.manifest, found.arrays, found.trained())
 
 
 def load_results(folder: str | Path) -> polars.DataFrame:

@@ -31,7 +31,7 @@ BELOW = {
     "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
     "report": {"records", "files", "errors"},
 }
-for upper in ("experiment", "studies", "bench", "sweep", "api", "cli"):
+for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
 ROOMS = ("arrays", "progress", "options", "schema", "variation", "reading", "virtual_chip", "fit", "faults")
 ROOMS += ("sections", "judging", "summary", "datasheet", "compare", "calibrate")

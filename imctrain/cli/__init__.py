@@ -17,6 +17,8 @@ from imctrain.cli.bench import bench
 from imctrain.cli.calibrate import calibrate
 from imctrain.cli.claims import claims
 from imctrain.cli.cost import cost
+from imctrain.cli.evaluate import evaluate
+from imctrain.cli.export import export
 from imctrain.cli.inspect import inspect
 from imctrain.cli.mapping_snr import mapping_snr
 from imctrain.cli.pareto import pareto
@@ -60,6 +62,8 @@ def root(
 
 
 app.command()(run)
+app.command()(evaluate)
+app.command()(export)
 app.command()(report)
 app.command()(claims)
 app.command()(pareto)

@@ -32,6 +32,12 @@ def run(
             "--out", "-o", metavar="DIR", help="Run folder (default: runs/NAME-TIMESTAMP).", show_default=False
         ),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init", metavar="RUN_OR_FILE", help="Start from a run's network, or an exported one.", show_default=False
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option("--resume", metavar="DIR", help="Continue the run in this folder.", show_default=False),
@@ -61,6 +67,11 @@ def run(
     too. Batch size and model cannot change within a run. A damaged checkpoint is
     told, and the one before it is taken.
 
+    `--init` starts from the best checkpoint of a run, or a file of `imctrain
+    export`: its parameters and batch statistics, and the ranges and clips of sites
+    that are the same; the optimizer begins anew. Any config goes whose network
+    fits. The run keeps a copy, and result.json says what it started from.
+
     Hardware that cannot train is told before it starts, and a training that
     went wrong at its end, in lines that begin with "warning:" and name a
     remedy; result.json has them too. The exit code stays 0.
@@ -80,11 +91,13 @@ def run(
         imctrain run --resume runs/quickstart-20250101-120000
 
         imctrain run --resume runs/long --accept-changes training.epochs
+
+        imctrain run -c my.toml --init runs/float --set training.epochs=3
     """
     if (config is None) == (resume is None):
         raise UserError("run needs either --config FILE (a new run) or --resume DIR (one that stopped)")
-    if resume is not None and (overrides or out is not None or seed is not None):
-        raise UserError("--resume continues a run as it was: --set, --seed and --out cannot be given with it")
+    if resume is not None and (overrides or out is not None or seed is not None or init is not None):
+        raise UserError("--resume continues a run as it was: --set, --seed, --out and --init cannot be given with it")
     if resume is None and accept_changes is not None:
         raise UserError("--accept-changes goes with --resume DIR: a new run is what its config says")
     accept = [key.strip() for key in (accept_changes or "").split(",") if key.strip()]
@@ -102,7 +115,7 @@ def run(
     place = runs.Place()
     try:
         if config is not None:
-            result = runs.start(loaded, out, config.parent, console, place)
+            result = runs.start(loaded, out, config.parent, console, place, init)
         else:
             assert resume is not None
             result = runs.resume(resume, console, place, accept)

@@ -18,6 +18,7 @@ from imctrain.files import JsonValue
 from imctrain.frozen_defaults import FROZEN
 from imctrain.records.identity import DATA, DataIdentity, Identity
 from imctrain.records.kept_config import setting
+from imctrain.records.result import InitialNetwork
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
@@ -25,9 +26,9 @@ FREE: tuple[str, ...] = ("name", "baseline", "tensorboard", "checkpoint", "data.
 FREE += ("cost.technology", "cost.supply_v", "cost.split_vectors", "data.test_at_end")
 """Config keys that may change within a run: they change neither what is trained nor what it is measured on. Data and
 calibration are compared by content, wherever they lie."""
-FIXED = ("data.batch_size", "data.train_limit", "data.validation", "model", "cost.value_aware")
-"""Config keys that cannot change within a run, not even on request: its steps and its network would be others."""
-CALIBRATION, ENVIRONMENT = "calibration", "environment"
+FIXED = ("data.batch_size", "data.train_limit", "data.validation", "model", "cost.value_aware", "init")
+"""Keys that cannot change within a run, not even on request: its steps and its network would be others."""
+CALIBRATION, ENVIRONMENT, INIT = "calibration", "environment", "init"
 """With `DATA`, keys of what is no part of the config; `environment` is told and never refused."""
 NOT_COMPARED = ("notes", "schema_version")
 """Of a calibration: text for people."""
@@ -50,13 +51,15 @@ class Difference:
         return f"{self.key} {_text(self.before)} -> {_text(self.now)}"
 
 
-def identity(config: Config, dataset: Dataset, calibration: Calibration | None) -> Identity:
-    """What a run is. The calibration is the one that is used, None on the float path."""
+def identity(
+    config: Config, dataset: Dataset, calibration: Calibration | None, init: InitialNetwork | None = None
+) -> Identity:
+    """What a run is. The calibration is the one that is used, None on the float path; init: what it started from."""
     import jax
 
     devices = [f"{device.platform}:{device.device_kind}" for device in jax.local_devices()]
     found = None if calibration is None else calibration.model_dump(mode="json", exclude=set(NOT_COMPARED))
-    return Identity(
+    made = Identity(
         config=config.model_dump(mode="json"),
         calibration=None if found is None else dict(_leaves(found)),
         data=DataIdentity(
@@ -70,6 +73,7 @@ def identity(config: Config, dataset: Dataset, calibration: Calibration | None) 
             "devices": f"{len(devices)} x {devices[0]}",
         },
     )
+    return made if init is None else made.replace(init=init.plain())
 
 
 def calibration_hash(calibration: Calibration) -> str:
@@ -89,6 +93,9 @@ def differences(before: Identity, now: Identity) -> list[Difference]:
         found += _compare(before.calibration, now.calibration, f"{CALIBRATION}.")
     if before.data.sha256 != now.data.sha256:
         found.append(Difference(DATA, _data(before.data), _data(now.data)))
+    started = [None if side.init is None else side.init.sha256 for side in (before, now)]
+    if started[0] != started[1]:
+        found.append(Difference(INIT, *started))
     return found
 
 

@@ -21,6 +21,7 @@ from imctrain.experiment.advice import (
 from imctrain.experiment.continuing import about_run, finished_with
 from imctrain.experiment.costing import Training
 from imctrain.experiment.identity import calibration_hash, identity
+from imctrain.experiment.initial import Initial, initial_from, kept_initial, tell
 from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.new_folder import new_folder, write_start
 from imctrain.experiment.result_cost import counted, result_keys
@@ -48,15 +49,20 @@ class Place:
     folder: Path | None = None
 
 
-def start(config: Config, out: Path | None, config_dir: Path, console: Console, place: Place) -> Result:
+def start(
+    config: Config, out: Path | None, config_dir: Path, console: Console, place: Place, init: Path | None = None
+) -> Result:
     """Train a new run. Everything that can be wrong with the input is found before the folder is made.
+
+    Args:
+        init: a run's folder or an exported file, whose network it starts from.
 
     Raises UserError, Diverged or Interrupted.
     """
     console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
-    setup = set_up(config, dataset, config_dir)
+    setup = set_up(config, dataset, config_dir, None if init is None else initial_from(init))
     refuse_zeros(hardware_problems(setup))
     costed = counted(config, dataset, config_dir)
     folder = place.folder = new_folder(config, out)
@@ -65,6 +71,9 @@ def start(config: Config, out: Path | None, config_dir: Path, console: Console, 
             # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
             write_text(RunFiles(folder).calibration, setup.calibration.model_dump_json(indent=1) + "\n")
         keep_technology(config, config_dir, RunFiles(folder))
+        if setup.initial is not None and setup.init is not None:
+            setup.initial.keep(folder)
+            tell(setup.init, console)
         write_start(folder, config)
         return _train(config, dataset, setup, costed, folder, parallel, console)
 
@@ -87,7 +96,7 @@ def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] =
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
         own = with_own_files(config, files)
-        setup = set_up(own, dataset)
+        setup = set_up(own, dataset, initial=kept_initial(folder))
         costed = counted(own, dataset)
         return _train(config, dataset, setup, costed, folder, parallel, console, accept)
 
@@ -119,7 +128,7 @@ def _train(
     with StopRequest() as stop:
         baseline = None
         if config.baseline and config.imc.path != "float":
-            baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept)
+            baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept, setup.initial)
         title = f"{config.model.name} ({config.imc.path})"
         result = _one(config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems)
     if baseline is not None:
@@ -146,8 +155,9 @@ def _baseline(
     console: Console,
     stop: StopRequest,
     accept: Sequence[str],
+    initial: Initial | None,
 ) -> Result:
-    """The same network, data order and recipe in float, in baseline/; trained once, kept on resume if it fits."""
+    """The same network, start, data and recipe in float, in baseline/; trained once, kept on resume if it fits."""
     where = files.folder
     float_config = config.model_copy(
         update={"imc": config.imc.model_copy(update={"path": "float", "rules": ()}), "baseline": False}
@@ -156,9 +166,11 @@ def _baseline(
         kept = Result.read(files.result)
         differs = finished_with(where, kept, float_config, dataset, accept)
         return kept.replace(changed=(*(kept.changed or ()), *differs)) if differs else kept
-    setup = set_up(float_config, dataset)
+    setup = set_up(float_config, dataset, initial=initial)
     about = _about(where, float_config, dataset, setup, accept, console)
     where.mkdir(exist_ok=True)
+    if initial is not None:
+        initial.keep(where)
     write_start(where, float_config)
     title = f"{config.model.name} (float baseline)"
     costed = counted(with_own_files(float_config, RunFiles(where.parent)), dataset)
@@ -173,7 +185,7 @@ def _about(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    return about_run(folder, config, identity(config, dataset, setup.calibration), accept, say)
+    return about_run(folder, config, identity(config, dataset, setup.calibration, setup.init), accept, say)
 
 
 def _one(
@@ -203,6 +215,8 @@ def _one(
     result = result.replace(
         warnings=[*setup.notes, *hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
     ).replace(**result_keys(costed, trainer.total_steps, RunFiles(folder)))
+    if setup.init is not None:
+        result = result.replace(init=setup.init.plain())
     return result.replace(changed=about.changed) if about.changed else result
 
 

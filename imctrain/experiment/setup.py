@@ -12,7 +12,9 @@ from imctrain.calibration import Calibration
 from imctrain.calibration.variation import lacks_spread
 from imctrain.data import Dataset
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
+from imctrain.experiment.initial import Initial
 from imctrain.intercept import Ledger, Rule
+from imctrain.records.result import InitialNetwork
 from imctrain.settings import Config, Hardware
 from imctrain.training.loop import make_batches
 from imctrain.training.network import Network
@@ -26,6 +28,7 @@ class Setup:
 
     Attributes:
         notes: what the calibration does not know of the chip that is asked for, a line each.
+        initial: what the training starts from, and init what is told of it; None where weights are drawn.
     """
 
     network: Network
@@ -34,10 +37,13 @@ class Setup:
     calibration: Calibration | None
     ledger: Ledger | None
     notes: tuple[str, ...] = ()
+    initial: Initial | None = None
+    init: InitialNetwork | None = None
 
 
-def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> Setup:
-    """Build network and steps. Raises UserError for a bad calibration, hardware, rule or batch size."""
+def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None, initial: Initial | None = None) -> Setup:
+    """Build network and steps. Raises UserError for a bad calibration, hardware, rule or batch size, and for an
+    `initial` network that does not fit."""
     network = Network(
         config.model.name,
         shape=dataset.shape,
@@ -76,4 +82,7 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None) -> 
     ledger = None
     if steps.function is not None:
         ledger = steps.function.ledger(network.params, network.rest, images)
-    return Setup(network, steps, hardware, calibration, ledger, notes)
+    init = None
+    if initial is not None:
+        steps, init = initial.start(steps, network)
+    return Setup(network, steps, hardware, calibration, ledger, notes, initial, init)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, JsonValue
 
 from imctrain.records.base import Kept
-from imctrain.records.result import Change
+from imctrain.records.result import Change, InitialNetwork
 
 DATA = "data.content"
 
@@ -29,5 +29,7 @@ class Identity(Kept):
     data: DataIdentity = Field(validation_alias=DATA, serialization_alias=DATA)
     environment: dict[str, str]
     """Versions and devices."""
+    init: InitialNetwork | None = None
+    """What it started from; missing where its weights were drawn."""
     changed: tuple[Change, ...] = ()
     """What was another before some step."""

@@ -4,6 +4,7 @@ RUN/config.toml        the config as resolved; with it, a folder is a run
 RUN/environment.json   versions, devices, command
 RUN/calibration.json   the run's own copy of its calibration, where it has one
 RUN/technology.json    likewise of its technology, where the config names a file
+RUN/init.npz           the network that it started from, where it was given one
 RUN/ledger.json, .md   every matmul and where it runs
 RUN/metrics.jsonl      a line every few steps, and one an epoch
 RUN/checkpoints/STEP/  state, position and what the run was
@@ -11,6 +12,7 @@ RUN/events/            the same numbers for TensorBoard
 RUN/learning_curve.png
 RUN/result.json        last of all: with it, a run is finished
 RUN/baseline/          a run folder: the same network in float
+RUN/evaluate/          its trained network on other chips: evaluate.json, dies.png, dies.svg
 RUN/failed.json        of a trial that could not be trained: why
 RUN/pruned.json        of a trial that a search stopped: why
 RUN/log.txt            of a trial: what its process printed
@@ -61,6 +63,10 @@ class RunFiles:
         return self.folder / "technology.json"
 
     @property
+    def initial_network(self) -> Path:
+        return self.folder / "init.npz"
+
+    @property
     def ledger(self) -> Path:
         return self.folder / "ledger.json"
 
@@ -103,6 +109,11 @@ class RunFiles:
     @property
     def lock(self) -> Path:
         return self.folder / ".lock"
+
+    @property
+    def evaluations(self) -> EvaluationFiles:
+        """Of its trained network, where no other folder is asked for."""
+        return EvaluationFiles(self.folder / "evaluate")
 
     @property
     def baseline(self) -> RunFiles:
@@ -163,6 +174,25 @@ class SweepFiles:
 
     def trial(self, key: str) -> RunFiles:
         return RunFiles(self.trials / key)
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """The files of a folder that a trained network is evaluated into."""
+
+    folder: Path
+
+    @property
+    def evaluations(self) -> Path:
+        return self.folder / "evaluate.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / ".lock"
+
+    def figure(self, suffix: str) -> Path:
+        """suffix: such as .png."""
+        return self.folder / f"dies{suffix}"
 
 
 def sweep_of(trial: Path) -> SweepFiles | None:

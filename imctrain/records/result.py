@@ -38,6 +38,19 @@ class Change(Kept):
     """Steps taken before; null where a version wrote no number of steps."""
 
 
+class InitialNetwork(Kept):
+    """What a training started from in place of drawn weights (`--init`)."""
+
+    source: str
+    """Folder or file, as it was given."""
+    sha256: str
+    """Of its parameters, batch statistics and states of sites."""
+    step: int | None
+    """Steps that it was trained before; null where the file does not say."""
+    fresh_sites: tuple[str, ...]
+    """Sites that took no ranges and clips from it: of another name or structure, or it has none."""
+
+
 class Result(Kept):
     """What a training came to.
 
@@ -118,6 +131,8 @@ class Result(Kept):
     """What cannot work on the hardware, and what went wrong in the training, a line each."""
     config_toml_sha256: str | None = None
     """Of the file config.toml that was trained: it may be edited later."""
+    init: InitialNetwork | None = None
+    """What it started from; missing where its weights were drawn."""
     changed: tuple[Change, ...] | None = None
     """What was another before some step; missing where nothing was."""
     baseline_test_accuracy: float | None = None

@@ -37,15 +37,16 @@ class Checkpoints:
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._ocp = ocp
-        preserved = policies.AnyPreservationPolicy(
-            [
-                policies.LatestN(keep),
-                policies.BestN(
-                    get_metric_fn=lambda metrics: metrics["test_accuracy"], n=1, keep_checkpoints_without_metrics=False
-                ),
-            ]
+
+        def accuracy(metrics: JsonObject) -> float:
+            return float(metrics["test_accuracy"])
+
+        best = policies.BestN(get_metric_fn=accuracy, n=1, keep_checkpoints_without_metrics=False)
+        preserved = policies.AnyPreservationPolicy([policies.LatestN(keep), best])
+        # Without `best_fn` orbax writes no metrics: a run that is continued would not know its best checkpoint.
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=preserved, best_fn=accuracy, enable_async_checkpointing=False
         )
-        options = ocp.CheckpointManagerOptions(preservation_policy=preserved, enable_async_checkpointing=False)
         self.folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 

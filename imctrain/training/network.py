@@ -69,6 +69,10 @@ class Network:
         """Logits with the running batch statistics."""
         return nnx.merge(self._eval_graph, params, rest, copy=True)(images)
 
+    def module(self, params: PyTree, rest: PyTree) -> nnx.Module:
+        """A module of its own with these values, set to evaluate."""
+        return nnx.merge(self._eval_graph, params, rest, copy=True)
+
     @property
     def parameter_count(self) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))

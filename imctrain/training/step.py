@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -168,27 +168,9 @@ def make_steps(
         }
         return TrainState(params, rest, optimizer_state, sites, state.step + 1), metrics
 
-    def evaluate(
-        params: PyTree,
-        rest: PyTree,
-        sites: PyTree,
-        batch: Array,
-        labels: Array,
-        mask: Array,
-        number: Array,
-        given: Given,
-    ) -> tuple[Array, Array]:
-        if eval_on_array is None:
-            logits = network.eval_forward(params, rest, batch)
-        else:
-            key = _key(given.key, _EVAL, number)
-            logits = eval_on_array(params, rest, batch, key=key, state=sites, chip=given.evaluate)
-        correct = jnp.sum(jnp.where(jnp.argmax(logits, axis=-1) == labels, mask, 0.0))
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return correct, jnp.sum(losses * mask)
-
     initial = TrainState(network.params, network.rest, optimizer.init(network.params), sites, jnp.zeros((), jnp.int32))
     given = Given(jax.random.key(seed), chips, eval_chips)
+    evaluate = evaluation(network, eval_on_array)
     steps = Step(jax.jit(train, donate_argnums=0), given), Step(jax.jit(evaluate), given)
 
     def then(hardware: Hardware) -> Given:
@@ -209,6 +191,35 @@ def make_steps(
 def _with_readings_of(chips: Mapping[str, Chip], first: Mapping[str, Chip]) -> dict[str, Chip]:
     """Chips whose digital side subtracts what it learned of the first ones."""
     return {name: chip._replace(correction=first[name].correction) for name, chip in chips.items()}
+
+
+def evaluation(network: Forward, on_array: ImcFunction[Array] | None) -> Callable[..., tuple[Array, Array]]:
+    """The evaluation of a batch: (params, rest, sites, images, labels, mask, number, given) -> (correct, loss sum).
+
+    Args:
+        on_array: `network.eval_forward` on the array; None for float. number counts batches: each has noise of its own.
+    """
+
+    def evaluate(
+        params: PyTree,
+        rest: PyTree,
+        sites: PyTree,
+        batch: Array,
+        labels: Array,
+        mask: Array,
+        number: Array,
+        given: Given,
+    ) -> tuple[Array, Array]:
+        if on_array is None:
+            logits = network.eval_forward(params, rest, batch)
+        else:
+            key = _key(given.key, _EVAL, number)
+            logits = on_array(params, rest, batch, key=key, state=sites, chip=given.evaluate)
+        correct = jnp.sum(jnp.where(jnp.argmax(logits, axis=-1) == labels, mask, 0.0))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return correct, jnp.sum(losses * mask)
+
+    return evaluate
 
 
 def training_loss(

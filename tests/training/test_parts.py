@@ -44,6 +44,18 @@ def test_checkpoints_keep_the_last_two_and_the_best_evaluated(tmp_path):
     checkpoints.close()
 
 
+def test_the_best_is_kept_by_a_process_that_goes_on(tmp_path):
+    for first, accuracies in ((1, [0.9, 0.5]), (3, [0.6, 0.7, 0.8])):
+        checkpoints = Checkpoints(tmp_path)
+        for step, accuracy in enumerate(accuracies, first):
+            checkpoints.save(step, {"w": np.full(3, step, np.float32)}, {"epoch": step}, accuracy)
+        checkpoints.close()
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps == [1, 4, 5]
+    assert checkpoints.read(1).position == {"epoch": 1}
+    checkpoints.close()
+
+
 def test_what_a_killed_save_left_is_no_checkpoint(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, {"w": np.ones(3, np.float32)}, {"epoch": 1}, None)

@@ -1,0 +1,1 @@
+"""A trained network on other chips, conditions and hardware, without training."""

@@ -1,0 +1,161 @@
+"""Evaluations of a trained network, into a folder that keeps all there were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import PyTree
+from rich.console import Console
+
+from imctrain.data import Dataset, load
+from imctrain.errors import UserError
+from imctrain.evaluation.evaluator import Evaluator, alike
+from imctrain.evaluation.keeping import NO_CHIP, Keeper, Request
+from imctrain.evaluation.on_training_images import BatchStatistics, calibrate_sites, sites_to_calibrate
+from imctrain.evaluation.overrides import Point, overridden
+from imctrain.evaluation.progress import EvaluationProgress
+from imctrain.experiment.trained import Trained
+from imctrain.intercept.program import Chips
+from imctrain.records.evaluation import Evaluation
+from imctrain.records.layout import EvaluationFiles
+from imctrain.settings import Config
+from imctrain.training.signals import StopRequest
+
+OFFSET_CONVERSIONS = 64
+"""Readings at zero input of every column in `--recalibrate offsets`, where the config has none: as preset "robust"."""
+REMEDIES = ("offsets", "batch-norm")
+
+
+def evaluate(trained: Trained, request: Request, out: Path, console: Console) -> list[Evaluation]:
+    """Evaluate, and write what was found into `out`/evaluate.json after every evaluation of the test images.
+
+    What is there already is kept, and not measured again. Raises UserError for what is not possible, and Interrupted on
+    a signal: all that was finished is written.
+    """
+    from filelock import FileLock, Timeout
+
+    config = overridden(trained.known_config, request.overrides)
+    if request.others and config.imc.path in NO_CHIP:
+        raise UserError(
+            f"imc.path = {config.imc.path!r} has no dies: put the network on the array with --set imc.path=exact"
+        )
+    dataset = load(config.data.name, config.data.data_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    files = EvaluationFiles(out)
+    try:
+        with FileLock(files.lock, timeout=0), StopRequest() as stop:
+            session = _Session(trained, request, dataset, files, console, stop)
+            return [session.evaluate(config, remedies) for remedies in _steps(request.recalibrate)]
+    except Timeout:
+        raise UserError(f"{out} is being written by another evaluation: wait for it, or give another --out") from None
+
+
+def _steps(remedies: Sequence[str]) -> list[tuple[str, ...]]:
+    """Without any, and with one more each time."""
+    unknown = next((name for name in remedies if name not in REMEDIES), None)
+    if unknown is not None:
+        raise UserError(f"--recalibrate {unknown}: allowed are {', '.join(REMEDIES)}")
+    chosen = tuple(dict.fromkeys(remedies))
+    return [chosen[:count] for count in range(len(chosen) + 1)]
+
+
+class _Session:
+    """One call of `evaluate`: evaluators of equal hardware are shared."""
+
+    def __init__(
+        self,
+        trained: Trained,
+        request: Request,
+        dataset: Dataset,
+        files: EvaluationFiles,
+        console: Console,
+        stop: StopRequest,
+    ):
+        self._trained, self._request, self._dataset = trained, request, dataset
+        self._console, self._stop = console, stop
+        self._keeper = Keeper(trained, request, dataset, files)
+        self._known: dict[Config, tuple[Evaluator, int]] = {}
+
+    def evaluate(self, config: Config, remedies: tuple[str, ...]) -> Evaluation:
+        """All chips with some remedies."""
+        notes = []
+        if "offsets" in remedies and config.imc.path != "float":
+            if config.imc.adc.offset_conversions:
+                count = config.imc.adc.offset_conversions
+                notes.append(f"offsets are calibrated in any case: imc.adc.offset_conversions = {count}")
+            else:
+                config = overridden(config, {"imc.adc.offset_conversions": OFFSET_CONVERSIONS})
+        found = self._keeper.begin(config, remedies, notes)
+        points = [Point(self._keeper.own_name(config)), *self._request.others]
+        missing = {point.name: self._keeper.missing(found, point) for point in points}
+        if any(missing.values()) and not self._known_alike(found):
+            found = self._measure(config, found, points, remedies)
+        return found
+
+    def _measure(self, config: Config, found: Evaluation, points: list[Point], remedies: tuple[str, ...]) -> Evaluation:
+        evaluator, calibrated = self._evaluator(config)
+        chips = [evaluator.chips(point) for point in points]
+        notes = list(dict.fromkeys([*found.notes, *evaluator.warnings]))
+        if calibrated:
+            notes.append(f"ranges and learned clips are calibrated on {calibrated} training images")
+        if len(points) > 1 and alike(chips):
+            notes.append(_alike(found))
+            points, chips = points[:1], chips[:1]
+        statistics = None
+        if "batch-norm" in remedies:
+            statistics = BatchStatistics(self._trained, evaluator, self._request.calibration_images)
+            calibrated = max(calibrated, statistics.images)
+        found = found.replace(notes=list(dict.fromkeys(notes)), calibration_images=calibrated)
+        work = sum(len(self._keeper.missing(found, point)) for point in points)
+        with EvaluationProgress(self._console, found.name, work) as progress:
+            seconds = evaluator.compile(chips[0], evaluator.rest)
+            progress.say(f"{found.name}: {found.images} test images, compiled in {seconds:.1f} s")
+            for point, chip in zip(points, chips, strict=True):
+                found = self._point(evaluator, found, point, chip, statistics, progress)
+        return found
+
+    def _point(
+        self,
+        evaluator: Evaluator,
+        found: Evaluation,
+        point: Point,
+        chip: Chips,
+        statistics: BatchStatistics | None,
+        progress: EvaluationProgress,
+    ) -> Evaluation:
+        """One chip, written after each repeat."""
+        missing = self._keeper.missing(found, point)
+        rest: PyTree = evaluator.rest if statistics is None or not missing else statistics.on(chip)
+        for repeat in missing:
+            got = evaluator.measure(chip, rest, repeat, self._stop)
+            found = self._keeper.add(found, point, evaluator.config, got, first=repeat == 0)
+            progress.measured(point.name, got.accuracy)
+        return found
+
+    def _evaluator(self, config: Config) -> tuple[Evaluator, int]:
+        """With its sites calibrated where the training gave them nothing; the training images that this took."""
+        if config not in self._known:
+            evaluator = Evaluator(self._trained, config, self._dataset, self._keeper.images(config))
+            names, used = sites_to_calibrate(evaluator), 0
+            if names:
+                told = ", ".join(names)
+                self._say(f"calibrating ranges and learned clips on training images: {told}")
+                chips = evaluator.chips(Point("its own die"))
+                used = calibrate_sites(evaluator, names, chips, self._request.calibration_images)
+            self._known[config] = evaluator, used
+        return self._known[config]
+
+    def _known_alike(self, found: Evaluation) -> bool:
+        """Whether it is known that one chip stands for all, and that one was measured."""
+        return _alike(found) in found.notes and not self._keeper.missing(found, Point(""))
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _alike(found: Evaluation) -> str:
+    return (
+        f"all dies are alike: calibration {found.calibration} has no spread of columns here, so other dies were not "
+        "evaluated"
+    )

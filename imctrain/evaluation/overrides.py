@@ -1,0 +1,78 @@
+"""What an evaluation changes of a config: for all of it, and from one chip to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imctrain.errors import UserError
+from imctrain.files import JsonValue
+from imctrain.settings import Config
+from imctrain.settings.loading import _assign, _parse_override, validate_config
+
+AS_DATA = ("imc.chip_seed", "imc.calibration", "imc.noise", "imc.chip", "imc.conditions")
+"""Keys, or tables of them, that make another chip of the same structure: data of a compiled evaluation."""
+CHANGEABLE = ("imc", "data.data_dir", "data.eval_batch_size")
+"""Keys that mean something once training is over."""
+
+Overrides = Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One chip of an evaluation: its name, and the keys of the config that make it.
+
+    The chips of an evaluation are equal in structure, so that all of them run in one compiled step.
+    """
+
+    name: str
+    overrides: Overrides = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        other = next((key for key in self.overrides if not _within(key, AS_DATA)), None)
+        if other is not None:
+            raise UserError(
+                f"{other} is no figure of a chip and cannot differ from die to die: evaluate it by itself with --set "
+                f"(chips differ in {', '.join(AS_DATA)})"
+            )
+
+
+def dies(config: Config, count: int) -> list[Point]:
+    """`count` dies that the network was not trained on: the first chip seeds from 1 on, its own left out."""
+    seeds = [seed for seed in range(1, count + 2) if seed != config.imc.chip_seed][:count]
+    return [Point(f"die {seed}", {"imc.chip_seed": seed}) for seed in seeds]
+
+
+def parse_overrides(items: Sequence[str]) -> dict[str, JsonValue]:
+    """`--set KEY=VALUE` texts by key, as `imctrain run` reads them. Raises UserError for a key that changes nothing."""
+    found: dict[str, JsonValue] = {}
+    for item in items:
+        keys, value = _parse_override(item)
+        key = ".".join(keys)
+        if not _within(key, CHANGEABLE):
+            raise UserError(f"--set {item}: training is over, allowed are keys of {', '.join(CHANGEABLE)}")
+        if key == "imc.preset":
+            raise UserError(
+                f"--set {item}: the keys that a preset stands for are all set in a config that was trained with: set "
+                "those that are to differ"
+            )
+        found[key] = value
+    return found
+
+
+def overridden(config: Config, overrides: Overrides) -> Config:
+    """A config with keys replaced, checked anew. Raises UserError naming the key."""
+    if not overrides:
+        return config
+    data: dict[str, Any] = config.model_dump(mode="json")
+    origin = {}
+    for key, value in overrides.items():
+        keys, item = tuple(key.split(".")), f"{key}={value}"
+        _assign(data, keys, value, item)
+        origin[keys] = f"--set {item}"
+    return validate_config(data, "the config of the training", origin)
+
+
+def _within(key: str, tables: Sequence[str]) -> bool:
+    return any(key == table or key.startswith(f"{table}.") for table in tables)
