@@ -13,12 +13,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from imctrain.cli.numbers import numbers
 from imctrain.errors import UserError
 from imctrain.records.layout import EvaluationFiles, RunFiles
 
 if TYPE_CHECKING:
     from imctrain.records.evaluation import Evaluation, Yield
 
+UNITS = {"temperature_c": "C", "supply_v": "V"}
 FILE_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -31,7 +33,14 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; may be repeated.", show_default=False),
     ] = None,
-    dies: Annotated[int, typer.Option("--dies", min=0, metavar="N", help="Other dies (imc.chip_seed 1, 2 ...).")] = 0,
+    dies: Annotated[int, typer.Option("--dies", min=0, metavar="N", help="Other dies, 1, 2 ... N.")] = 0,
+    temperature: Annotated[
+        list[str] | None,
+        typer.Option("--temperature", metavar="C,C", help="Also at these, degrees Celsius.", show_default=False),
+    ] = None,
+    supply: Annotated[
+        list[str] | None, typer.Option("--supply", metavar="V,V", help="Also at these, volt.", show_default=False)
+    ] = None,
     calibration: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Another chip: short for --set imc.calibration=FILE.", show_default=False),
@@ -76,7 +85,10 @@ def evaluate(
     images on each die. The network is evaluated without any remedy, then with one
     after the other added.
 
-    DIR gets evaluate.json, and dies.png and dies.svg. Another evaluation into DIR
+    `--temperature -40,25,85 --supply 0.72,0.8` evaluates every die at these too, with
+    the slopes of the calibration.
+
+    DIR gets evaluate.json, and dies.png and conditions.png (and svg). Another evaluation into DIR
     adds to it, and what was measured before is not measured again. Ctrl-C loses
     nothing that was finished.
 
@@ -95,8 +107,9 @@ def evaluate(
     prepare_jax()
     from imctrain.evaluation.evaluate import Request
     from imctrain.evaluation.evaluate import evaluate as measure
+    from imctrain.evaluation.evaluator import calibration_for
+    from imctrain.evaluation.overrides import conditions, overridden, parse_overrides
     from imctrain.evaluation.overrides import dies as other_dies
-    from imctrain.evaluation.overrides import overridden, parse_overrides
     from imctrain.experiment.network_file import trained_network
     from imctrain.training.signals import Interrupted
 
@@ -108,9 +121,12 @@ def evaluate(
             raise UserError(f"{network} holds the config it was trained with: change it with --set, without --config")
         trained = replace(trained, config=load_config(config))
     changes = parse_overrides([*(overrides or []), *([f"imc.calibration={calibration}"] if calibration else [])])
+    changed = overridden(trained.known_config, changes)
+    chip = None if changed.imc.path == "float" else calibration_for(trained, changed)
     request = Request(
         overrides=changes,
-        others=tuple(other_dies(overridden(trained.known_config, changes), dies)),
+        others=tuple(other_dies(changed, dies, chip)),
+        conditions=tuple(conditions(numbers("--temperature", temperature), numbers("--supply", supply))),
         repeats=repeats,
         images=images,
         recalibrate=tuple(recalibrate or ()),
@@ -130,6 +146,11 @@ def evaluate(
     if has_dies(found):
         for suffix in (".png", ".svg"):
             draw_dies(found, EvaluationFiles(folder).figure(suffix))
+    from imctrain.report.conditions_figure import draw_conditions, has_conditions
+
+    if has_conditions(found):
+        for suffix in (".png", ".svg"):
+            draw_conditions(found, EvaluationFiles(folder).conditions_figure(suffix))
     if as_json:
         typer.echo(json.dumps([one.plain() for one in found], indent=1))
         return
@@ -160,6 +181,11 @@ def _show(found: Sequence[Evaluation], console: Console) -> None:
             *map(_percent, spread),
             _percent(summary.noise_std),
         )
+        for at in one.at_conditions:
+            spread = (at.mean, at.std, at.lowest, at.highest)
+            where = ", ".join(f"{value:g} {UNITS[key]}" for key, value in sorted(at.conditions.items(), reverse=True))
+            tested_at = str(at.test_dies) if at.test_dies else ""
+            table.add_row(f"  at {where}", first.name, _percent(at.own_accuracy), tested_at, *map(_percent, spread), "")
     console.print(table)
     console.print()
     for line in _lines(found):

@@ -13,7 +13,7 @@ from imctrain.errors import UserError
 from imctrain.evaluation.evaluator import Evaluator, alike
 from imctrain.evaluation.keeping import NO_CHIP, Keeper, Request
 from imctrain.evaluation.on_training_images import BatchStatistics, calibrate_sites, sites_to_calibrate
-from imctrain.evaluation.overrides import Point, overridden
+from imctrain.evaluation.overrides import Point, at_condition, condition_of, overridden
 from imctrain.evaluation.progress import EvaluationProgress
 from imctrain.experiment.trained import Trained
 from imctrain.intercept.program import Chips
@@ -36,9 +36,10 @@ def evaluate(trained: Trained, request: Request, out: Path, console: Console) ->
     from filelock import FileLock, Timeout
 
     config = overridden(trained.known_config, request.overrides)
-    if request.others and config.imc.path in NO_CHIP:
+    if (request.others or request.conditions) and config.imc.path in NO_CHIP:
         raise UserError(
-            f"imc.path = {config.imc.path!r} has no dies: put the network on the array with --set imc.path=exact"
+            f"imc.path = {config.imc.path!r} has neither dies nor conditions: put the network on the array with "
+            "--set imc.path=exact"
         )
     dataset = load(config.data.name, config.data.data_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -87,9 +88,11 @@ class _Session:
             else:
                 config = overridden(config, {"imc.adc.offset_conversions": OFFSET_CONVERSIONS})
         found = self._keeper.begin(config, remedies, notes)
-        points = [Point(self._keeper.own_name(config)), *self._request.others]
-        missing = {point.name: self._keeper.missing(found, point) for point in points}
-        if any(missing.values()) and not self._known_alike(found):
+        dies = [Point(self._keeper.own_name(config)), *self._request.others]
+        points = dies + [at_condition(die, condition) for condition in self._request.conditions for die in dies]
+        if _alike(found) in found.notes:
+            points = [point for point in points if _is_own(point)]
+        if any(self._keeper.missing(found, point) for point in points):
             found = self._measure(config, found, points, remedies)
         return found
 
@@ -99,9 +102,13 @@ class _Session:
         notes = list(dict.fromkeys([*found.notes, *evaluator.warnings]))
         if calibrated:
             notes.append(f"ranges and learned clips are calibrated on {calibrated} training images")
-        if len(points) > 1 and alike(chips):
+        dies = [number for number, point in enumerate(points) if not condition_of(point.overrides)]
+        if len(dies) > 1 and alike([chips[number] for number in dies]):
             notes.append(_alike(found))
-            points, chips = points[:1], chips[:1]
+            kept = [number for number, point in enumerate(points) if _is_own(point)]
+            points, chips = [points[number] for number in kept], [chips[number] for number in kept]
+        if len(dies) < len(points) and found.calibration_provenance != "measured":
+            notes.append(f"temperature and supply: slopes of {found.calibration} are {found.calibration_provenance}")
         statistics = None
         if "batch-norm" in remedies:
             statistics = BatchStatistics(self._trained, evaluator, self._request.calibration_images)
@@ -146,12 +153,13 @@ class _Session:
             self._known[config] = evaluator, used
         return self._known[config]
 
-    def _known_alike(self, found: Evaluation) -> bool:
-        """Whether it is known that one chip stands for all, and that one was measured."""
-        return _alike(found) in found.notes and not self._keeper.missing(found, Point(""))
-
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_own(point: Point) -> bool:
+    """Whether a point is the evaluation's own die, at whatever condition."""
+    return len(condition_of(point.overrides)) == len(point.overrides)
 
 
 def _alike(found: Evaluation) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from imctrain.data import Dataset
 from imctrain.evaluation.evaluator import Measured, calibration_for
-from imctrain.evaluation.overrides import Overrides, Point
-from imctrain.evaluation.summary import summarise
+from imctrain.evaluation.overrides import Overrides, Point, condition_of
+from imctrain.evaluation.summary import at_conditions, summarise
 from imctrain.experiment.identity import calibration_hash
 from imctrain.experiment.trained import Trained
 from imctrain.records.evaluation import VERSION, DieResult, Evaluation, Evaluations
@@ -32,6 +32,7 @@ class Request:
 
     Attributes:
         overrides: keys of its config with other values, for all chips. others: chips beside the config's own.
+        conditions: temperatures and supplies that all these chips are evaluated at, beside the config's own.
         repeats: evaluations of each chip, with noise of their own. images: test images; None for those of the training.
         recalibrate: remedies; the network is evaluated without any, then with one after the other added.
         calibration_images: training images for what is calibrated on them.
@@ -39,6 +40,7 @@ class Request:
 
     overrides: Overrides = field(default_factory=dict)
     others: tuple[Point, ...] = ()
+    conditions: tuple[Point, ...] = ()
     repeats: int = 1
     images: int | None = None
     recalibrate: tuple[str, ...] = ()
@@ -96,16 +98,21 @@ class Keeper:
         """With one more evaluation of a chip, and written. first: it begins the chip's series anew."""
         before = None if first else self.die(found, point)
         accuracies, losses, seconds = ((), (), ()) if before is None else _series(before)
+        condition = condition_of(point.overrides)
         die = DieResult(
             name=point.name,
-            own=not point.overrides and self.is_own(config),
+            own=len(condition) == len(point.overrides) and self.is_own(config),
+            **({"conditions": condition} if condition else {}),
             overrides=dict(point.overrides),
             accuracies=(*accuracies, got.accuracy),
             losses=(*losses, got.loss),
             seconds=(*seconds, round(got.seconds, 4)),
         )
         found = _with_die(found, die)
-        found = found.replace(summary=summarise(found.dies, found.baseline_accuracy).plain())
+        found = found.replace(
+            summary=summarise(found.dies, found.baseline_accuracy).plain(),
+            at_conditions=[one.plain() for one in at_conditions(found.dies)],
+        )
         self._kept().with_one(found).write(self._files.evaluations)
         return found
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imctrain.calibration import Calibration
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
 from imctrain.settings import Config
@@ -13,6 +14,7 @@ from imctrain.settings.loading import _assign, _parse_override, validate_config
 
 AS_DATA = ("imc.chip_seed", "imc.calibration", "imc.noise", "imc.chip", "imc.conditions")
 """Keys, or tables of them, that make another chip of the same structure: data of a compiled evaluation."""
+DIE, CONDITIONS = "imc.chip.die", "imc.conditions."
 CHANGEABLE = ("imc", "data.data_dir", "data.eval_batch_size")
 """Keys that mean something once training is over."""
 
@@ -38,10 +40,47 @@ class Point:
             )
 
 
-def dies(config: Config, count: int) -> list[Point]:
-    """`count` dies that the network was not trained on: the first chip seeds from 1 on, its own left out."""
-    seeds = [seed for seed in range(1, count + 2) if seed != config.imc.chip_seed][:count]
-    return [Point(f"die {seed}", {"imc.chip_seed": seed}) for seed in seeds]
+def dies(config: Config, count: int, calibration: Calibration | None = None) -> list[Point]:
+    """`count` dies that the network was not trained on: the first numbers from 1 on, its own left out.
+
+    Dies are drawn from the calibration's spread of dies; without one, they are other draws of columns alone.
+    """
+    drawn = calibration is not None and calibration.die_spread is not None
+    key, own = (DIE, config.imc.chip.die) if drawn else ("imc.chip_seed", config.imc.chip_seed)
+    numbers = [number for number in range(1, count + 2) if number != own][:count]
+    return [Point(f"die {number}", {key: number}) for number in numbers]
+
+
+def conditions(temperatures: Sequence[float], supplies: Sequence[float]) -> list[Point]:
+    """Every temperature at every supply; those of the config where one of them is not given."""
+    return [
+        Point(_at(temperature, supply), _condition(temperature, supply))
+        for supply in supplies or (None,)
+        for temperature in temperatures or (None,)
+        if temperature is not None or supply is not None
+    ]
+
+
+def at_condition(point: Point, condition: Point) -> Point:
+    """A chip of an evaluation at a condition."""
+    name = f"{point.name}, {condition.name}" if point.name else condition.name
+    return Point(name, {**point.overrides, **condition.overrides})
+
+
+def condition_of(overrides: Overrides) -> dict[str, float]:
+    """temperature_c and supply_v among the keys that make a chip."""
+    found = {key: value for key, value in overrides.items() if key.startswith(CONDITIONS)}
+    return {key.removeprefix(CONDITIONS): value for key, value in found.items() if isinstance(value, int | float)}
+
+
+def _condition(temperature: float | None, supply: float | None) -> dict[str, JsonValue]:
+    given = {"temperature_c": temperature, "supply_v": supply}
+    return {f"{CONDITIONS}{key}": value for key, value in given.items() if value is not None}
+
+
+def _at(temperature: float | None, supply: float | None) -> str:
+    parts = [] if temperature is None else [f"{temperature:g} C"]
+    return ", ".join([*parts, *([] if supply is None else [f"{supply:g} V"])])
 
 
 def parse_overrides(items: Sequence[str]) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imctrain.records.evaluation import DieResult, Summary, Yield
+from imctrain.records.evaluation import AtCondition, DieResult, Summary, Yield
 
 BELOW = (2.0, 10.0)
 """Percentage points below a reference at which yields are told: the paper's two."""
@@ -16,6 +16,7 @@ CONFIDENCE = 0.95
 
 def summarise(dies: Sequence[DieResult], baseline: float | None) -> Summary:
     """Of the dies of an evaluation; baseline: accuracy of the float baseline."""
+    dies = [die for die in dies if not die.conditions]
     own = next((die.accuracy for die in dies if die.own), None)
     tested = np.asarray([die.accuracy for die in dies if not die.own])
     several = len(tested) > 1
@@ -39,6 +40,28 @@ def summarise(dies: Sequence[DieResult], baseline: float | None) -> Summary:
         belongs_to_die=own - float(tested.mean()) if known and own is not None else None,
         belongs_to_die_error=std / math.sqrt(len(tested)) if known and std is not None else None,
         yields=tuple(yields),
+    )
+
+
+def at_conditions(dies: Sequence[DieResult]) -> list[AtCondition]:
+    """What all chips do at each condition that is not the evaluation's own."""
+    groups: dict[tuple[tuple[str, float], ...], list[DieResult]] = {}
+    for die in dies:
+        if die.conditions:
+            groups.setdefault(tuple(sorted(die.conditions.items())), []).append(die)
+    return [_at_condition(dict(condition), group) for condition, group in groups.items()]
+
+
+def _at_condition(condition: dict[str, float], dies: Sequence[DieResult]) -> AtCondition:
+    tested = np.asarray([die.accuracy for die in dies if not die.own])
+    return AtCondition(
+        conditions=condition,
+        own_accuracy=next((die.accuracy for die in dies if die.own), None),
+        test_dies=len(tested),
+        mean=float(tested.mean()) if len(tested) else None,
+        std=float(tested.std(ddof=1)) if len(tested) > 1 else None,
+        lowest=float(tested.min()) if len(tested) else None,
+        highest=float(tested.max()) if len(tested) else None,
     )
 
 

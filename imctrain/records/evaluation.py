@@ -25,6 +25,8 @@ class DieResult(Kept):
     """Mean cross entropy."""
     seconds: tuple[float, ...]
     """Of each, compilation left out."""
+    conditions: dict[str, float] | None = None
+    """temperature_c and supply_v, where they are others than the evaluation's."""
 
     @property
     def accuracy(self) -> float:
@@ -70,6 +72,20 @@ class Summary(Kept):
     yields: tuple[Yield, ...]
 
 
+class AtCondition(Kept):
+    """All chips at one temperature and supply. null where there is nothing to tell it from."""
+
+    conditions: dict[str, float]
+    own_accuracy: float | None
+    """Of the training die."""
+    test_dies: int
+    mean: float | None
+    """Over the test dies."""
+    std: float | None
+    lowest: float | None
+    highest: float | None
+
+
 class Evaluation(Kept):
     """One network on one kind of hardware, on one or more chips of it."""
 
@@ -102,6 +118,9 @@ class Evaluation(Kept):
     notes: tuple[str, ...]
     dies: tuple[DieResult, ...]
     summary: Summary
+    """Of the dies at the evaluation's own conditions."""
+    at_conditions: tuple[AtCondition, ...] = ()
+    """At others, in the order in which they were asked for."""
 
 
 class Evaluations(Kept):

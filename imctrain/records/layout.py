@@ -194,6 +194,10 @@ class EvaluationFiles:
         """suffix: such as .png."""
         return self.folder / f"dies{suffix}"
 
+    def conditions_figure(self, suffix: str) -> Path:
+        """suffix: such as .png."""
+        return self.folder / f"conditions{suffix}"
+
 
 def sweep_of(trial: Path) -> SweepFiles | None:
     """The sweep's folder that a run's folder lies in as a trial; None for a run of its own."""

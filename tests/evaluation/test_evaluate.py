@@ -12,11 +12,12 @@ from rich.console import Console
 from run_tools import call, write
 
 import imctrain
+import imctrain.calibration
 from imctrain.data import Batches, load
 from imctrain.errors import UserError
 from imctrain.evaluation.evaluate import Request, evaluate
 from imctrain.evaluation.evaluator import Evaluator
-from imctrain.evaluation.overrides import Point, dies, overridden, parse_overrides
+from imctrain.evaluation.overrides import Point, conditions, dies, overridden, parse_overrides
 from imctrain.experiment.network_file import trained_network
 from imctrain.experiment.trained import trained_by_run
 from imctrain.training.signals import Interrupted, StopRequest
@@ -173,7 +174,7 @@ def test_offsets_that_are_read_and_subtracted_bring_the_accuracy_back(trained, t
 
 def test_what_is_not_possible_is_one_line(trained, finished, tmp_path):
     for request, message in (
-        (Request({"imc.path": "float"}, tuple(dies(trained.config, 1))), r"has no dies: put the network on the array"),
+        (Request({"imc.path": "float"}, tuple(dies(trained.config, 1))), r"has neither dies nor conditions: put the network on the array"),
         (Request(recalibrate=("gains",)), "--recalibrate gains: allowed are offsets, batch-norm"),
         (Request({"imc.adc.bitz": 3}), r"imc\.adc\.bitz is no known key"),
         (
@@ -226,3 +227,60 @@ def test_files_are_evaluated_too_and_those_of_earlier_versions_with_a_config(fin
     assert again["dies"][0]["accuracies"] == list(found.dies[0].accuracies)
     assert call(monkeypatch, "evaluate", file, "--config", config) == 2
     assert "change it with --set" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A chip with dies and slopes, strong enough for accuracies to follow them."""
+    content = json.loads(_shipped())
+    content["name"] = "warm"
+    slope = {"reference": 25.0, "lowest": -40.0, "highest": 85.0}
+    slope |= {"gain_per_unit": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    slope |= {"offset_lsb_per_unit": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    slope |= {"sigma_per_unit": {"value": 0.07, "low": 0.06, "high": 0.08}}
+    supply = slope | {"reference": 0.8, "lowest": 0.7, "highest": 0.9}
+    content |= {"temperature": slope, "supply": supply}
+    content["die_spread"] = {"gain_std": 0.05, "offset_std_lsb": 0.5, "sigma_std_lsb": 0.0}
+    path = tmp_path_factory.mktemp("chip") / "warm.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_dies_and_conditions_are_points_of_one_program(trained, warm, tmp_path, monkeypatch):
+    changes = {"imc.calibration": str(warm)}
+    config = overridden(trained.config, changes)
+    calibration = imctrain.calibration.load_calibration(str(warm))
+    others = dies(config, 2, calibration)
+    assert [point.overrides for point in others] == [{"imc.chip.die": 1}, {"imc.chip.die": 2}]
+    hot = conditions([25.0, 85.0], [0.8])
+    assert [point.name for point in hot] == ["25 C, 0.8 V", "85 C, 0.8 V"]
+    compiled = []
+    monkeypatch.setattr(Evaluator, "compile", lambda self, *a: compiled.append(self) or 0.0)
+    request = Request(overrides=changes, others=tuple(others), conditions=tuple(hot))
+    (found,) = evaluate(trained, request, tmp_path, QUIET)
+    assert [evaluator.compilations for evaluator in compiled] == [1]
+    assert len(found.dies) == 9
+    by_condition = {at.conditions["temperature_c"]: at for at in found.at_conditions}
+    # At the reference a chip is what it is without a condition: the same figures, the same noise draws.
+    cool, warm_ = by_condition[25.0], by_condition[85.0]
+    assert cool.mean == found.summary.mean
+    # Another calibration is another chip: its own die is none that the network was trained on.
+    assert cool.test_dies == warm_.test_dies == found.summary.test_dies == 3
+    # Noise of 66 times what it was leaves little.
+    assert warm_.mean < cool.mean - 0.1
+    assert any("slopes of warm are assumed" in note for note in found.notes)
+    (again,) = evaluate(trained, request, tmp_path, QUIET)
+    assert again == found
+    assert len(compiled) == 1
+
+
+def test_conditions_that_are_not_known_are_refused(trained, warm, finished, tmp_path, monkeypatch, capsys):
+    for arguments, said in (
+        (("--temperature", "hot"), "no number"),
+        (("--temperature", "150", "--calibration", str(warm)), "150"),
+        (("--supply", "0.8"), "supply"),
+        (("--temperature", "25", "--set", "imc.path=float"), "neither dies nor conditions"),
+    ):
+        assert call(monkeypatch, "evaluate", str(finished), *arguments, "--out", str(tmp_path / "out")) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said in error, (arguments, error)
