@@ -8,7 +8,7 @@ import pytest
 
 import imctrain
 from imctrain.cli.evaluate import _of_the_die, _percent, _yield
-from imctrain.evaluation.summary import summarise
+from imctrain.evaluation.summary import at_conditions, summarise
 from imctrain.records.evaluation import Evaluations
 
 ROOT = Path(imctrain.__file__).parents[1]
@@ -33,3 +33,13 @@ def test_tables_are_those_of_the_kept_evaluations(run):
     }
     for one, found in shown[run]:
         assert f"{one.name}: {_yield(found)}" in page
+
+
+def test_the_table_of_conditions_is_that_of_the_kept_evaluation():
+    page = " ".join((ROOT / "docs" / "chips.md").read_text(encoding="utf-8").split())
+    file = ROOT / "experiments" / "chips" / "results" / "conditions" / "evaluate.json"
+    (one,) = Evaluations.read(file).evaluations
+    assert list(one.at_conditions) == at_conditions(one.dies)
+    for at in one.at_conditions:
+        row = " ".join(map(_percent, (at.mean, at.std, at.lowest, at.highest)))
+        assert f"at {at.conditions['temperature_c']:g} C training die {_percent(at.own_accuracy)} 10 {row}" in page
