@@ -10,7 +10,7 @@ from imctrain.calibration import Calibration
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
 from imctrain.settings import Config
-from imctrain.settings.loading import _assign, _parse_override, validate_config
+from imctrain.settings.loading import assign, parse_override, validate_config
 
 AS_DATA = ("imc.chip_seed", "imc.calibration", "imc.noise", "imc.chip", "imc.conditions")
 """Keys, or tables of them, that make another chip of the same structure: data of a compiled evaluation."""
@@ -87,7 +87,7 @@ def parse_overrides(items: Sequence[str]) -> dict[str, JsonValue]:
     """`--set KEY=VALUE` texts by key, as `imctrain run` reads them. Raises UserError for a key that changes nothing."""
     found: dict[str, JsonValue] = {}
     for item in items:
-        keys, value = _parse_override(item)
+        keys, value = parse_override(item)
         key = ".".join(keys)
         if not _within(key, CHANGEABLE):
             raise UserError(f"--set {item}: training is over, allowed are keys of {', '.join(CHANGEABLE)}")
@@ -108,7 +108,7 @@ def overridden(config: Config, overrides: Overrides) -> Config:
     origin = {}
     for key, value in overrides.items():
         keys, item = tuple(key.split(".")), f"{key}={value}"
-        _assign(data, keys, value, item)
+        assign(data, keys, value, item)
         origin[keys] = f"--set {item}"
     return validate_config(data, "the config of the training", origin)
 

@@ -29,8 +29,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     data = _read_toml(path)
     origin: dict[tuple[str, ...], str] = {}
     for item in overrides:
-        keys, value = _parse_override(item)
-        _assign(data, keys, value, item)
+        keys, value = parse_override(item)
+        assign(data, keys, value, item)
         origin[keys] = f"config {path} with --set {item}"
     return validate_config(data, f"config {path}", origin)
 
@@ -83,7 +83,8 @@ def known_keys() -> list[str]:
     return list(Config.dotted_keys())
 
 
-def _parse_override(item: str) -> tuple[tuple[str, ...], Any]:
+def parse_override(item: str) -> tuple[tuple[str, ...], Any]:
+    """`KEY=VALUE` of the command line: the parts of the key, and the value as TOML or a bare word. Raises UserError."""
     key, equals, text = item.partition("=")
     keys = tuple(key.strip().split("."))
     if not equals or not all(keys):
@@ -95,7 +96,8 @@ def _parse_override(item: str) -> tuple[tuple[str, ...], Any]:
     return keys, value
 
 
-def _assign(data: dict[str, Any], keys: tuple[str, ...], value: Any, item: str) -> None:
+def assign(data: dict[str, Any], keys: tuple[str, ...], value: Any, item: str) -> None:
+    """Put a value into nested tables, in place. item: what an error names. Raises UserError where a part is no table."""
     table: Any = data
     for depth, key in enumerate(keys[:-1]):
         if isinstance(table, list):

@@ -51,7 +51,7 @@ def _tables(section: type[Section], prefix: str) -> Iterator[str]:
     for name in own:
         field = section.model_fields[name]
         default = "required" if field.is_required() else _literal(field.default)
-        cells = name, default, allowed(schema["properties"][name]), field.description or ""
+        cells = name, default, allowed(schema["properties"][name]), " ".join((field.description or "").split())
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
     for name, below in inner.items():
         yield from _tables(below, f"{prefix}.{name}" if prefix else name)
