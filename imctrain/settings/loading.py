@@ -97,7 +97,10 @@ def parse_override(item: str) -> tuple[tuple[str, ...], Any]:
 
 
 def assign(data: dict[str, Any], keys: tuple[str, ...], value: Any, item: str) -> None:
-    """Put a value into nested tables, in place. item: what an error names. Raises UserError where a part is no table."""
+    """Put a value into nested tables, in place. item: what an error names.
+
+    Raises UserError where a part is no table.
+    """
     table: Any = data
     for depth, key in enumerate(keys[:-1]):
         if isinstance(table, list):
