@@ -75,7 +75,7 @@ def test_the_shell_completion_script_is_printed():
     [
         (["run"], "run needs either --config FILE (a new run) or --resume DIR (one that stopped)"),
         (["run", "-c", "a.toml", "--resume", "b"], "run needs either --config FILE"),
-        (["run", "--resume", "b", "--set", "seed=1"], "--resume continues a run as it was: --set, --seed and --"),
+        (["run", "--resume", "b", "--set", "seed=1"], "--resume continues a run as it was: --set, --seed, --out"),
         (
             ["run", "--resume", "b", "--seed", "1"],
             "--resume continues a run as it was: --set, --seed, --out and --init cannot",
