@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import numpy as np
     import polars
     from flax import nnx
-    from jaxtyping import PyTree
 
     from imctrain.experiment.trained import Checkpoint, Trained
+    from imctrain.imc.site.state import SiteState
     from imctrain.records.manifest import Manifest
 
 
@@ -57,7 +57,7 @@ class _Network:
         """
         return self._trained("best").module()
 
-    def site_states(self, fresh: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    def site_states(self, fresh: Mapping[str, SiteState]) -> dict[str, SiteState]:
         """The state of an `on_imc` function with the ranges and clips that were learned in training.
 
         Args:

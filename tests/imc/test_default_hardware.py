@@ -25,9 +25,11 @@ from imctrain.settings.site import SiteSettings
 
 
 def test_a_setting_of_a_site_is_declared_once():
-    """TOML and Python share the sections; only the path is of both, since a site has no path = "float"."""
+    """TOML and Python share the sections; only the path is of both, since a site has no path = "float". `chip` is a
+    choice of a die there, and the die's figures here."""
     shared = set(ImcConfig.model_fields) & set(Hardware.model_fields)
-    assert shared == {*SiteSettings.model_fields, "path"}
+    assert shared == {*SiteSettings.model_fields, "path", "chip"}
+    assert ImcConfig.model_fields["chip"].annotation is not Hardware.model_fields["chip"].annotation
     for cls in (ImcConfig, Hardware):
         assert set(cls.__annotations__) & set(SiteSettings.model_fields) == set()
     assert ImcConfig().path == Hardware().path
