@@ -16,6 +16,7 @@ BELOW = {
     "errors": set(),
     "frozen_defaults": set(),
     "limits": set(),
+    "units": set(),
     "files": {"errors"},
     "records": {"frozen_defaults", "files", "errors"},
     "families": set(),
@@ -29,7 +30,7 @@ BELOW = {
     "data": {"errors"},
     "models": {"limits", "errors"},
     "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
-    "report": {"records", "files", "errors"},
+    "report": {"records", "files", "units", "errors"},
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)

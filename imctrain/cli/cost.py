@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from imctrain.cli.options import Overrides
-from imctrain.cli.units import joules, joules_unit, seconds, seconds_unit
 from imctrain.errors import UserError
+from imctrain.units import joules, joules_unit, seconds, seconds_unit
 
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
 REFERENCES = {"formats": "the same formats", "int8": "INT8", "bf16": "BF16", "fp32": "FP32"}

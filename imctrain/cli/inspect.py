@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from imctrain.cli.options import ConfigFile, Overrides
-from imctrain.cli.units import joules
 from imctrain.experiment.jax_setup import prepare_jax
 from imctrain.records.ledger import LedgerSite
+from imctrain.units import joules
 
 if TYPE_CHECKING:
     from imctrain.cost.step import StepCost

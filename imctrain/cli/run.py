@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 
 from imctrain.cli.options import Overrides
-from imctrain.cli.units import joules, seconds
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
 from imctrain.records.result import Result
+from imctrain.units import joules, seconds
 
 
 def run(

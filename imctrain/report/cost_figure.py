@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.units import joules, joules_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def _bars(bill: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
 
 
 def _draw_energy(axis: Axes, bars: list[tuple[str, dict[str, float]]], bill: dict[str, Any]) -> None:
-    unit, scale = _unit(max(sum(parts.values()) for _, parts in bars))
+    unit, scale = joules_unit(max(sum(parts.values()) for _, parts in bars))
     left = [0.0] * len(bars)
     for name, (label, colour) in COMPONENTS.items():
         widths = [scale * parts[name] for _, parts in bars]
@@ -67,7 +68,7 @@ def _draw_energy(axis: Axes, bars: list[tuple[str, dict[str, float]]], bill: dic
     totals, technology = bill["totals"], bill["technology"]
     axis.set_title(
         f"{bill['name']} on {technology['name']}, {technology['supply_v']:g} V: "
-        f"{_joules(totals['energy_step_j'])} a step, {totals['fj_per_mac']:.3g} fJ/MAC, "
+        f"{joules(totals['energy_step_j'])} a step, {totals['fj_per_mac']:.3g} fJ/MAC, "
         f"digital INT8 x{totals['digital_int8_ratio']:.2g}",
         loc="left",
     )
@@ -93,13 +94,3 @@ def _draw_timeline(axis: Axes, bill: dict[str, Any]) -> None:
     axis.set_xlabel(f"time in a step ({unit})")
     axis.set_ylabel(f"busy macros of {macros}")
     axis.legend(ncols=len(SPANS), loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=7)
-
-
-def _unit(joules: float) -> tuple[str, float]:
-    units = (("J", 1.0), ("mJ", 1e3), ("\N{MICRO SIGN}J", 1e6), ("nJ", 1e9), ("pJ", 1e12))
-    return next((found for found in units if joules * found[1] >= 1.0), units[-1])
-
-
-def _joules(joules: float) -> str:
-    unit, scale = _unit(joules)
-    return f"{joules * scale:.3g} {unit}"

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from run_tools import call
 from technology_tools import near
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +47,11 @@ def test_a_recount_gives_the_kept_numbers():
 @pytest.mark.slow
 def test_a_recount_of_everything_gives_the_kept_numbers():
     assert same(energy.count(), CONTENT)
+
+
+def test_readme_shows_what_the_command_prints(monkeypatch, capsys):
+    assert call(monkeypatch, "cost", "-c", str(ROOT / "experiments" / "quickstart.toml")) == 0
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    lines = capsys.readouterr().out.split("\nlaws-28nm: ")[1].split("\nwith ")[0].splitlines()
+    assert len(lines) == 6
+    assert all(" ".join(line.split()) in readme for line in lines)

@@ -29,7 +29,7 @@ from imctrain.sweep import train as sweeps
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.pools import pool_of
 from imctrain.sweep.search import asking, run
-from imctrain.sweep.search.answer import Answer, joules, wilson
+from imctrain.sweep.search.answer import Answer, wilson
 from imctrain.sweep.search.candidates import Candidate, Outcome
 from imctrain.sweep.search.judge import front
 from imctrain.sweep.search.pruning import Peer, buys_less
@@ -37,6 +37,7 @@ from imctrain.sweep.search.spec import read_question
 from imctrain.sweep.search.study import Study, searching
 from imctrain.sweep.spec import read_sweep
 from imctrain.sweep.supply import Planned
+from imctrain.units import joules
 
 BASE = """
 name = "tiny"

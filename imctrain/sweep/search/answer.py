@@ -11,15 +11,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from imctrain.files import write_text
+from imctrain.units import joules
 
 NORMAL_95 = 1.959964
-PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
-
-
-def joules(energy: float) -> str:
-    """An energy with three digits: "12.3 uJ"."""
-    scale, prefix = next(((s, p) for s, p in PREFIXES if energy >= s), PREFIXES[-1])
-    return f"{energy / scale:.3g} {prefix}J" if energy < 1000 else f"{energy:.4g} J"
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 
 from imctrain.errors import UserError
 from imctrain.records.result import Pruned
-from imctrain.sweep.search.answer import joules
 from imctrain.sweep.search.candidates import Candidate, Candidates, Outcome
 from imctrain.sweep.search.judge import Judge, Row
 from imctrain.sweep.search.pruning import Peer, buys_less, warmup_of
 from imctrain.sweep.search.study import Study
+from imctrain.units import joules
 
 
 @dataclass

@@ -15,7 +15,7 @@ from imctrain.records.kept_config import setting
 from imctrain.sweep.base import marks_of, require_one_sweep
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.live_table import LiveTable
-from imctrain.sweep.search.answer import Answer, AnswerLine, joules
+from imctrain.sweep.search.answer import Answer, AnswerLine
 from imctrain.sweep.search.asking import Asking
 from imctrain.sweep.search.candidates import Candidate, Candidates
 from imctrain.sweep.search.energy import EnergyOf, energy_of
@@ -25,6 +25,7 @@ from imctrain.sweep.search.study import Study, require_optuna, searching
 from imctrain.sweep.search.tested import plan_tested
 from imctrain.sweep.train import Executor, Stopped, run
 from imctrain.training.signals import StopRequest
+from imctrain.units import joules
 
 COMPANY = 20
 """Random settings beside which a value of the space is tried before it is called impossible."""

@@ -19,7 +19,7 @@ def seconds_unit(value: float, least: float = 1.0) -> tuple[str, float]:
 def joules(value: float) -> str:
     """An energy, three digits."""
     unit, scale = joules_unit(value)
-    return f"{value * scale:.3g} {unit}"
+    return f"{value * scale:.3g} {unit}" if value < 1000 else f"{value:.4g} J"
 
 
 def seconds(value: float) -> str:
