@@ -17,6 +17,7 @@ BELOW = {
     "frozen_defaults": set(),
     "limits": set(),
     "units": set(),
+    "intervals": set(),
     "files": {"errors"},
     "records": {"frozen_defaults", "files", "errors"},
     "families": set(),
@@ -30,7 +31,7 @@ BELOW = {
     "data": {"errors"},
     "models": {"limits", "errors"},
     "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
-    "report": {"records", "files", "units", "errors"},
+    "report": {"records", "files", "intervals", "units", "errors"},
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)

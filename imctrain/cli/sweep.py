@@ -226,8 +226,8 @@ def search(
     sweep's folder, chosen by held-out images (data.validation). What is chosen in
     the end is measured on the test images, once.
 
-    Writes DIR/results/NAME-search.{md,json}: the settings, their accuracies and
-    energies, beside the recipe and the references of the file. Interrupted, the
+    Writes DIR/results/NAME-search.{md,json,png,svg}: the settings, their accuracies
+    and energies, beside the recipe and the references of the file. Interrupted, the
     same command goes on; with more --trials it goes further.
 
     Example: `imctrain sweep search experiments/digits-search.sweep.toml --out runs/search`

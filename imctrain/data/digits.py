@@ -6,6 +6,7 @@ every fifth goes to the test set. That gives 1,437 training and 360 test images,
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
@@ -17,8 +18,9 @@ TEST_EVERY = 5
 GREY_LEVELS = 16
 
 
+@functools.cache
 def load_digits() -> Dataset:
-    """The digits as uint8 [n, 8, 8, 1], grey level 16 scaled to 255."""
+    """The digits as uint8 [n, 8, 8, 1], grey level 16 scaled to 255; read once in a process."""
     from sklearn.datasets import load_digits as bundled
 
     bunch = bundled()
@@ -31,8 +33,8 @@ def load_digits() -> Dataset:
     in_test = np.zeros(len(labels), bool)
     in_test[order[::TEST_EVERY]] = True
 
-    train = Split(images[~in_test], labels[~in_test])
-    test = Split(images[in_test], labels[in_test])
+    train = _fixed(images[~in_test], labels[~in_test])
+    test = _fixed(images[in_test], labels[in_test])
     mean, std = channel_statistics(train.images)
     return Dataset(
         name=NAME,
@@ -44,3 +46,9 @@ def load_digits() -> Dataset:
         std=std,
         source=Source("embedded", file="scikit-learn load_digits"),
     )
+
+
+def _fixed(images: np.ndarray, labels: np.ndarray) -> Split:
+    """A split that nobody can change: all who load the digits share it."""
+    images.flags.writeable = labels.flags.writeable = False
+    return Split(images, labels)

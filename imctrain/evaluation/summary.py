@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from imctrain.intervals import wilson
 from imctrain.records.evaluation import AtCondition, DieResult, Summary, Yield
 
 BELOW = (2.0, 10.0)
 """Percentage points below a reference at which yields are told: the paper's two."""
-CONFIDENCE = 0.95
 
 
 def summarise(dies: Sequence[DieResult], baseline: float | None) -> Summary:
@@ -81,14 +81,6 @@ def yield_of(accuracies: np.ndarray, below: str, reference: float, points: float
         low=low,
         high=high,
     )
-
-
-def wilson(passed: int, dies: int) -> tuple[float, float]:
-    """Wilson interval of a share (95 %)."""
-    from scipy.stats import binomtest
-
-    found = binomtest(passed, dies).proportion_ci(CONFIDENCE, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def _noise(dies: Sequence[DieResult]) -> float | None:

@@ -9,8 +9,8 @@ from typing import Protocol
 from imctrain.records.result import Result
 from imctrain.records.runs import RunRecord
 
-SENSED = ("adc", "array")
-"""Components of the energy that less noise makes dearer: converters, and the cells that share charge."""
+SILICON_LSB = 1.0
+"""The noise that stands for silicon, LSB at R = 1 (calibration/README.md): what a price of noise counts from."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ class TrainingEnergy:
         """Of all steps, J."""
         return self.steps * self.energy_step_j
 
-    @property
-    def sensed_step_j(self) -> float:
-        """Of converters and array in a step, J."""
-        return sum(self.components_j.get(name, 0.0) for name in SENSED)
+    def sensed_step_j(self, noise_price: float = 1.0) -> float:
+        """Of what less noise makes dearer in a step, J: converters, and the cells that share charge.
+
+        Args:
+            noise_price: what the technology has multiplied the converters by already for their noise; it is taken off.
+        """
+        return self.components_j.get("adc", 0.0) / noise_price + self.components_j.get("array", 0.0)
 
 
 class Pricing(Protocol):
@@ -61,6 +64,9 @@ class Pricing(Protocol):
 
     def prices_noise(self, record: RunRecord) -> bool | None:
         """Whether the technology prices a converter's noise; None where it is not known."""
+
+    def noise_price(self, record: RunRecord) -> float:
+        """Energy that the technology gives a converter with a run's noise, over that of one with `SILICON_LSB`."""
 
 
 class StoredEnergy:
@@ -79,6 +85,10 @@ class StoredEnergy:
     def prices_noise(self, record: RunRecord) -> bool | None:
         del record
         return None
+
+    def noise_price(self, record: RunRecord) -> float:
+        del record
+        return 1.0
 
 
 def stored_energy(result: Result) -> TrainingEnergy | None:

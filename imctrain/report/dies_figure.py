@@ -127,7 +127,7 @@ def _draw_lines(axes: tuple[Axes, Axes], shown: list[Evaluation]) -> None:
 
 
 def _wilson(passed: np.ndarray, dies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the share, as `evaluation.summary.wilson` has them for one."""
+    """Bounds of the share, as `intervals.wilson` has them for one."""
     share, z2 = passed / dies, NARROW**2 / dies
     centre = (share + z2 / 2) / (1 + z2)
     half = NARROW * np.sqrt(share * (1 - share) / dies + z2 / (4 * dies)) / (1 + z2)

@@ -10,13 +10,13 @@ from typing import TypedDict
 import numpy as np
 
 from imctrain.files import JsonValue
-from imctrain.records.energy import Pricing, TrainingEnergy
+from imctrain.records.energy import SILICON_LSB, Pricing, TrainingEnergy
 from imctrain.records.plans import Label
 from imctrain.records.runs import RunRecord
 from imctrain.records.sweeps import Sweep, select
 from imctrain.report.crossing import seed_std
 from imctrain.report.mixture import one_configuration
-from imctrain.report.sweep_table import SIGMA, SILICON_LSB, curve_name
+from imctrain.report.sweep_table import SIGMA, curve_name
 
 MADE_BY = "imctrain pareto"
 STEEPEST = 2
@@ -199,7 +199,7 @@ def _point(group: Sequence[_Trial], pricing: Pricing) -> ParetoPoint:
         energy_step_j=energy.energy_step_j,
         energy_band_j=[energy.steps * low, energy.steps * high],
         noise_lsb=noise,
-        energy_noise_band_j=noise_band(energy, noise),
+        energy_noise_band_j=noise_band(energy, noise, pricing.noise_price(first.record) if noise else 1.0),
         seconds_training_chip=energy.seconds_training_chip,
         fj_per_mac=energy.fj_per_mac,
         digital_int8_ratio=energy.digital_int8_ratio,
@@ -208,15 +208,21 @@ def _point(group: Sequence[_Trial], pricing: Pricing) -> ParetoPoint:
     )
 
 
-def noise_band(energy: TrainingEnergy, noise: float | None) -> list[float | None]:
-    """J of a training whose converters and array take (1 LSB / noise)^p times their energy, lowest and highest for p
-    from 0 to 2; None without bound. For what is not on the array, and where noise is not known, there is no band."""
+def noise_band(energy: TrainingEnergy, noise: float | None, noise_price: float = 1.0) -> list[float | None]:
+    """J of a training whose converters and array take (1 LSB / noise)^p times what they would take at 1 LSB, lowest and
+    highest for p from 0 to 2; None without bound. For what is not on the array, and where noise is not known, there is
+    no band.
+
+    Args:
+        noise_price: what the technology has multiplied the converters by already; the band holds its own price too.
+    """
     total = energy.energy_training_j
     if noise is None:
         return [total, total]
     if noise == 0:
         return [total, None]
-    steep = total + energy.steps * energy.sensed_step_j * ((SILICON_LSB / noise) ** STEEPEST - 1)
+    at_silicon = energy.sensed_step_j(noise_price)
+    steep = total + energy.steps * (at_silicon * (SILICON_LSB / noise) ** STEEPEST - energy.sensed_step_j())
     return [min(total, steep), max(total, steep)]
 
 

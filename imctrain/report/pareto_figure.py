@@ -22,22 +22,18 @@ from imctrain.report.pareto import (
     differing_noise,
     point_name,
 )
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, MARGIN, energy_axis, pyplot, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE = 4.0
-"""An axis that spans more, bars included, is logarithmic."""
 DEPTH = 0.15
 """Points that lie further below the highest accuracy are cut off the axis and told."""
 MOST_CUT = 0.5
 """More than this share of the points is never cut."""
 MOST_NUMBERED = 14
 """With more points, only those on a front have a number."""
-MARGIN = 0.08
-"""Beside the points, as a share of what they span."""
 MARKERS = "osD^vPX"
 Style = str | tuple[int, tuple[float, float]]
 MOST_SERIES = 7
@@ -75,7 +71,8 @@ def draw_pareto(pareto: Pareto, target: Path, title: str = "") -> None:
     bars = bool(differing_noise(points))
     _draw_points(close, seen, series, bars=bars)
     _draw_fronts(close, points, steep=bars)
-    _x_axis(close, [point["energy_training_j"] for point in seen], [_bar(point) for point in seen] if bars else [])
+    energies = [point["energy_training_j"] for point in seen]
+    energy_axis(close, [*energies, *(end for point in seen for end in _bar(point))] if bars else energies)
     _y_axis(close, seen, references, len(points) - len(seen))
     close.set_ylabel("test accuracy (%)")
     place_numbers(close, [_place(point) for point in seen], numbered, _along_fronts(points))
@@ -84,7 +81,7 @@ def draw_pareto(pareto: Pareto, target: Path, title: str = "") -> None:
         wide.tick_params(axis="y", labelleft=False)
         _draw_points(wide, seen, series, small=True)
         _draw_fronts(wide, points)
-        _x_axis(wide, [*(p["energy_training_j"] for p in seen), *(r["energy_training_j"] for r in references)], [])
+        energy_axis(wide, [*energies, *(reference["energy_training_j"] for reference in references)])
         _draw_references(wide, references)
     close.legend(loc="lower right", fontsize=6.5, handletextpad=0.3, borderaxespad=0.2)
     close.set_title(title, loc="left")
@@ -235,25 +232,6 @@ def _draw_references(axis: Axes, references: Sequence[ParetoReference]) -> None:
             color="0.2",
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6", "shrinkA": 0, "shrinkB": 4},
         )
-
-
-def _x_axis(axis: Axes, energies: Sequence[float], bars: Sequence[tuple[float, float]]) -> None:
-    """Wide enough for the points and their bars; logarithmic over a decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low = min([*energies, *(bar[0] for bar in bars)])
-    high = max([*energies, *(bar[1] for bar in bars)])
-    if low > 0 and high / low > WIDE:
-        axis.set_xscale("log")
-        room = (high / low) ** MARGIN
-        axis.set_xlim(low / room, high * room)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        room = MARGIN * (high - low or high or 1.0)
-        axis.set_xlim(low - room, high + room)
-    axis.set_xlabel("energy of the training (J)")
 
 
 def _y_axis(axis: Axes, points: Sequence[ParetoPoint], references: Sequence[ParetoReference], cut: int) -> None:

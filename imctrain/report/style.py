@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -9,10 +10,15 @@ from typing import TYPE_CHECKING
 from imctrain.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito palette."""
+WIDE = 4.0
+"""An axis of energies that spans more is logarithmic."""
+MARGIN = 0.08
+"""Beside the points, as a share of what they span."""
 
 
 def pyplot() -> ModuleType:
@@ -44,6 +50,24 @@ def pyplot() -> ModuleType:
         }
     )
     return plt
+
+
+def energy_axis(axis: Axes, energies: Sequence[float]) -> None:
+    """Energies of trainings, J, along x: wide enough for all, logarithmic where they span much."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    low, high = min(energies), max(energies)
+    if low > 0 and high / low > WIDE:
+        axis.set_xscale("log")
+        room = (high / low) ** MARGIN
+        axis.set_xlim(low / room, high * room)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        room = MARGIN * (high - low or high or 1.0)
+        axis.set_xlim(low - room, high + room)
+    axis.xaxis.set_major_formatter(EngFormatter(unit="J", sep=" "))
+    axis.set_xlabel("energy of the training")
 
 
 def save_figure(figure: Figure, target: Path, dpi: int | None = None, made_by: str | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TypedDict
 from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
-from imctrain.records.energy import STORED_ENERGY, Pricing
+from imctrain.records.energy import SILICON_LSB, STORED_ENERGY, Pricing
 from imctrain.records.kept_config import setting
 from imctrain.records.layout import SweepFiles
 from imctrain.records.runs import RunRecord, gather
@@ -33,7 +33,6 @@ from imctrain.report.pareto_figure import draw_pareto
 from imctrain.report.site_snr import write_site_snr
 from imctrain.report.sweep_table import (
     SIGMA,
-    SILICON_LSB,
     Curves,
     as_csv,
     as_json,

@@ -17,8 +17,6 @@ from imctrain.records.sweeps import TrialRow
 SIGMA = "imc.noise.sigma_lsb"
 MOST_CURVES = 24
 """With more, trials are a list and no picture."""
-SILICON_LSB = 1.0
-"""The noise that stands for silicon (calibration/README.md)."""
 
 
 @dataclass

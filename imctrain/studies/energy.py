@@ -15,22 +15,28 @@ from imctrain.experiment.costing import training_of
 from imctrain.experiment.from_config import build_hardware, calibration_of
 from imctrain.experiment.result_cost import int8_ratio
 from imctrain.experiment.technology_copy import with_own_files
-from imctrain.records.energy import TrainingEnergy, stored_energy
+from imctrain.records.energy import SILICON_LSB, TrainingEnergy, stored_energy
 from imctrain.records.layout import sweep_of
 from imctrain.records.runs import RunRecord
 from imctrain.settings import Config, config_hash, load_kept_config
 from imctrain.settings.experiment import CheckpointConfig
-from imctrain.technology import load_technology
+from imctrain.technology import Technology, load_technology
+from imctrain.technology.design import Design
 from imctrain.technology.files import find_technology
 from imctrain.technology.rates import rates
 
-QUIET_LSB, LOUD_LSB = 0.05, 1.0
-"""Noise of a converter, LSB: where its price differs between these, the technology prices noise."""
+QUIET_LSB = 0.05
+"""Noise of a converter, LSB: where its price differs from that at `SILICON_LSB`, the technology prices noise."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a config says of its training: energies of a step, and noise. `steps` and time are of the whole config."""
+    """What a config says of its training: energies of a step, and noise. `steps` and time are of the whole config.
+
+    Attributes:
+        noise_lsb: total noise before rounding, LSB at R = 1; None for what is not on the array.
+        prices_noise: whether a converter with less noise costs more in the technology.
+    """
 
     energy: TrainingEnergy
     references_j: Mapping[str, float]
@@ -91,6 +97,16 @@ class KeptEnergy:
         found = self._counted(record)
         return None if found is None else found.prices_noise
 
+    def noise_price(self, record: RunRecord) -> float:
+        """1 where it is not known: nothing is priced."""
+        config, config_dir = kept_config(record, self.technology)
+        if config.imc.path == "float":
+            return 1.0
+        technology = load_technology(config.cost.technology, config_dir)
+        hardware = build_hardware(config.imc, calibration_of(config, config_dir))
+        own, loud = _converters(design_of(hardware, technology, config.cost.supply_v), technology, None, SILICON_LSB)
+        return own / loud if loud else 1.0
+
     def _counted(self, record: RunRecord) -> Counted | None:
         try:
             return count_record(record, self.technology)
@@ -109,12 +125,17 @@ def count_record(record: RunRecord, technology: str | None = None) -> Counted:
     Raises UserError for a config, calibration or technology that cannot be read, and for data that are neither known
     nor prepared.
     """
+    return count(*kept_config(record, technology))
+
+
+def kept_config(record: RunRecord, technology: str | None = None) -> tuple[Config, Path]:
+    """The config that a run is counted by, and the folder that its files are named from. As for `count_record`."""
     sweep = sweep_of(record.folder)
     config = with_own_files(load_kept_config(record.files.config), record.files)
     if technology is not None:
         # A supply voltage belongs to the technology that it was chosen for.
         config = config.replace(cost=config.cost.replace(technology=technology, supply_v=None))
-    return count(config, record.folder if sweep is None else sweep.folder)
+    return config, record.folder if sweep is None else sweep.folder
 
 
 def count(config: Config, config_dir: Path | None = None) -> Counted:
@@ -154,8 +175,11 @@ def _count(config: Config, config_dir: Path | None) -> Counted:
         noise = build_hardware(config.imc, calibration_of(config, config_dir)).total_lsb
     prices = training.prices
     design = design_of(training.step.hardware, prices.technology, prices.supply_v)
-    quiet, loud = (
-        rates(prices.technology, replace(design, sigma_adc_lsb=sigma)).converter.value
-        for sigma in (QUIET_LSB, LOUD_LSB)
-    )
+    quiet, loud = _converters(design, prices.technology, QUIET_LSB, SILICON_LSB)
     return Counted(energy, {name: cost.reference(name).value for name in ARITHMETICS}, noise, quiet > loud)
+
+
+def _converters(design: Design, technology: Technology, *sigmas: float | None) -> list[float]:
+    """J a conversion at each noise of the converter, LSB; None for the design's own."""
+    designs = (design if sigma is None else replace(design, sigma_adc_lsb=sigma) for sigma in sigmas)
+    return [rates(technology, each).converter.value for each in designs]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imctrain.evaluation.summary import summarise, wilson, yield_of
+from imctrain.evaluation.summary import summarise, yield_of
+from imctrain.intervals import wilson
 from imctrain.records.evaluation import DieResult
 from imctrain.report.dies_figure import _wilson
 

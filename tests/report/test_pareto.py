@@ -72,6 +72,11 @@ def test_noise_before_the_range_has_a_price_between_none_and_that_of_a_capacitor
     assert noise_band(found, None) == [8.0, 8.0]
 
 
+def test_a_price_that_the_technology_has_asked_already_is_not_asked_twice():
+    # Of 8 J, 0.8 are converters whose quiet doubled their energy, and 1.2 the array: 6 + 16 (0.4 + 1.2) at p = 2.
+    assert noise_band(energy(8.0), 0.25, noise_price=2.0) == pytest.approx([8.0, 31.6])
+
+
 def trial(key, variant, accuracy, joules, seed=0, reference=None, sigma=None, error="", edited=False, **config):
     """A record of a sweep whose result says its energy; configs differ by what tells the trials apart."""
     kept = None

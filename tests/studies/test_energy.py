@@ -118,3 +118,17 @@ def test_the_runs_own_calibration_and_technology_are_read(tmp_path):
     (folder / "technology.json").write_text(text.model_dump_json(by_alias=True, exclude_none=True))
     found = KeptEnergy()(records(tmp_path)["own"])
     assert found.technology == "copied"
+
+
+@pytest.mark.parametrize(("sigma", "bits"), [(0.05, 6), (0.25, 8), (1.0, 6)])
+def test_the_price_of_noise_is_the_ratio_of_two_converters(tmp_path, sigma, bits):
+    """SAR law: capacitors 1 / (12 sigma^2) larger, from 1 / sqrt(12) LSB downwards."""
+    noise = f"noise = {{ sigma_array_lsb = 0.0, sigma_adc_lsb = {sigma} }}"
+    keep(tmp_path, "own", more=f", {noise}, adc = {{ bits = {bits} }}")
+    keep(tmp_path, "float", path="float")
+    found = records(tmp_path)
+    counted = {name: KeptEnergy("laws-28nm").noise_price(record) for name, record in found.items()}
+    assert counted["float"] == 1.0
+    more = max(1.0, 1 / (12 * sigma**2))
+    bit, code = 100.0 * bits, 0.001 * 4**bits
+    assert counted["own"] == pytest.approx((bit + code * more) / (bit + code))

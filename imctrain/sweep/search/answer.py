@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from imctrain.files import write_text
+from imctrain.intervals import wilson
+from imctrain.report.search_figure import draw_search
 from imctrain.units import joules
-
-NORMAL_95 = 1.959964
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of `count` images: what another draw of as many images could have given."""
-    z2 = NORMAL_95**2 / count
-    middle, half = share + z2 / 2, NORMAL_95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count))
-    return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class AnswerLine:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return None if self.test is None or not self.images else wilson(self.test, self.images)
+        return None if self.test is None or not self.images else wilson(round(self.test * self.images), self.images)
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class Answer:
 
     Attributes:
         found: what was chosen, the best first. by_hand: recipes, then references. against: the recipe that ratios are
-            of. notes: what a reader should know, a line each.
+            of. notes: what a reader should know, a line each. tried: all that was trained to its end.
     """
 
     question: str
@@ -64,6 +56,7 @@ class Answer:
     by_hand: tuple[AnswerLine, ...]
     against: AnswerLine
     notes: tuple[str, ...]
+    tried: tuple[AnswerLine, ...] = ()
 
     def markdown(self) -> str:
         """The table, and its notes."""
@@ -95,12 +88,16 @@ class Answer:
             "by_hand": [_plain(line) for line in self.by_hand],
             "ratios_against": self.against.name,
             "notes": list(self.notes),
+            "tried": [_plain(line) for line in self.tried],
         }
 
     def write(self, results: Path, name: str) -> Path:
-        """NAME-search.md and .json in a sweep's results; returns the first."""
+        """NAME-search.md, .json, .png and .svg in a sweep's results; returns the first."""
         results.mkdir(parents=True, exist_ok=True)
-        write_text(results / f"{name}-search.json", json.dumps(self.plain(), indent=1) + "\n")
+        plain = self.plain()
+        write_text(results / f"{name}-search.json", json.dumps(plain, indent=1) + "\n")
+        for suffix in ("png", "svg"):
+            draw_search(plain, results / f"{name}-search.{suffix}")
         target = results / f"{name}-search.md"
         write_text(target, self.markdown())
         return target

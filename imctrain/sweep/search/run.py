@@ -211,12 +211,14 @@ def _answer(
     found = tuple(line("found", row, dict(row[0].values)) for row in chosen)
     recipes = tuple(line(name, known[name], _values_of(question, known[name][0])) for name in question.recipes)
     references = tuple(line(name, known[name], {}) for name in question.sweep.references)
+    tried = tuple(line("tried", row, dict(row[0].values)) for row in asking.known.finished)
     return Answer(
         _asked(question, judge),
         found,
         (*recipes, *references),
         recipes[0],
         tuple(_notes(question, asking, chosen, known)),
+        tried,
     )
 
 

@@ -64,8 +64,11 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
         # Tiles cut the input channels: every channel has the gains of its tile.
         gain = jnp.repeat(jnp.asarray(errors[0]), plan.tiles.size, axis=0)[: plan.tiles.units]  # [C/G, G, J, N]
         split = w.reshape(*geometry.kernel, geometry.group_channels, geometry.groups, geometry.group_outputs)
-        cells = plan.coding.encode(split, axis=-2).astype(jnp.float32)
-        kernel = jnp.sum(cells * _weighted(gain, plan), axis=-2).reshape(w.shape)
+        weights = _weighted(gain, plan)
+        # Plane by plane: XLA's CPU library crashes (jaxlib 0.10.2) in a sum over a broadcast product of rank 7, and a
+        # vmap over keys or chips makes it one.
+        planes = (cells.astype(jnp.float32) * weights[..., j, :] for j, cells in enumerate(plan.coding.cells(split)))
+        kernel = jnp.asarray(sum(planes)).reshape(w.shape)
         mean = geometry.convolve(x - plan.mapping.centre, kernel)
         mean = mean + convolution_correction(x, w, geometry, plan)
     bias = _bias(plan)
