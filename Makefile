@@ -42,8 +42,10 @@ format: $(READY)  ## let ruff rewrite what it can
 bench: $(READY)  ## time a training step on every path: benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/report.py
 
-figures: $(READY)  ## draw the figures of docs/reproduction.md again, from the kept results
+figures: $(READY)  ## draw the figures of docs/reproduction.md, cost.md and search.md again, from the kept results
 	$(BIN)/python experiments/cifar10/figures.py
+	$(BIN)/python experiments/cost/energy.py --tables
+	$(BIN)/python experiments/cost/searches.py
 
 clean:  ## remove caches and the virtual environment
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -11,9 +11,16 @@ from run_tools import call
 from technology_tools import near
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("cost_energy", ROOT / "experiments" / "cost" / "energy.py")
-energy = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(energy)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(f"cost_{name}", ROOT / "experiments" / "cost" / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+energy, searches = script("energy"), script("searches")
 CONTENT = json.loads(energy.KEPT.read_text(encoding="utf-8"))
 
 
@@ -22,6 +29,20 @@ def test_the_page_holds_the_kept_numbers():
     assert energy.filled(page, CONTENT) == page
     for name in energy.tables(CONTENT):
         assert f"<!-- {name} -->" in page
+
+
+def test_pages_hold_what_the_kept_searches_found():
+    for page, text in searches.filled().items():
+        assert page.read_text(encoding="utf-8") == text
+        assert "| found |" in text or "| 1 LSB: cheapest within 2 points |" in text
+
+
+def test_the_cheapest_within_points_counts_from_float():
+    tried = [{"validation": v, "training_j": e} for v, e in ((0.78, 3.0), (0.77, 2.0), (0.7, 1.0), (0.69, 0.5))]
+    answer = {"tried": tried, "by_hand": [{"name": "recipe", "validation": 0.9}, {"name": "float", "validation": 0.8}]}
+    assert searches.cheapest(answer, 2.0)["training_j"] == 3.0
+    assert searches.cheapest(answer, 10.0)["training_j"] == 1.0
+    assert searches.cheapest(answer, 1.0) is None
 
 
 def flat(value, prefix=""):
