@@ -13,11 +13,12 @@ from imctrain.calibration.fit.bootstrap import DEFAULT_REPLICATES, bootstrap
 from imctrain.calibration.fit.chip_fit import ChipFit, fit_chip
 from imctrain.calibration.fit.column_curves import column_curves
 from imctrain.calibration.fit.residuals import residuals
-from imctrain.calibration.judging.refusals import refuse_bits, refuse_counts, refuse_fit, refuse_residuals
+from imctrain.calibration.judging.refusals import refuse_bits, refuse_counts, refuse_fit, refuse_residuals, refuse_volts
 from imctrain.calibration.judging.warnings import warnings_of
 from imctrain.calibration.options import require
 from imctrain.calibration.progress import Progress, untold
 from imctrain.calibration.reading.conversions import Conversions, FileFacts
+from imctrain.calibration.reading.how import HowToRead
 from imctrain.calibration.reading.reducer import MAX_CELLS, Reducer
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Calibration, Source
@@ -37,7 +38,7 @@ class Request:
         name: of the calibration. notes: what to say about it.
         assumed: the conversions are not a chip's (a circuit simulation's, say): nothing may say `measured`.
         die: whose columns go into the file; None: those of the first one.
-        single_column: go on with a file of one column. leave_out_missing: go on without rows that lack a value.
+        single_column: go on with a file of one column. how: what is said of the file's layout and rows.
         replicates: of the bootstrap. seed: of its draws.
     """
 
@@ -49,7 +50,7 @@ class Request:
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
     max_cells: int = MAX_CELLS
-    leave_out_missing: bool = False
+    how: HowToRead = HowToRead()
 
     def __post_init__(self) -> None:
         possible = LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES
@@ -71,7 +72,7 @@ def calibrate_file(
     Raises:
         UserError: the file cannot be read or nothing sensible can be fitted to it; one line that says what to do.
     """
-    conversions = Conversions(path, setup, reading, request.leave_out_missing)
+    conversions = Conversions(path, setup, reading, request.how)
     reducer = Reducer(setup, request.max_cells, request.seed)
     for batch in conversions.batches():
         reducer.add(batch)
@@ -84,6 +85,8 @@ def calibrate_file(
     try:
         fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
         refuse_fit(fit, where)
+        if not facts.range_unit_told:
+            refuse_volts(fit, where)
         found = residuals(fit)
         refuse_residuals(found.r2, where)
     except UserError:
@@ -95,7 +98,7 @@ def calibrate_file(
     curves = column_curves(fit, request.replicates, request.seed)
     tell(0.9)
     faults = find_faults(fit, replicates, curves, bits)
-    evidence = Evidence(fit, replicates, found, curves, _die(fit, request.die), faults, facts.missing)
+    evidence = Evidence(fit, replicates, found, curves, _die(fit, request.die), faults, facts.notes)
     tell(1.0)
     provenance, source, notes = _origin(path, facts, request)
     calibration = assemble(

@@ -13,6 +13,8 @@ from imctrain.errors import UserError
 
 if TYPE_CHECKING:
     from imctrain.calibration import Calibration
+    from imctrain.calibration.reading.how import HowToRead
+    from imctrain.calibration.reading.setup import MeasurementSetup
     from imctrain.calibration.sections.evidence import Evidence
 
 PLOTS = (".png", ".pdf")
@@ -23,6 +25,11 @@ class Polarity(StrEnum):
     unipolar = "unipolar"
 
 
+class Decimal(StrEnum):
+    point = "point"
+    comma = "comma"
+
+
 class Cell(StrEnum):
     and_cell = "and"
     xnor = "xnor"
@@ -31,7 +38,7 @@ class Cell(StrEnum):
 def calibrate(
     measured: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Conversions: CSV, .csv.gz or parquet.", show_default=False),
+        typer.Argument(metavar="[FILE]", help="Conversions: a text table or parquet.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -71,6 +78,48 @@ def calibrate(
     leave_out_missing: Annotated[
         bool, typer.Option("--leave-out-missing", help="Go on without rows that lack a value; a note counts them.")
     ] = False,
+    skip_bad: Annotated[
+        float,
+        typer.Option(metavar="FRACTION", help="Leave out rows that cannot be right, up to this share; a note says which."),
+    ] = 0.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is understood of FILE; fit and write nothing.")
+    ] = False,
+    full_scale: Annotated[
+        float | None,
+        typer.Option(metavar="VOLTS", help="Full scale of inputs (and ranges) in volts.", show_default=False),
+    ] = None,
+    codes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="How codes are written and what they mean: decimal, hex or binary; signed, twos-complement or "
+            "offset-binary; or both with a comma.",
+            show_default=False,
+        ),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=HEADER", help="Which header is `column`, `ideal`, `code` ...; may be repeated."),
+    ] = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=UNIT", help="Unit of a column, such as ideal=mV, temperature_c=K; may be repeated."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="HEADER", help="A column not to use; may be repeated.")
+    ] = None,
+    first_column: Annotated[int, typer.Option(help="Number of the first column in FILE.")] = 0,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="comma, semicolon, tab, pipe or blanks (default: what FILE shows).", show_default=False),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="The decimal mark (default: what FILE shows).", show_default=False)
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Such as utf-16 or cp1252 (default: what FILE shows).", show_default=False)
+    ] = None,
     assumed: Annotated[
         bool, typer.Option("--assumed", help="The conversions are not a chip's (a circuit simulation's, say).")
     ] = False,
@@ -85,6 +134,9 @@ def calibrate(
     a fraction of full scale, in [-1, 1]) or `dot` (its integer sum; needs
     --rows and --levels), `code` (the ADC's output); optional `range`
     (reference range R), `die`, `temperature_c`, `vdd_v`, `time_s`, `repeat`.
+    Tables with a column per ADC or per bit, units in headers, preambles,
+    other separators, encodings and packings are read too (docs/calibration.md);
+    --dry-run says what is understood.
 
     Fitted, by maximum likelihood on rounded and clipped codes: gain, offset
     and noise of every column, the INL they share, the noise before the range
@@ -94,6 +146,8 @@ def calibrate(
     Examples:
 
       imctrain calibrate measured.csv --rows 1152 --levels 16 --plot
+
+      imctrain calibrate export.txt --dry-run
 
       imctrain calibrate chip7.parquet -o calibration/chip7.json --bits 6
 
@@ -113,16 +167,33 @@ def calibrate(
         return
     from imctrain.calibration import load_calibration
     from imctrain.calibration.calibrate import Request, calibrate_file
+    from imctrain.calibration.reading.how import HowToRead, codes_of, pairs, separator_of
     from imctrain.calibration.reading.setup import MeasurementSetup
     from imctrain.cli.bars import bars
 
+    setup = MeasurementSetup(bits, polarity.value, reference, zero_code, rows, levels, columns, cell.value)
+    base, form = codes_of(codes)
+    how = HowToRead(
+        leave_out_missing,
+        skip_bad,
+        full_scale,
+        base,
+        form,
+        pairs("--field", field or ()),
+        pairs("--unit", unit or ()),
+        tuple(ignore or ()),
+        first_column,
+        separator_of(separator),
+        None if decimal is None else decimal.value,
+        encoding,
+    )
+    if dry_run:
+        _dry_run(measured, setup, how, plot or compare is not None or out is not None)
+        return
     target = out or measured.with_name(measured.name.split(".")[0] + ".json")
     other = None if compare is None else load_calibration(compare)
     _refuse_target(target, measured)
-    setup = MeasurementSetup(bits, polarity.value, reference, zero_code, rows, levels, columns, cell.value)
-    request = Request(
-        name or target.stem, notes, assumed, die, single_column, bootstrap, seed, leave_out_missing=leave_out_missing
-    )
+    request = Request(name or target.stem, notes, assumed, die, single_column, bootstrap, seed, how=how)
     with bars("reading", "fitting") as (reading, fitting):
         calibration, evidence = calibrate_file(measured, setup, request, reading, fitting)
     _write(calibration, evidence if plot else None, other, target)
@@ -135,6 +206,19 @@ def calibrate(
     if other is not None:
         written += [str(_comparison_path(target, other, suffix)) for suffix in PLOTS]
     typer.echo(f"{calibration.provenance}: written to {', '.join(written)}")
+
+
+def _dry_run(measured: Path, setup: MeasurementSetup, how: HowToRead, more: bool) -> None:
+    """Say what is understood of the file."""
+    from imctrain.calibration.reading.survey import survey
+    from imctrain.cli.bars import bars
+    from imctrain.cli.understood import print_survey
+
+    if more:
+        raise UserError("--dry-run writes nothing: give it without --out, --plot and --compare")
+    with bars("reading") as (reading,):
+        found = survey(measured, setup, how, reading)
+    print_survey(found, measured)
 
 
 def _refuse_target(target: Path, measured: Path) -> None:

@@ -23,8 +23,6 @@ def faults_in_words(e: Evidence) -> Iterator[str]:
     """One line a finding."""
     faults = e.faults
     setup = e.fit.transfer.setup
-    if e.missing:
-        yield f"{e.missing} rows lack a value and were left out (--leave-out-missing)"
     yield from bits_in_words(faults.bits)
     if faults.truncation is not None:
         yield _truncation(faults.truncation)

@@ -13,6 +13,8 @@ from imctrain.errors import UserError
 LEAST_R2 = 0.5
 GAIN_LIMITS = (0.5, 1.25)
 """Parasitic capacitance takes much of a swing away, and next to nothing adds to it."""
+NEAR_ONE, TOLD_APART = 0.03, 0.05
+"""Logarithms of gains: how near to another meaning of the range, and how far from the one that was given."""
 
 
 def refuse_counts(h: Histogram, rows: str, single_column: bool) -> None:
@@ -36,8 +38,27 @@ def refuse_fit(fit: ChipFit, rows: str) -> None:
     if not GAIN_LIMITS[0] <= gain <= GAIN_LIMITS[1]:
         raise UserError(
             f"{rows}: the columns' gain is {gain:.3g} of nominal, which no converter has: give the chip's own --rows "
-            "and --levels (for dot), --bits, --polarity, --zero-code and --range"
+            "and --levels (for dot), --bits, --polarity, --zero-code and --range, and --full-scale where `ideal` is in volts"
         )
+
+
+def refuse_volts(fit: ChipFit, rows: str) -> None:
+    """Raises UserError, naming `rows`, where codes follow the input as if the largest range were R = 1.
+
+    A range in volts looks so: all ranges are then too small by one factor, which goes into the gain.
+    """
+    largest = float(fit.transfer.histogram.range.max())
+    gain = float(np.median(fit.parameters.gain[fit.usable]))
+    if abs(np.log(largest)) < TOLD_APART or gain <= 0.0 or abs(np.log(gain / largest)) > NEAR_ONE:
+        return
+    if abs(np.log(gain)) < TOLD_APART:
+        return
+    constant = "the constant range" if np.ptp(fit.transfer.histogram.range) == 0 else "the largest range,"
+    raise UserError(
+        f"{rows}: {constant} {largest:g} looks like volts: codes follow the input with {gain:.3g} of the nominal gain, as "
+        f"if it were R = 1; give --unit range=V --full-scale {largest:g}, or --unit range=FS where R is {largest:g} of full "
+        "scale"
+    )
 
 
 def refuse_residuals(r2: float, rows: str) -> None:

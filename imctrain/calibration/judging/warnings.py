@@ -15,8 +15,8 @@ USUAL_GAIN = (0.85, 1.1)
 
 
 def warnings_of(e: Evidence) -> tuple[str, ...]:
-    """What the calibration does not know, and what is unusual about the chip."""
-    return (*faults_in_words(e), *_unknown(e), *_unusual(e))
+    """How the file was read, what the calibration does not know, and what is unusual about the chip."""
+    return (*e.notes, *faults_in_words(e), *_unknown(e), *_unusual(e))
 
 
 def _unknown(e: Evidence) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from imctrain.calibration.reading.numbers import is_missing
 from imctrain.calibration.reading.setup import MeasurementSetup
+from imctrain.calibration.reading.table import PROBLEM, SHOWN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -13,46 +15,69 @@ if TYPE_CHECKING:
 MAX_COLUMN = 2**16 - 1
 ROUNDING = 5e-7
 """Inputs written with six decimals still count as at full scale."""
+HAIR_LSB, HAIR = 0.1, 1e-3
+"""How far beyond full scale an input is a meter's noise and is clipped: this much of an LSB, and of full scale at most."""
+MISSING_KIND = "lack a value"
+NO_NUMBER = "hold no number"
 
 
 class Check(NamedTuple):
     """A condition that a right row does not meet.
 
     Attributes:
-        name: the column of the file. wrong: polars expression, True for a wrong row.
-        found: what is wrong, with {value}. fix: the way out.
+        name: of the role; "" for a line as a whole. wrong: polars expression, True for a wrong row.
+        found: what is wrong, with {value}. fix: the way out. kind: in the words of a count of such rows.
     """
 
     name: str
     wrong: pl.Expr
     found: str
     fix: str
+    kind: str
 
 
-class Finding(NamedTuple):
-    """The first wrong row of a batch, from 0, and what to tell."""
-
-    row: int
-    found: str
-    fix: str
+def hair(setup: MeasurementSetup) -> float:
+    """How far beyond full scale an input may lie and is clipped, as a fraction of full scale."""
+    return max(ROUNDING, min(HAIR, HAIR_LSB / setup.codes_per_v))
 
 
-def row_checks(names: list[str], setup: MeasurementSetup) -> list[Check]:
-    """Checks of the columns `names`, in the order in which they are told when one row fails several."""
+def row_checks(frame: pl.DataFrame, setup: MeasurementSetup, patterns: bool) -> list[Check]:
+    """Checks of the values in `frame`, in the order in which they are told when one row fails several.
+
+    Args:
+        patterns: codes are patterns of bits; those that no pattern is are infinite.
+    """
     import polars as pl
 
-    numbers = [name for name in names if name != "die"]
+    names = frame.columns
+    roles = [name for name in ROLES_CHECKED if name in names]
     measure = "delete the row or measure it again"
-    checks = [Check(name, ~pl.col(name).is_finite(), "is {value}", measure) for name in numbers]
+    checks = []
+    if PROBLEM in names:
+        problem = pl.col(PROBLEM).is_not_null()
+        checks.append(Check("", problem, "{value}", "correct or delete the line", "are no rows of the table"))
+    for name in roles:
+        shown = SHOWN + name
+        if shown in names and frame.schema[shown] == pl.String:
+            wrong = pl.col(name).is_null() & ~is_missing(pl.col(shown))
+            checks.append(Check(name, wrong, "= {value} is not a number", "correct or delete the row", NO_NUMBER))
+    if patterns:
+        span = f"outside 0..{2**setup.bits - 1}, the patterns of {setup.bits} bits"
+        fix = "give the ADC's own --bits, or other --codes"
+        checks.append(Check("code", pl.col("code").is_infinite(), "= {value} is " + span, fix, f"have a code {span}"))
+    for name in roles:
+        checks.append(Check(name, ~pl.col(name).is_finite(), "is {value}", measure, f"have no finite {name}"))
 
     def between(name: str, low: float, high: float, found: str, fix: str) -> None:
-        checks.append(Check(name, ~pl.col(name).is_between(low, high), "= {value} is " + found, fix))
+        outside = ~pl.col(name).is_between(low, high)
+        checks.append(Check(name, outside, "= {value} is " + found, fix, f"have {_a(name)} {name} {found}"))
 
     swapped = "give v as a fraction of full scale; are ideal and code swapped, or is it a dot product (call it dot)?"
     lowest = setup.lowest_v
     if "ideal" in names:
         kind = "-1..1" if lowest else "0..1 of a unipolar converter"
-        between("ideal", lowest - ROUNDING, 1 + ROUNDING, f"outside {kind}", swapped)
+        beyond = hair(setup)
+        between("ideal", lowest - beyond, 1 + beyond, f"outside {kind}", swapped)
     if "dot" in names:
         full = full_scale(names, setup)
         found = f"beyond full scale, --rows {setup.rows} x --levels {setup.levels} = {full:g}"
@@ -60,21 +85,27 @@ def row_checks(names: list[str], setup: MeasurementSetup) -> list[Check]:
     for name in ("dot", "column", "code", "repeat"):
         if name in names:
             fix = "for v in [-1, 1] call the column ideal" if name == "dot" else "are columns swapped?"
-            checks.append(Check(name, pl.col(name) != pl.col(name).round(), "= {value} is not an integer", fix))
+            wrong = pl.col(name) != pl.col(name).round()
+            checks.append(Check(name, wrong, "= {value} is not an integer", fix, f"have {_a(name)} {name} that is no integer"))
     between("column", 0, MAX_COLUMN, f"outside 0..{MAX_COLUMN}", "columns count from 0; are columns swapped?")
     if setup.columns is not None:
         found = f"beyond the {setup.columns} columns of --columns"
-        between("column", 0, setup.columns - 1, found, "columns count from 0; give the array's own --columns")
+        fix = "columns count from 0 (--first-column 1 where the file counts from 1); give the array's own --columns"
+        between("column", 0, setup.columns - 1, found, fix)
     low, high = setup.lowest + setup.zero_code, setup.highest + setup.zero_code
     found = f"outside {low}..{high}, the codes of a {setup.polarity} {setup.bits}-bit ADC"
     between("code", low, high, found, "give its own --bits, --polarity or --zero-code; are columns swapped?")
     tiny = math.ulp(0.0)
     limits = {"range": (tiny, 1.0), "temperature_c": (-273.15, 700.0), "vdd_v": (tiny, 10.0)}
+    units = {"range": "; in volts? --unit range=V --full-scale VOLTS", "vdd_v": "; in mV? --unit vdd_v=mV"}
     for name, (least, most) in limits.items():
         if name in names:
             allowed = f"above 0 and at most {most:g}" if least == tiny else f"{least:g}..{most:g}"
-            between(name, least, most, f"outside what is allowed, {allowed}", "correct it")
+            between(name, least, most, f"outside what is allowed, {allowed}", "correct it" + units.get(name, ""))
     return checks
+
+
+ROLES_CHECKED = ("column", "code", "ideal", "dot", "range", "temperature_c", "vdd_v", "time_s", "repeat")
 
 
 def full_scale(names: list[str], setup: MeasurementSetup) -> float:
@@ -82,27 +113,5 @@ def full_scale(names: list[str], setup: MeasurementSetup) -> float:
     return 1.0 if "ideal" in names else float((setup.rows or 1) * (setup.levels or 1))
 
 
-def first_missing(frame: pl.DataFrame) -> Finding | None:
-    """The first row of `frame` that lacks a value (null)."""
-    import polars as pl
-
-    if not any(column.has_nulls() for column in frame):
-        return None
-    row = int(frame.select(pl.any_horizontal(pl.all().is_null()).arg_max()).item())
-    name = next(name for name in frame.columns if frame[name][row] is None)
-    return Finding(row, f"{name} is missing", "fill it in, delete the row, or give --leave-out-missing")
-
-
-def first_wrong(frame: pl.DataFrame, checks: list[Check]) -> Finding | None:
-    """The first row of `frame` that fails a check; what is missing (null) fails none."""
-    import polars as pl
-
-    masks = [check.wrong.fill_null(False).alias(str(i)) for i, check in enumerate(checks)]
-    if not frame.select(pl.any_horizontal(masks).any()).item():
-        return None
-    wrong = frame.select(masks)
-    row = int(wrong.select(pl.any_horizontal(pl.all()).arg_max()).item())
-    check = checks[next(i for i, failed in enumerate(wrong.row(row)) if failed)]
-    value = frame[check.name][row]
-    shown = "NaN" if value is not None and value != value else f"{value:g}" if isinstance(value, float) else value
-    return Finding(row, f"{check.name} {check.found.format(value=shown)}", check.fix)
+def _a(name: str) -> str:
+    return "an" if name[0] in "aeiou" else "a"

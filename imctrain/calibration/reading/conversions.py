@@ -2,8 +2,8 @@
 
 Every batch is a polars DataFrame with `column` (int64), `v` (float64, a fraction of full scale), `code` (int64, the
 setup's zero code subtracted), `range` (float64, R) and, where the file has them, `die` (string), `temperature_c`,
-`vdd_v`, `time_s` and `repeat` (float64). A row that cannot be right ends the stream with a `UserError` that names it
-and the way out.
+`vdd_v`, `time_s` and `repeat` (float64). Rows that cannot be right are counted, and are an error unless they may be left
+out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imctrain.calibration.progress import Progress, untold
-from imctrain.calibration.reading.checks import first_missing, first_wrong, full_scale, row_checks
+from imctrain.calibration.reading.checks import full_scale, row_checks
+from imctrain.calibration.reading.diagnosis import look
+from imctrain.calibration.reading.how import HowToRead
+from imctrain.calibration.reading.mark import Mark
+from imctrain.calibration.reading.meaning import Meaning
 from imctrain.calibration.reading.open_table import open_table
+from imctrain.calibration.reading.plausible import Plausible
+from imctrain.calibration.reading.roles import Roles, find_roles, refuse_roles
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.reading.table import Schema
+from imctrain.calibration.reading.tally import Tally, rows_in_words
 from imctrain.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl
-
-REQUIRED = ("column", "code")
-OPTIONAL = ("range", "die", "temperature_c", "vdd_v", "time_s", "repeat", "simulated")
 
 
 @dataclass(frozen=True)
@@ -33,85 +37,131 @@ class FileFacts:
     """What is known of a file once it has been read to its end.
 
     Attributes:
-        missing: rows that lack a value and were left out.
+        rows: conversions in it. left_out: those that were not used.
         simulated: the virtual chip that drew it, in words; None for a file without its mark.
+        notes: what was guessed, passed over or left out, a line each.
+        range_unit_told: someone said what ranges are in.
     """
 
     name: str
     sha256: str
     rows: int
-    missing: int
+    left_out: int
     simulated: str | None
+    notes: tuple[str, ...]
+    range_unit_told: bool = False
 
 
 class Conversions:
     """The conversions in `path`; iterate once over `batches`, then ask for `facts`.
 
     Args:
-        leave_out_missing: go on without rows that lack a value; otherwise they are an error that counts them.
+        how: what is said of the file, and which rows may be left out.
 
     Attributes:
-        names: columns of the file that are read.
+        table: the file. roles: what its columns stand for. meaning: how their values are made.
 
     Raises:
         UserError: no such file, not a table, columns missing or given twice.
     """
 
     def __init__(
-        self,
-        path: Path,
-        setup: MeasurementSetup,
-        progress: Progress | None = None,
-        leave_out_missing: bool = False,
+        self, path: Path, setup: MeasurementSetup, progress: Progress | None = None, how: HowToRead | None = None
     ) -> None:
-        self.path, self.setup = path, setup
+        self.path, self.setup, self.how = path, setup, how or HowToRead()
         self._progress = progress or untold
-        self._table = open_table(path)
-        self.names = wanted_columns(path, self._table.header.names, setup)
-        self._marked = False
-        self._leave_out_missing = leave_out_missing
-        self._missing = 0
+        self.table = open_table(path, self.how)
+        self.roles = _roles(path, self.table.header.names, self.table.header.units, setup, self.how)
+        self.meaning = Meaning(path, self.table, self.roles, setup, self.how)
+        self._mark = Mark(self.roles, self.table.sample())
+        self._plausible = Plausible(setup, self.roles)
+        self.tally = Tally(self.table)
 
     @property
     def facts(self) -> FileFacts:
         """Of the file, once all batches were taken."""
-        simulated = self._table.header.simulated
-        if simulated is None and self._marked:
-            simulated = "not named (the rows are marked `simulated`)"
-        return FileFacts(self.path.name, _sha256_of(self.path), self._table.rows_done, self._missing, simulated)
+        simulated = self.table.simulated or self._mark.in_words
+        left_out = self.tally.wrong + self.tally.missing
+        field = self.roles.fields.get("range")
+        told = "range" in dict(self.how.units) or (field is not None and field.unit_text != "")
+        return FileFacts(
+            self.path.name, _sha256_of(self.path), self.tally.rows, left_out, simulated, self.notes, told
+        )
+
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Least and greatest value of every role so far."""
+        return self._plausible.spans
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed, passed over or left out so far."""
+        tally = self.tally
+        told: list[str] = []
+        if tally.missing and not tally.wrong and self.how.leave_out_missing:
+            told.append(f"{tally.missing} rows lack a value and were left out (--leave-out-missing)")
+        elif tally.missing or tally.wrong:
+            told.append(
+                f"{rows_in_words(tally.missing + tally.wrong, tally.rows)} were left out: {tally.in_words()}"
+            )
+        told += [*self.table.notes, *self.meaning.in_words(), *self._plausible.notes(), *self._mark.notes]
+        told += [
+            f"{header!r} is not used; it may be `{role}` (--field {role}={header!r})"
+            for header, role in self.roles.could_be
+        ]
+        return tuple(told)
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """Checked batches, in file order. Raises UserError naming the first row that is wrong."""
-        import polars as pl
+        """Checked batches, in file order. Raises UserError naming the first row that is wrong, and counts the others."""
+        schema: Schema = {**self.meaning.schema, **self._mark.schema}
+        first_values: pl.DataFrame | None = None
+        for frame in self.table.frames(schema):
+            self._mark.look_at(frame)
+            values = self.meaning.values(frame)
+            first_values = values if first_values is None else first_values
+            checks = row_checks(values, self.setup, self.meaning.form != "signed")
+            sound = self.tally.sound(values, checks, self._needed(values))
+            if self.tally.hopeless and self.tally.wrong > self.how.skip_bad * self.tally.rows:
+                self._refuse(first_values, "where reading stopped")
+            self._plausible.look_at(sound, self.table)
+            if sound.height:
+                yield self._canonical(sound)
+            self._progress(self.table.fraction)
+        if self.tally.rows == 0 or first_values is None:
+            raise self.table.error(1, "there is only a header", "the file needs one row a conversion")
+        self._refuse(first_values, "")
+        self._plausible.refuse(self.path, self.table)
 
-        schema: Schema = {name: pl.String if name == "die" else pl.Float64 for name in self.names}
-        checks = row_checks(self.names, self.setup)
-        first: UserError | None = None
-        for frame in self._table.frames(schema):
-            wrong = first_wrong(frame, checks)
-            if wrong is not None:
-                raise self._table.error(self._table.rows_done + 1 + wrong.row, wrong.found, wrong.fix)
-            missing = first_missing(frame)
-            if missing is not None:
-                if first is None:
-                    first = self._table.error(self._table.rows_done + 1 + missing.row, missing.found, missing.fix)
-                rows = frame.height
-                frame = frame.drop_nulls()
-                self._missing += rows - frame.height
-            yield self._canonical(frame)
-            self._progress(self._table.fraction)
-        rows = self._table.rows_done
-        if rows == 0:
-            raise self._table.error(1, "there is only a header", "the file needs one row a conversion")
-        if first is not None and not (self._leave_out_missing and self._missing < rows):
-            raise UserError(f"{first}; {self._missing} of {rows} rows lack a value")
+    def _needed(self, values: pl.DataFrame) -> list[str]:
+        told = ["column", "ideal", "dot", "code", "range", "die", "temperature_c", "vdd_v", "time_s", "repeat"]
+        return [name for name in told if name in values.columns]
+
+    def _refuse(self, first_values: pl.DataFrame, until: str) -> None:
+        """Raises UserError where more rows are wrong than may be left out."""
+        tally, how = self.tally, self.how
+        bad = tally.wrong + tally.missing
+        allowed = how.skip_bad * tally.rows
+        if bad < tally.rows and tally.wrong + (0 if how.leave_out_missing else tally.missing) <= allowed:
+            return
+        error = tally.first or tally.first_missing
+        if error is None:
+            return
+        if tally.first is None:
+            raise UserError(f"{error}; {tally.missing} of {tally.rows} rows lack a value{self._more_than()}") from None
+        looks = look(first_values, self.setup)
+        told = f"{error}; {looks}" if looks else str(error)
+        if bad > 1 or self.how.skip_bad:
+            rows = f"{rows_in_words(bad, tally.rows)}{f' up to there, {until},' if until else ''}"
+            told += f"; {rows} are wrong: {tally.in_words()}{self._more_than() or '; --skip-bad FRACTION leaves such rows out'}"
+        raise UserError(told)
+
+    def _more_than(self) -> str:
+        return f"; that is more than --skip-bad {self.how.skip_bad:g} allows" if self.how.skip_bad else ""
 
     def _canonical(self, frame: pl.DataFrame) -> pl.DataFrame:
         import polars as pl
 
-        names, setup = self.names, self.setup
-        if "simulated" in names:
-            self._marked = self._marked or bool((frame["simulated"] != 0).any())
+        names, setup = frame.columns, self.setup
         entrance = "ideal" if "ideal" in names else "dot"
         return frame.select(
             pl.col("column").cast(pl.Int64),
@@ -122,31 +172,17 @@ class Conversions:
         )
 
 
+def _roles(path: Path, names: tuple[str, ...], units: tuple[str, ...], setup: MeasurementSetup, how: HowToRead) -> Roles:
+    """What the columns stand for. Raises UserError for what is no table of conversions."""
+    roles = find_roles(names, how, units)
+    where = f"{path}: the header (row 0)"
+    refuse_roles(where, roles, how)
+    if roles.inputs == ["dot"] and (setup.rows is None or setup.levels is None):
+        raise UserError(f"{where} has dot: say what full scale is with --rows N and --levels L (such as 1152 and 16)")
+    return roles
+
+
 def _sha256_of(path: Path) -> str:
     """Of the file as it lies on disk, compressed or not."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def wanted_columns(path: Path, names: tuple[str, ...], setup: MeasurementSetup) -> list[str]:
-    """The columns of a file that calibration reads.
-
-    Raises:
-        UserError: one is missing or there twice, or `dot` comes without the array's rows and levels.
-    """
-    where = f"{path}: the header (row 0)"
-    double = next((name for name in (*REQUIRED, *OPTIONAL, "ideal", "dot") if names.count(name) > 1), None)
-    if double is not None:
-        raise UserError(f"{where} names {double!r} twice: delete one of the two")
-    inputs = [name for name in ("ideal", "dot") if name in names]
-    missing = [name for name in REQUIRED if name not in names] + ([] if inputs else ["ideal (or dot)"])
-    if missing:
-        raise UserError(
-            f"{where} has no column {', '.join(missing)}, only {', '.join(map(repr, names))[:120]}: "
-            "needed are column, ideal (or dot) and code, one row a conversion"
-        )
-    if len(inputs) == 2:
-        raise UserError(f"{where} has both ideal and dot: delete one, they say the same")
-    if inputs == ["dot"] and (setup.rows is None or setup.levels is None):
-        raise UserError(f"{where} has dot: say what full scale is with --rows N and --levels L (such as 1152 and 16)")
-    return [*REQUIRED, *inputs, *(name for name in OPTIONAL if name in names)]

@@ -1,146 +1,192 @@
-"""CSV, plain or gzipped, read block by block.
+"""Text tables, packed or not, read block by block.
 
-Blocks of whole lines go to polars' parser. Where it stumbles, the block is read line by line: that finds the line that
-is wrong, and reads what the fast parser is too strict for.
+Blocks of whole lines go to polars' parser. Where it stumbles, the block is split line by line: that finds lines that are
+wrong, and reads what the fast parser is too strict for. Both give the same numbers.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imctrain.calibration.reading.csv_header import GZIP_DAMAGE, damage, read_header
+from imctrain.calibration.reading.how import HowToRead
+from imctrain.calibration.reading.layout import BLANKS, IN_WORDS, find_layout
+from imctrain.calibration.reading.lines import PassedOver, frame_of_lines
 from imctrain.calibration.reading.table import Schema
+from imctrain.calibration.reading.text import TextFile
 from imctrain.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl
 
 BLOCK_BYTES = 8 << 20
+GIVE_UP = 2
+"""Blocks in a row that the fast parser did not read, after which it is asked no more."""
 
 
 class CsvTable:
-    """A `Table` (which see) of a CSV.
+    """A `Table` (which see) of a text file.
 
     Raises:
-        UserError: empty, not text, no header, or a gzip file that is damaged or cut off.
+        UserError: empty, not text, no header, or a packed file that is damaged or cut off.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, how: HowToRead) -> None:
         self.path = path
         self.rows_done = 0
-        self._blank_lines = 0
-        self._bytes = max(path.stat().st_size, 1)
-        self._raw = path.open("rb")
-        gzipped = self._raw.peek(2)[:2] == b"\x1f\x8b"
-        self._text = gzip.GzipFile(fileobj=self._raw) if gzipped else self._raw
+        self.last_may_be_cut = False
+        self._passed = PassedOver()
+        self._text = TextFile(path, how.encoding)
         try:
-            self.header, self._separator, self._lines_above = read_header(path, self._text)
+            if not self._text.head.strip() and self._text.damage is not None:
+                raise UserError(f"{path}: row 1 (line 1): {': '.join(self._text.damage)}")
+            self._layout = find_layout(path, self._text.head, self._text.whole, how)
         except BaseException:
-            self._close()
+            self._text.close()
             raise
+        self.header = self._layout.header
+        self._failed = 0
+
+    @property
+    def commas(self) -> bool:
+        """Whether a comma is the decimal mark, as far as is known."""
+        return self._layout.commas is not False
+
+    @property
+    def simulated(self) -> str | None:
+        """What a comment says of the virtual chip."""
+        return self._layout.simulated or self._passed.simulated
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """What the file is, in words."""
+        layout, text = self._layout, self._text
+        told = [*text.packings, text.encoding.words, f"fields separated by {IN_WORDS[layout.separator]}"]
+        told += ["decimal commas"] if layout.commas else []
+        told += ["lines end in CR"] if text.old_line_ends else []
+        return (*told, f"header on line {layout.header.line}")
+
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed or passed over so far."""
+        passed = self._passed
+        told = [self._text.encoding.guess, *self._layout.notes]
+        if self._layout.commas:
+            told.append("numbers have decimal commas (--decimal)")
+        if passed.repeated.count:
+            told.append(
+                f"the header is repeated on {passed.repeated.words('line')}, as where files were joined: the rows of "
+                "all parts are read"
+            )
+        if passed.comments.count:
+            told.append(f"comments among the rows were passed over ({passed.comments.words('line')})")
+        if passed.cut is not None:
+            line, text = passed.cut
+            told.append(f"the last line ({line}) is cut off ({text[:40]!r}) and was left out: is the file complete?")
+        return [note for note in told if note]
 
     @property
     def fraction(self) -> float:
         """Share of the file that has been read."""
-        return 1.0 if self._raw.closed else min(1.0, self._raw.tell() / self._bytes)
+        return self._text.fraction
 
-    def error(self, row: int, found: str, fix: str) -> UserError:
+    def sample(self) -> list[list[str]]:
+        """Fields of the first rows."""
+        return [list(row) for row in self._layout.sample]
+
+    def line(self, row: int) -> int:
+        """The line of data row `row` of a batch in which rows follow each other."""
+        return self._layout.lines_above + row + self._passed.count
+
+    def error(self, row: int, found: str, fix: str, line: int | None = None) -> UserError:
         """What is wrong with data row `row`, counted from 1."""
-        line = self._lines_above + row + self._blank_lines
-        return UserError(f"{self.path}: row {row} (line {line}): {found}: {fix}")
+        return UserError(f"{self.path}: row {row} (line {self.line(row) if line is None else line}): {found}: {fix}")
 
     def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
         """The wanted columns, block by block."""
         try:
             for block in self._blocks():
                 frame = self._parse(block, schema)
-                yield frame
+                if self._passed.other_header is not None:
+                    line, text = self._passed.other_header
+                    raise UserError(
+                        f"{self.path}: line {line} is a header that names the columns in another order "
+                        f"({text.strip()[:80]!r}) than line {self.header.line}: calibrate the parts one by one, or bring "
+                        "them into one order"
+                    )
+                if frame.height:
+                    yield frame
                 self.rows_done += frame.height
+            if self._text.damage is not None:
+                raise self.error(self.rows_done + 1, *self._text.damage)
         finally:
-            self._close()
-
-    def _close(self) -> None:
-        self._text.close()
-        self._raw.close()
+            self._text.close()
 
     def _blocks(self) -> Iterator[bytes]:
         """Whole data lines, some MiB at a time; what comes before damage is given before the damage is told."""
-        rest, ended = b"", False
-        while not ended:
-            broken: Exception | None = None
-            parts = [rest]
-            size = 0
-            while size < BLOCK_BYTES and not ended:
-                try:
-                    part = self._text.read1(BLOCK_BYTES)
-                except GZIP_DAMAGE as error:
-                    part, broken = b"", error
-                parts.append(part)
-                size += len(part)
-                ended = not part
+        above = self._layout.lines_above
+        parts: list[bytes] = []
+        size = 0
+        for part in self._text.chunks():
+            while above and part:
+                line_end = part.find(b"\n") + 1
+                above, part = (above - 1, part[line_end:]) if line_end else (above, b"")
+            parts.append(part)
+            size += len(part)
+            if size < BLOCK_BYTES:
+                continue
             block = b"".join(parts)
             cut = block.rfind(b"\n") + 1
             if cut:
                 yield block[:cut]
-            rest = block[cut:]
-            if broken is not None:
-                raise self.error(self.rows_done + 1, *damage(broken))
-            if len(rest) > BLOCK_BYTES:
-                raise self.error(self.rows_done + 1, f"no line break in {len(rest)} bytes", "give a CSV file")
-        if rest.strip():
-            yield rest + b"\n"
+            parts, size = [block[cut:]], len(block) - cut
+            if size > BLOCK_BYTES:
+                raise self.error(self.rows_done + 1, f"no line break in {size} bytes", "give a CSV file")
+        block = b"".join(parts)
+        cut = block.rfind(b"\n") + 1
+        if self._text.damage is not None:
+            block = block[:cut]
+        if block.strip():
+            self.last_may_be_cut = len(block) > cut
+            yield block + b"\n" if self.last_may_be_cut else block
 
     def _parse(self, block: bytes, schema: Schema) -> pl.DataFrame:
+        frame = self._parse_fast(block, schema) if self._failed < GIVE_UP else None
+        if frame is not None:
+            self._failed = 0
+            return frame
+        self._failed += 1
+        row = self.rows_done + 1
+        return frame_of_lines(
+            block, self._layout, schema, row, self.line(row), self._passed, self.last_may_be_cut
+        )
+
+    def _parse_fast(self, block: bytes, schema: Schema) -> pl.DataFrame | None:
+        """All rows as numbers; None where any line is not simply that."""
         import polars as pl
 
-        types: dict[str, type[pl.DataType]] = {f"_{i}": pl.String for i in range(len(self.header.names))}
-        positions = [self.header.names.index(name) for name in schema]
-        wanted = dict(zip((f"_{position}" for position in positions), schema, strict=True))
-        types |= {field: schema[name] for field, name in wanted.items()}
-        try:
-            frame = pl.read_csv(block, has_header=False, schema=types, columns=positions, separator=self._separator)
-        except pl.exceptions.PolarsError:
-            return self._parse_slowly(block, schema)
-        if frame.height != block.count(b"\n") or any(column.has_nulls() for column in frame):
-            # Blank lines and missing fields: find out which they are.
-            return self._parse_slowly(block, schema)
-        return frame.select(pl.col(field).alias(name) for field, name in wanted.items())
-
-    def _parse_slowly(self, block: bytes, schema: Schema) -> pl.DataFrame:
-        import polars as pl
-
-        row, width = self.rows_done, len(self.header.names)
-        wanted = [(self.header.names.index(name), name) for name in schema]
-        values: dict[str, list[float | str | None]] = {name: [] for name in schema}
-        for raw in block.split(b"\n")[:-1]:
-            if not raw.strip():
-                self._blank_lines += 1
-                continue
-            row += 1
-            try:
-                fields = next(csv.reader([raw.decode("utf-8").rstrip("\r")], delimiter=self._separator))
-            except UnicodeDecodeError:
-                raise self.error(row, "the line is not UTF-8 text", "save the file as UTF-8") from None
-            except (csv.Error, StopIteration) as error:
-                raise self.error(row, f"the line is not CSV ({error})", "correct or delete it") from None
-            if len(fields) != width:
-                found = f"{len(fields)} fields where the header has {width}"
-                raise self.error(row, found, "correct or delete the line")
-            for position, name in wanted:
-                values[name].append(self._value(fields[position].strip(), name, schema[name] is pl.String, row))
-        return pl.DataFrame(values, schema=dict(schema))
-
-    def _value(self, text: str, name: str, is_text: bool, row: int) -> float | str | None:
-        if not text:
+        layout = self._layout
+        if layout.separator == BLANKS and (block.startswith(b" ") or b"  " in block or b"\n " in block or b"\t" in block):
             return None
-        if is_text:
-            return text
+        types: dict[str, type[pl.DataType]] = {f"_{i}": pl.String for i in range(len(self.header.names))}
+        types |= {f"_{position}": kind for position, kind in schema.items()}
+        for extra in range(self._empty_fields(block)):
+            types[f"_empty{extra}"] = pl.String
         try:
-            # Python alone reads 1_000 as a number.
-            return float("_" if "_" in text else text)
-        except ValueError:
-            raise self.error(row, f"{name} = {text[:40]!r} is not a number", "correct or delete the row") from None
+            frame = pl.read_csv(
+                block, has_header=False, schema=types, columns=list(schema), separator=layout.separator
+            )
+        except pl.exceptions.PolarsError:
+            return None
+        if frame.height != block.count(b"\n") or any(column.has_nulls() for column in frame):
+            # Blank lines, missing fields, comments: find out which they are.
+            return None
+        return frame.select(f"_{position}" for position in schema)
+
+    def _empty_fields(self, block: bytes) -> int:
+        """Separators at the end of the first line beyond the header's fields."""
+        separator = self._layout.separator.encode()
+        line = block[: block.find(b"\n")].rstrip(b"\r")
+        more = line.count(separator) + 1 - len(self.header.names)
+        return more if 0 < more <= len(line) - len(line.rstrip(separator)) else 0

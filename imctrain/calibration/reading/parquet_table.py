@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 BATCH_ROWS = 1 << 18
+SAMPLE_ROWS = 200
 
 
 class ParquetTable:
@@ -28,26 +29,46 @@ class ParquetTable:
 
         self.path = path
         self.rows_done = 0
+        self.commas = True
+        self.last_may_be_cut = False
+        self.form = ("parquet",)
         with self._guard():
             self._names = list(pl.read_parquet_schema(path))
-            simulated = pl.read_parquet_metadata(path).get(SIMULATED_KEY)
+            self.simulated = pl.read_parquet_metadata(path).get(SIMULATED_KEY)
             self._rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
-        self.header = Header(tuple(name.strip().lower() for name in self._names), simulated)
+        self.header = Header(tuple(self._names))
 
     @property
     def fraction(self) -> float:
         """Share of the file that has been read."""
         return self.rows_done / max(self._rows, 1)
 
-    def error(self, row: int, found: str, fix: str) -> UserError:
+    @property
+    def notes(self) -> list[str]:
+        """Nothing is guessed."""
+        return []
+
+    def sample(self) -> list[list[str]]:
+        """Fields of the first rows, as text."""
+        import polars as pl
+
+        with self._guard():
+            texts = pl.scan_parquet(self.path).head(SAMPLE_ROWS).collect()
+        return [["" if value is None else str(value) for value in row] for row in texts.iter_rows()]
+
+    def line(self, row: int) -> None:
+        """There are no lines."""
+        return
+
+    def error(self, row: int, found: str, fix: str, line: int | None = None) -> UserError:
         """What is wrong with data row `row`, counted from 1."""
         return UserError(f"{self.path}: row {row}: {found}: {fix}")
 
     def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
-        """The wanted columns, batch by batch. Raises UserError for values that are no numbers, and for damage."""
+        """The wanted columns, batch by batch. Raises UserError for types that hold no numbers, and for damage."""
         import polars as pl
 
-        wanted = [self._names[self.header.names.index(name)] for name in schema]
+        wanted = [self._names[position] for position in schema]
         with self._guard():
             frames = pl.scan_parquet(self.path).select(wanted)
             batches = iter(frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True))
@@ -56,24 +77,21 @@ class ParquetTable:
                 frame = next(batches, None)
             if frame is None:
                 return
-            cast = pl.DataFrame(
-                [self._cast(frame[w], name, schema[name]) for w, name in zip(wanted, schema, strict=True)]
-            )
-            yield cast
+            yield pl.DataFrame([self._cast(frame[self._names[at]], at, kind) for at, kind in schema.items()])
             self.rows_done += frame.height
 
-    def _cast(self, values: pl.Series, name: str, kind: type[pl.DataType]) -> pl.Series:
+    def _cast(self, values: pl.Series, position: int, kind: type[pl.DataType]) -> pl.Series:
+        """Numbers as float64; text as it is."""
         import polars as pl
 
+        name = f"_{position}"
+        if values.dtype in (pl.String, pl.Categorical):
+            return values.cast(pl.String).alias(name)
         try:
-            cast = values.cast(kind, strict=False).alias(name)
+            return values.cast(kind).alias(name)
         except pl.exceptions.PolarsError:
-            raise self.error(self.rows_done + 1, f"{name} is of type {values.dtype}", "store it as a number") from None
-        lost = (cast.is_null() & values.is_not_null()).arg_true()
-        if len(lost):
-            found = f"{name} = {str(values[lost[0]])[:40]!r} is not a number"
-            raise self.error(self.rows_done + 1 + lost[0], found, "correct or delete the row")
-        return cast
+            found = f"{self._names[position].strip()} is of type {values.dtype}"
+            raise self.error(self.rows_done + 1, found, "store it as a number") from None
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

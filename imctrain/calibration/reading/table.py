@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 SIMULATED_KEY = "imctrain-virtual-chip"
-"""Marks a file of the virtual chip: in a comment above a CSV's header, or in a parquet file's metadata."""
+"""Marks a file of the virtual chip: in a comment of a CSV, or in a parquet file's metadata."""
+ROW, LINE, PROBLEM = "_row", "_line", "_problem"
+"""Beside the columns of a frame: the data row from 1, its line in the file, and why it cannot be read (null: it can)."""
+SHOWN = "shown:"
+"""Prefix of columns that hold a value as the file has it, where that is not the value itself."""
 
-Schema = Mapping[str, "type[pl.DataType]"]
-"""Columns to read, by lower-case name, and the type that each must have."""
+Schema = Mapping[int, "type[pl.DataType]"]
+"""Columns to read, by place in the file from 0, and the type that is hoped for."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,12 @@ class Header:
     """What stands above the data.
 
     Attributes:
-        names: column names, lower case.
-        simulated: what the file says of the virtual chip that drew it; None for a file without that mark.
+        names: of columns, as written. units: of a row of units below them, "" where there is none. line: of the names.
     """
 
     names: tuple[str, ...]
-    simulated: str | None
+    units: tuple[str, ...] = ()
+    line: int | None = None
 
 
 class Table(Protocol):
@@ -36,25 +40,52 @@ class Table(Protocol):
 
     Attributes:
         header: what stands above the data.
-        rows_done: rows that `frames` has given so far.
+        form: what the file is, in words: packing, encoding, separator, decimal mark.
+        rows_done: rows of the batches before the one that `frames` gave last.
+        simulated: what the file says of the virtual chip that drew it; None for a file without that mark.
+        commas: a comma is the decimal mark.
     """
 
     header: Header
+    form: tuple[str, ...]
     rows_done: int
+    simulated: str | None
+    commas: bool
 
     @property
     def fraction(self) -> float:
         """Share of the file that has been read."""
         ...
 
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed or passed over so far."""
+        ...
+
+    @property
+    def last_may_be_cut(self) -> bool:
+        """Once all was read: whether the last row has no end of line."""
+        ...
+
+    def sample(self) -> list[list[str]]:
+        """Fields of the first rows, as text."""
+        ...
+
     def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
-        """The wanted columns, some hundred thousand rows at a time; null where a field is empty.
+        """The wanted columns, some hundred thousand rows at a time, named by their place; null where a field is empty.
+
+        A column that does not hold numbers is given as text. ROW, LINE and PROBLEM are there where rows do not simply
+        follow each other.
 
         Raises:
-            UserError: for what cannot be read.
+            UserError: for what cannot be read at all.
         """
         ...
 
-    def error(self, row: int, found: str, fix: str) -> UserError:
-        """What is wrong with data row `row`, counted from 1."""
+    def line(self, row: int) -> int | None:
+        """The line of data row `row` of a batch without LINE; None for a file that has no lines."""
+        ...
+
+    def error(self, row: int, found: str, fix: str, line: int | None = None) -> UserError:
+        """What is wrong with data row `row`, counted from 1, on `line` where that is known."""
         ...

@@ -20,7 +20,8 @@ class Evidence:
 
     Attributes:
         die: the die whose columns go into the file; "" where the file has none.
-        faults: what the converter does that the model has no figure for. missing: rows without a value, left out.
+        faults: what the converter does that the model has no figure for.
+        notes: what was guessed, passed over or left out as the file was read.
     """
 
     fit: ChipFit
@@ -29,7 +30,7 @@ class Evidence:
     curves: ColumnCurves | None
     die: str
     faults: Faults
-    missing: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def temporal_share(self) -> float:
