@@ -18,7 +18,7 @@ from imctrain.calibration.judging.warnings import warnings_of
 from imctrain.calibration.options import require
 from imctrain.calibration.progress import Progress, untold
 from imctrain.calibration.reading.conversions import Conversions, FileFacts
-from imctrain.calibration.reading.how import HowToRead
+from imctrain.calibration.reading.how import AS_THE_FILE_SAYS, HowToRead
 from imctrain.calibration.reading.reducer import MAX_CELLS, Reducer
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Calibration, Source
@@ -50,7 +50,7 @@ class Request:
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
     max_cells: int = MAX_CELLS
-    how: HowToRead = HowToRead()
+    how: HowToRead = AS_THE_FILE_SAYS
 
     def __post_init__(self) -> None:
         possible = LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES

@@ -80,7 +80,9 @@ def calibrate(
     ] = False,
     skip_bad: Annotated[
         float,
-        typer.Option(metavar="FRACTION", help="Leave out rows that cannot be right, up to this share; a note says which."),
+        typer.Option(
+            metavar="FRACTION", help="Leave out rows that cannot be right, up to this share; a note says which."
+        ),
     ] = 0.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is understood of FILE; fit and write nothing.")
@@ -170,6 +172,7 @@ def calibrate(
     from imctrain.calibration.reading.how import HowToRead, codes_of, pairs, separator_of
     from imctrain.calibration.reading.setup import MeasurementSetup
     from imctrain.cli.bars import bars
+    from imctrain.cli.calibration_tables import print_comparison, print_figures
 
     setup = MeasurementSetup(bits, polarity.value, reference, zero_code, rows, levels, columns, cell.value)
     base, form = codes_of(codes)
@@ -197,9 +200,9 @@ def calibrate(
     with bars("reading", "fitting") as (reading, fitting):
         calibration, evidence = calibrate_file(measured, setup, request, reading, fitting)
     _write(calibration, evidence if plot else None, other, target)
-    _print_figures(calibration)
+    print_figures(calibration)
     if other is not None:
-        _print_comparison(calibration, other)
+        print_comparison(calibration, other)
     written = [str(target)]
     if plot:
         written += [str(target.with_suffix(suffix)) for suffix in PLOTS]
@@ -276,6 +279,7 @@ def _plot_comparison(a: Calibration, b: Calibration, target: Path, files: ExitSt
 
 def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool) -> None:
     from imctrain.calibration import load_calibration
+    from imctrain.cli.calibration_tables import print_comparison
 
     if compare is None:
         raise UserError(f"{file} is a calibration: compare it with --compare OTHER.json, or validate it with --check")
@@ -285,7 +289,7 @@ def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool
     target = out or Path(file.name)
     with ExitStack() as files:
         _plot_comparison(a, b, target, files)
-    _print_comparison(a, b)
+    print_comparison(a, b)
     typer.echo(f"plotted to {', '.join(str(_comparison_path(target, b, suffix)) for suffix in PLOTS)}")
 
 
@@ -300,54 +304,3 @@ def _check(names: list[str]) -> None:
             f"{name}: valid, schema {calibration.schema_version}, {calibration.provenance}, noise {sigma:g} LSB, "
             f"{len(calibration.columns)} columns listed"
         )
-
-
-def _print_figures(calibration: Calibration) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from imctrain.calibration.summary.figures import figures
-    from imctrain.calibration.summary.headline import geometry, origin
-
-    console = Console(highlight=False, markup=False)
-    console.print(f"{calibration.name}: {origin(calibration)}", soft_wrap=True)
-    console.print(geometry(calibration), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for figure in figures(calibration):
-        table.add_row(figure.label, figure.text, figure.interval)
-    table.add_row("r2 of codes", f"{calibration.fit.r2:.5f}", "")
-    console.print(table)
-    for warning in calibration.fit.warnings:
-        console.print(f"note: {warning}", soft_wrap=True)
-
-
-def _print_comparison(a: Calibration, b: Calibration) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from imctrain.calibration.compare.differences import column_differences, side_by_side
-    from imctrain.calibration.summary.headline import origin
-
-    console = Console(highlight=False, markup=False)
-    for letter, c in (("A", a), ("B", b)):
-        console.print(f"{letter}  {c.name}: {origin(c)}", soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for words in ("A", "B", "B - A"):
-        table.add_column(words, justify="right")
-    for one, other, verdict in side_by_side(a, b):
-        table.add_row(one.label, one.text, other.text, verdict)
-    console.print(table)
-    columns = column_differences(a, b)
-    if columns is None:
-        console.print("no column is listed in both")
-        return
-    console.print(
-        f"{columns['columns']:.0f} columns in both: gains differ by {100 * columns['gain_rms']:.3f} % rms "
-        f"(correlation {columns['gain_correlation']:.3f}), offsets by {columns['offset_rms_lsb']:.3f} LSB rms "
-        f"(correlation {columns['offset_correlation']:.3f})",
-        soft_wrap=True,
-    )

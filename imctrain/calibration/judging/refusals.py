@@ -38,7 +38,7 @@ def refuse_fit(fit: ChipFit, rows: str) -> None:
     if not GAIN_LIMITS[0] <= gain <= GAIN_LIMITS[1]:
         raise UserError(
             f"{rows}: the columns' gain is {gain:.3g} of nominal, which no converter has: give the chip's own --rows "
-            "and --levels (for dot), --bits, --polarity, --zero-code and --range, and --full-scale where `ideal` is in volts"
+            "and --levels (for dot), --bits, --polarity, --zero-code and --range, and --full-scale for inputs in volts"
         )
 
 
@@ -55,9 +55,9 @@ def refuse_volts(fit: ChipFit, rows: str) -> None:
         return
     constant = "the constant range" if np.ptp(fit.transfer.histogram.range) == 0 else "the largest range,"
     raise UserError(
-        f"{rows}: {constant} {largest:g} looks like volts: codes follow the input with {gain:.3g} of the nominal gain, as "
-        f"if it were R = 1; give --unit range=V --full-scale {largest:g}, or --unit range=FS where R is {largest:g} of full "
-        "scale"
+        f"{rows}: {constant} {largest:g} looks like volts: codes follow the input with {gain:.3g} of the nominal gain, "
+        f"as if it were R = 1; give --unit range=V --full-scale {largest:g}, or --unit range=FS where R is {largest:g} of "
+        "full scale"
     )
 
 

@@ -16,9 +16,8 @@ MAX_COLUMN = 2**16 - 1
 ROUNDING = 5e-7
 """Inputs written with six decimals still count as at full scale."""
 HAIR_LSB, HAIR = 0.1, 1e-3
-"""How far beyond full scale an input is a meter's noise and is clipped: this much of an LSB, and of full scale at most."""
+"""How far beyond full scale an input is a meter's noise, and is clipped: in LSB, and as a fraction of full scale."""
 MISSING_KIND = "lack a value"
-NO_NUMBER = "hold no number"
 
 
 class Check(NamedTuple):
@@ -60,17 +59,18 @@ def row_checks(frame: pl.DataFrame, setup: MeasurementSetup, patterns: bool) -> 
         shown = SHOWN + name
         if shown in names and frame.schema[shown] == pl.String:
             wrong = pl.col(name).is_null() & ~is_missing(pl.col(shown))
-            checks.append(Check(name, wrong, "= {value} is not a number", "correct or delete the row", NO_NUMBER))
+            kind = f"have {_a(name)} {name} that is no number"
+            checks.append(Check(name, wrong, "= {value} is not a number", "correct or delete the row", kind))
     if patterns:
         span = f"outside 0..{2**setup.bits - 1}, the patterns of {setup.bits} bits"
         fix = "give the ADC's own --bits, or other --codes"
         checks.append(Check("code", pl.col("code").is_infinite(), "= {value} is " + span, fix, f"have a code {span}"))
-    for name in roles:
-        checks.append(Check(name, ~pl.col(name).is_finite(), "is {value}", measure, f"have no finite {name}"))
+    checks += [Check(n, ~pl.col(n).is_finite(), "is {value}", measure, f"have no finite {n}") for n in roles]
 
     def between(name: str, low: float, high: float, found: str, fix: str) -> None:
         outside = ~pl.col(name).is_between(low, high)
-        checks.append(Check(name, outside, "= {value} is " + found, fix, f"have {_a(name)} {name} {found}"))
+        kind = f"have {_a(name)} {name} {found.split(',')[0]}"
+        checks.append(Check(name, outside, "= {value} is " + found, fix, kind))
 
     swapped = "give v as a fraction of full scale; are ideal and code swapped, or is it a dot product (call it dot)?"
     lowest = setup.lowest_v
@@ -86,7 +86,8 @@ def row_checks(frame: pl.DataFrame, setup: MeasurementSetup, patterns: bool) -> 
         if name in names:
             fix = "for v in [-1, 1] call the column ideal" if name == "dot" else "are columns swapped?"
             wrong = pl.col(name) != pl.col(name).round()
-            checks.append(Check(name, wrong, "= {value} is not an integer", fix, f"have {_a(name)} {name} that is no integer"))
+            kind = f"have {_a(name)} {name} that is no integer"
+            checks.append(Check(name, wrong, "= {value} is not an integer", fix, kind))
     between("column", 0, MAX_COLUMN, f"outside 0..{MAX_COLUMN}", "columns count from 0; are columns swapped?")
     if setup.columns is not None:
         found = f"beyond the {setup.columns} columns of --columns"

@@ -18,16 +18,30 @@ NEAR = 0.15
 """Of the codes' span: how far from the nominal transfer half of the codes may lie, at most."""
 CLEARLY = 3.0
 LOOKED_AT = 4096
+WORDS = (16, 24, 32)
+"""Widths of words that narrower codes are stored in: two's complement then has the sign in all higher bits."""
 
 
 def to_code(code: pl.Expr, form: CodeForm, bits: int) -> pl.Expr:
-    """Signed codes; a pattern outside of 0 .. 2**bits - 1 is given as infinite, which no code is."""
+    """Signed codes; what is no pattern of so many bits is given as infinite, which no code is."""
     import polars as pl
 
     half, span = 2.0 ** (bits - 1), 2.0**bits
-    signed = code - half if form == "offset-binary" else pl.when(code >= half).then(code - span).otherwise(code)
-    outside = (code < 0) | (code >= span)
-    return pl.when(outside).then(pl.lit(float("inf"))).otherwise(signed)
+    if form == "offset-binary":
+        return pl.when((code < 0) | (code >= span)).then(float("inf")).otherwise(code - half)
+    signed = pl.when((code >= half) & (code < span)).then(code - span).otherwise(code)
+    for word in WORDS:
+        if word > bits:
+            signed = pl.when((code >= 2.0**word - half) & (code < 2.0**word)).then(code - 2.0**word).otherwise(signed)
+    return pl.when((code < 0) | (signed >= half)).then(float("inf")).otherwise(signed)
+
+
+def signed_codes(code: Floats, form: CodeForm, bits: int) -> Floats:
+    """`to_code` of an array."""
+    import polars as pl
+
+    table = pl.DataFrame({"code": code}, schema={"code": pl.Float64})
+    return table.select(to_code(pl.col("code"), form, bits))["code"].to_numpy()
 
 
 def form_of(values: pl.DataFrame, setup: MeasurementSetup) -> CodeForm | None:
@@ -38,16 +52,9 @@ def form_of(values: pl.DataFrame, setup: MeasurementSetup) -> CodeForm | None:
     v, code = inputs_and_codes(values, setup)
     if code.size == 0:
         return "twos-complement"
-    inside = (code >= 0) & (code < 2**setup.bits)
-    v, code = v[inside], code[inside]
-    if code.size == 0:
-        return "signed"
     nominal = np.clip(v * setup.codes_per_v, setup.lowest, setup.highest)
-    half, span = 2 ** (setup.bits - 1), 2**setup.bits
-    forms: dict[CodeForm, float] = {
-        "twos-complement": distance(np.where(code >= half, code - span, code), nominal, setup),
-        "offset-binary": distance(code - half, nominal, setup),
-    }
+    told: tuple[CodeForm, ...] = ("twos-complement", "offset-binary")
+    forms = {form: distance(signed_codes(code, form, setup.bits), nominal, setup) for form in told}
     best, other = sorted(forms, key=lambda form: forms[form])
     return best if forms[best] < NEAR and forms[other] > CLEARLY * forms[best] else None
 

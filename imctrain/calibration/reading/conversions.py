@@ -2,8 +2,8 @@
 
 Every batch is a polars DataFrame with `column` (int64), `v` (float64, a fraction of full scale), `code` (int64, the
 setup's zero code subtracted), `range` (float64, R) and, where the file has them, `die` (string), `temperature_c`,
-`vdd_v`, `time_s` and `repeat` (float64). Rows that cannot be right are counted, and are an error unless they may be left
-out.
+`vdd_v`, `time_s` and `repeat` (float64). Rows that cannot be right are counted, and are an error unless they may
+be left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imctrain.calibration.progress import Progress, untold
 from imctrain.calibration.reading.checks import full_scale, row_checks
 from imctrain.calibration.reading.diagnosis import look
-from imctrain.calibration.reading.how import HowToRead
+from imctrain.calibration.reading.how import AS_THE_FILE_SAYS, HowToRead
 from imctrain.calibration.reading.mark import Mark
 from imctrain.calibration.reading.meaning import Meaning
 from imctrain.calibration.reading.open_table import open_table
@@ -30,6 +30,9 @@ from imctrain.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl
+
+MOST_SKIPPED = 0.2
+"""Share of wrong rows up to which leaving them out is worth a word: beyond it the file is something else."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,9 @@ class Conversions:
     """
 
     def __init__(
-        self, path: Path, setup: MeasurementSetup, progress: Progress | None = None, how: HowToRead | None = None
+        self, path: Path, setup: MeasurementSetup, progress: Progress | None = None, how: HowToRead = AS_THE_FILE_SAYS
     ) -> None:
-        self.path, self.setup, self.how = path, setup, how or HowToRead()
+        self.path, self.setup, self.how = path, setup, how
         self._progress = progress or untold
         self.table = open_table(path, self.how)
         self.roles = _roles(path, self.table.header.names, self.table.header.units, setup, self.how)
@@ -84,9 +87,7 @@ class Conversions:
         left_out = self.tally.wrong + self.tally.missing
         field = self.roles.fields.get("range")
         told = "range" in dict(self.how.units) or (field is not None and field.unit_text != "")
-        return FileFacts(
-            self.path.name, _sha256_of(self.path), self.tally.rows, left_out, simulated, self.notes, told
-        )
+        return FileFacts(self.path.name, _sha256_of(self.path), self.tally.rows, left_out, simulated, self.notes, told)
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
@@ -101,9 +102,7 @@ class Conversions:
         if tally.missing and not tally.wrong and self.how.leave_out_missing:
             told.append(f"{tally.missing} rows lack a value and were left out (--leave-out-missing)")
         elif tally.missing or tally.wrong:
-            told.append(
-                f"{rows_in_words(tally.missing + tally.wrong, tally.rows)} were left out: {tally.in_words()}"
-            )
+            told.append(f"{rows_in_words(tally.missing + tally.wrong, tally.rows)} were left out: {tally.in_words()}")
         told += [*self.table.notes, *self.meaning.in_words(), *self._plausible.notes(), *self._mark.notes]
         told += [
             f"{header!r} is not used; it may be `{role}` (--field {role}={header!r})"
@@ -112,7 +111,7 @@ class Conversions:
         return tuple(told)
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """Checked batches, in file order. Raises UserError naming the first row that is wrong, and counts the others."""
+        """Checked batches, in file order. Raises UserError naming the first row that is wrong, with a count of all."""
         schema: Schema = {**self.meaning.schema, **self._mark.schema}
         first_values: pl.DataFrame | None = None
         for frame in self.table.frames(schema):
@@ -122,37 +121,40 @@ class Conversions:
             checks = row_checks(values, self.setup, self.meaning.form != "signed")
             sound = self.tally.sound(values, checks, self._needed(values))
             if self.tally.hopeless and self.tally.wrong > self.how.skip_bad * self.tally.rows:
-                self._refuse(first_values, "where reading stopped")
+                self._refuse(first_values, self.table.fraction < 1.0)
             self._plausible.look_at(sound, self.table)
             if sound.height:
                 yield self._canonical(sound)
             self._progress(self.table.fraction)
         if self.tally.rows == 0 or first_values is None:
             raise self.table.error(1, "there is only a header", "the file needs one row a conversion")
-        self._refuse(first_values, "")
+        self._refuse(first_values, False)
         self._plausible.refuse(self.path, self.table)
 
     def _needed(self, values: pl.DataFrame) -> list[str]:
         told = ["column", "ideal", "dot", "code", "range", "die", "temperature_c", "vdd_v", "time_s", "repeat"]
         return [name for name in told if name in values.columns]
 
-    def _refuse(self, first_values: pl.DataFrame, until: str) -> None:
+    def _refuse(self, first_values: pl.DataFrame, stopped: bool) -> None:
         """Raises UserError where more rows are wrong than may be left out."""
         tally, how = self.tally, self.how
         bad = tally.wrong + tally.missing
         allowed = how.skip_bad * tally.rows
         if bad < tally.rows and tally.wrong + (0 if how.leave_out_missing else tally.missing) <= allowed:
             return
-        error = tally.first or tally.first_missing
-        if error is None:
+        first = tally.first or tally.first_missing
+        if first is None:
             return
+        looks = look(first_values, self.setup) if tally.first is not None else ""
+        fix = looks if looks and first.role in ("code", *self.roles.inputs) else first.fix
+        told = str(self.table.error(first.row, first.found, fix, first.line))
         if tally.first is None:
-            raise UserError(f"{error}; {tally.missing} of {tally.rows} rows lack a value{self._more_than()}") from None
-        looks = look(first_values, self.setup)
-        told = f"{error}; {looks}" if looks else str(error)
-        if bad > 1 or self.how.skip_bad:
-            rows = f"{rows_in_words(bad, tally.rows)}{f' up to there, {until},' if until else ''}"
-            told += f"; {rows} are wrong: {tally.in_words()}{self._more_than() or '; --skip-bad FRACTION leaves such rows out'}"
+            raise UserError(f"{told}; {tally.missing} of {tally.rows} rows lack a value{self._more_than()}")
+        if bad > 1 or how.skip_bad:
+            rows = rows_in_words(bad, tally.rows, stopped)
+            told += f"; {rows} are wrong: {tally.in_words()}{self._more_than()}"
+        if not how.skip_bad and bad <= MOST_SKIPPED * tally.rows:
+            told += "; --skip-bad FRACTION leaves such rows out"
         raise UserError(told)
 
     def _more_than(self) -> str:
@@ -172,7 +174,9 @@ class Conversions:
         )
 
 
-def _roles(path: Path, names: tuple[str, ...], units: tuple[str, ...], setup: MeasurementSetup, how: HowToRead) -> Roles:
+def _roles(
+    path: Path, names: tuple[str, ...], units: tuple[str, ...], setup: MeasurementSetup, how: HowToRead
+) -> Roles:
     """What the columns stand for. Raises UserError for what is no table of conversions."""
     roles = find_roles(names, how, units)
     where = f"{path}: the header (row 0)"

@@ -1,7 +1,7 @@
 """Text tables, packed or not, read block by block.
 
-Blocks of whole lines go to polars' parser. Where it stumbles, the block is split line by line: that finds lines that are
-wrong, and reads what the fast parser is too strict for. Both give the same numbers.
+Blocks of whole lines go to polars' parser. Where it stumbles, the block is split line by line: that finds lines that
+are wrong, and reads what the fast parser is too strict for. Both give the same numbers.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class CsvTable:
                     line, text = self._passed.other_header
                     raise UserError(
                         f"{self.path}: line {line} is a header that names the columns in another order "
-                        f"({text.strip()[:80]!r}) than line {self.header.line}: calibrate the parts one by one, or bring "
-                        "them into one order"
+                        f"({text.strip()[:80]!r}) than line {self.header.line}: calibrate the parts one by one, or "
+                        "bring them into one order"
                     )
                 if frame.height:
                     yield frame
@@ -158,25 +158,23 @@ class CsvTable:
             return frame
         self._failed += 1
         row = self.rows_done + 1
-        return frame_of_lines(
-            block, self._layout, schema, row, self.line(row), self._passed, self.last_may_be_cut
-        )
+        return frame_of_lines(block, self._layout, schema, row, self.line(row), self._passed, self.last_may_be_cut)
 
     def _parse_fast(self, block: bytes, schema: Schema) -> pl.DataFrame | None:
         """All rows as numbers; None where any line is not simply that."""
         import polars as pl
 
         layout = self._layout
-        if layout.separator == BLANKS and (block.startswith(b" ") or b"  " in block or b"\n " in block or b"\t" in block):
+        if layout.separator == BLANKS and (
+            block.startswith(b" ") or b"  " in block or b"\n " in block or b"\t" in block
+        ):
             return None
         types: dict[str, type[pl.DataType]] = {f"_{i}": pl.String for i in range(len(self.header.names))}
         types |= {f"_{position}": kind for position, kind in schema.items()}
         for extra in range(self._empty_fields(block)):
             types[f"_empty{extra}"] = pl.String
         try:
-            frame = pl.read_csv(
-                block, has_header=False, schema=types, columns=list(schema), separator=layout.separator
-            )
+            frame = pl.read_csv(block, has_header=False, schema=types, columns=list(schema), separator=layout.separator)
         except pl.exceptions.PolarsError:
             return None
         if frame.height != block.count(b"\n") or any(column.has_nulls() for column in frame):

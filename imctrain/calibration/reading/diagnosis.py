@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.calibration.arrays import Floats
-from imctrain.calibration.reading.codes import CLEARLY, NEAR, distance, inputs_and_codes
+from imctrain.calibration.reading.codes import CLEARLY, NEAR, CodeForm, distance, inputs_and_codes, signed_codes
 from imctrain.calibration.reading.setup import MAX_BITS, MeasurementSetup
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def _form(v: Floats, code: Floats, setup: MeasurementSetup) -> str:
     half, span = 2 ** (setup.bits - 1), 2**setup.bits
     bipolar = np.clip(v * half, -half, half - 1)
     told: list[tuple[float, str]] = []
-    if code.min() >= 0 and code.max() < span and setup.polarity == "bipolar":
-        twos = np.where(code >= half, code - span, code)
-        told = [
-            (distance(twos, bipolar, setup), "two's complement read as unsigned: give --codes twos-complement"),
-            (distance(code - half, bipolar, setup), f"offset binary: give --codes offset-binary, or --zero-code {half}"),
-        ]
+    if code.min() >= 0 and setup.polarity == "bipolar" and not setup.zero_code:
+        forms: tuple[tuple[CodeForm, str], ...] = (
+            ("twos-complement", "two's complement read as unsigned: give --codes twos-complement"),
+            ("offset-binary", f"offset binary: give --codes offset-binary, or --zero-code {half}"),
+        )
+        told = [(distance(signed_codes(code, form, setup.bits), bipolar, setup), words) for form, words in forms]
         if v.min() >= 0:
             unipolar = np.clip(v * span, 0, span - 1)
             told.append((distance(code, unipolar, setup), "those of a unipolar ADC: give --polarity unipolar"))
@@ -84,7 +84,10 @@ def _scale(v: Floats, code: Floats, setup: MeasurementSetup) -> str:
     if np.corrcoef(v_off, code_off)[0, 1] < 0.9:
         return ""
     full = setup.codes_per_v / float((v_off @ code_off) / (v_off @ v_off))
-    for scale, told in ((100.0, "in percent: give --unit ideal=%"), (setup.codes_per_v, "in LSB: give --unit ideal=LSB")):
+    for scale, told in (
+        (100.0, "in percent: give --unit ideal=%"),
+        (setup.codes_per_v, "in LSB: give --unit ideal=LSB"),
+    ):
         if abs(full / scale - 1) < ALIKE:
             return f"inputs look {told}"
     return f"inputs look as if full scale were {full:.3g}: for volts give --unit ideal=V (or mV) and --full-scale VOLTS"

@@ -25,7 +25,7 @@ class Encoding(NamedTuple):
     """How text is encoded.
 
     Attributes:
-        name: of Python's codec. mark: bytes of the byte-order mark in front. guess: what the reader must be told, or "".
+        name: of Python's codec. mark: bytes of the byte-order mark in front. guess: what must be told of it, or "".
     """
 
     name: str
@@ -57,7 +57,7 @@ def encoding_of(start: bytes, whole: bool, wanted: str | None = None) -> Encodin
             if text == 0 and zero > SURE:
                 return Encoding(name, 0, f"the file has no byte-order mark and is read as {WORDS[name]} (--encoding)")
     controls = sum(look.count(byte) for byte in range(32) if byte not in b"\t\n\r\x0c\x1a\x1b")
-    if controls > MOST_CONTROLS * len(look) and not look.strip(b"\0") == b"":
+    if controls > MOST_CONTROLS * len(look) and look.strip(b"\0"):
         return None
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start, final=whole)

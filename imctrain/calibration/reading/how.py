@@ -71,6 +71,10 @@ class HowToRead:
             require(unit.strip().lower() in known, f"--unit {role}", unit, ", ".join(known) or "none")
 
 
+AS_THE_FILE_SAYS = HowToRead()
+"""Nothing is said besides."""
+
+
 def separator_of(word: str | None) -> str | None:
     """What separates fields, by its name or as it is. Raises UserError for another."""
     if word is None:

@@ -114,7 +114,9 @@ def _header(path: Path, lines: list[str], start: int, given: str | None, how: Ho
     where = f"{path}: the header (row 0, line {nearly.place + 1})"
     if not nearly.roles.complete and all(looks_decimal(name, comma=True) for name in nearly.names):
         text = lines[nearly.place].strip()[:60]
-        raise UserError(f"{where} has no names, it is {text!r}: name the columns in it: column, ideal (or dot) and code")
+        raise UserError(
+            f"{where} has no names, it is {text!r}: name the columns in it: column, ideal (or dot) and code"
+        )
     refuse_roles(where, nearly.roles, how)
     return nearly
 
@@ -123,9 +125,7 @@ def _is_comment(line: str) -> bool:
     return line.lstrip("\ufeff ").startswith(COMMENT)
 
 
-def _candidates(
-    lines: list[str], place: int, given: str | None, how: HowToRead, stripped: bool
-) -> list[_Candidate]:
+def _candidates(lines: list[str], place: int, given: str | None, how: HowToRead, stripped: bool) -> list[_Candidate]:
     """A line's names, by each separator that it may have; the most frequent one first."""
     line = lines[place].strip("\ufeff \r")
     if stripped or _is_comment(line):
@@ -200,9 +200,7 @@ def _data_separator(header: _Candidate, sample: list[str], given: str | None) ->
     return best if agree(best) > len(sample) // 2 else header.separator
 
 
-def _layout(
-    path: Path, lines: list[str], start: int, header: _Candidate, how: HowToRead, given: str | None
-) -> Layout:
+def _layout(path: Path, lines: list[str], start: int, header: _Candidate, how: HowToRead, given: str | None) -> Layout:
     above = header.place + 1
     following = [place for place in range(above, len(lines)) if lines[place].strip()][:SAMPLE_LINES]
     hashed = [_is_comment(lines[place]) for place in following]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imctrain.calibration.reading.layout import BLANKS, COMMENT, Layout, mark_in, split_line
 from imctrain.calibration.reading.numbers import BLANKS as BLANK_CHARACTERS
-from imctrain.calibration.reading.numbers import MISSING, looks_data
+from imctrain.calibration.reading.numbers import MISSING, looks_data, looks_decimal
 from imctrain.calibration.reading.table import LINE, PROBLEM, ROW, SIMULATED_KEY, Schema
 from imctrain.calibration.reading.words import Numbers
 
@@ -103,9 +103,12 @@ def _without_headers(frame: pl.DataFrame, layout: Layout, schema: Schema, passed
     names = [name.strip().lower() for name in layout.header.names]
     wanted = [position for position in schema if names[position]]
     fields = {position: pl.col(_FIELDS).list.get(position, null_on_oob=True) for position in wanted}
-    clean = {position: text.str.strip_chars(BLANK_CHARACTERS + '"').str.to_lowercase() for position, text in fields.items()}
+    clean = {
+        position: text.str.strip_chars(BLANK_CHARACTERS + '"').str.to_lowercase() for position, text in fields.items()
+    }
     # Nearly all lines are none: the first wanted column decides for them.
-    is_name = pl.any_horizontal(text.is_in([names[p] for p in wanted]) for text in list(clean.values())[:4])
+    named = [names[p] for p in wanted if not looks_decimal(names[p])]
+    is_name = pl.any_horizontal(text.is_in(named) for text in list(clean.values())[:4])
     suspects = frame.filter(is_name)
     if not suspects.height:
         return frame

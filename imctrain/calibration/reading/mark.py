@@ -42,7 +42,9 @@ class Mark:
         source = pl.col(f"_{self._place}")
         if frame.schema[f"_{self._place}"] == pl.String:
             words = cleaned(source).str.to_lowercase()
-            source = pl.coalesce(words.replace_strict(WORDS, default=None, return_dtype=pl.Float64), number(source, False))
+            source = pl.coalesce(
+                words.replace_strict(WORDS, default=None, return_dtype=pl.Float64), number(source, False)
+            )
             unread = source.is_null() & (words != "")
         else:
             unread = pl.lit(False)
@@ -63,7 +65,9 @@ class Mark:
     def notes(self) -> list[str]:
         """Why a file counts as simulated by this column, or why it does not."""
         if self._own:
-            return [f"the column `{MARK}` has other values than 0 and 1, so that it does not mark the file as simulated"]
+            return [
+                f"the column `{MARK}` has other values than 0 and 1, so that it does not mark the file as simulated"
+            ]
         if self._marked:
             return [
                 f"the file counts as simulated, since its column `{MARK}` is 1 in {self._marked} rows: the calibration "

@@ -11,7 +11,6 @@ from imctrain.calibration.reading.how import HowToRead
 from imctrain.calibration.reading.numbers import (
     bare_hex,
     base_of,
-    cleaned,
     column_number,
     column_prefix,
     number,
@@ -152,8 +151,8 @@ class Meaning:
             unit, header = field.unit, field.header
             if unit.of == "volts" and self._how.full_scale is None:
                 raise UserError(
-                    f"{self._path}: {header!r} is in {field.unit_text}: say what full scale is with --full-scale VOLTS, "
-                    f"or --unit {role}=FS where it is a fraction of full scale"
+                    f"{self._path}: {header!r} is in {field.unit_text}: say what full scale is with --full-scale VOLTS, or "
+                    f" --unit {role}=FS where it is a fraction of full scale"
                 )
             if unit.of == "analog":
                 raise UserError(f"{self._path}: {header!r} is in {field.unit_text}: give the codes of the ADC")
@@ -241,8 +240,8 @@ class Meaning:
             self.form, self.form_guessed = form_of(values, self._setup), True
             if self.form is None:
                 raise UserError(
-                    f"{self._path}: codes are patterns of bits, and they follow the input neither as two's complement nor "
-                    "as offset binary: give --codes twos-complement, offset-binary or signed"
+                    f"{self._path}: codes are patterns of bits, and they follow the input neither as two's complement "
+                    "nor as offset binary: give --codes twos-complement, offset-binary or signed"
                 )
         if self.form == "signed":
             return values
@@ -256,7 +255,9 @@ class Meaning:
         field = self.roles.fields.get("column")
         if field is None or frame.schema[f"_{field.index}"] != pl.String:
             return
-        found = frame.select(column_prefix(pl.col(f"_{field.index}")).unique().drop_nulls()).to_series().sort().to_list()
+        found = (
+            frame.select(column_prefix(pl.col(f"_{field.index}")).unique().drop_nulls()).to_series().sort().to_list()
+        )
         if self._prefix is None and found:
             self._prefix = found[0]
         other = next((prefix for prefix in found if prefix != self._prefix), None)

@@ -7,24 +7,37 @@ from typing import NamedTuple
 
 from imctrain.calibration.reading.units import ROLES, is_unit, unit_of
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 OTHER_NAMES: dict[str, frozenset[str]] = {
-    "column": frozenset(
+    "column": _set(
         "col columns column_index column_number column_no column_nr column_id col_index col_no col_idx adc adc_index "
-        "adc_number adc_no adc_id channel chan ch bitline bl".split()
+        "adc_number adc_no adc_id channel chan ch bitline bl"
     ),
-    "ideal": frozenset("v vin v_in in input inputs x expected v_ideal ideal_input stimulus".split()),
-    "dot": frozenset("dot_product dotproduct mac integer_sum".split()),
-    "code": frozenset(
+    "ideal": _set("v vin v_in in input inputs x expected v_ideal ideal_input stimulus"),
+    "dot": _set("dot_product dotproduct mac integer_sum"),
+    "code": _set(
         "codes adc_code adc_codes output_code out_code code_out adc_out adc_output output out dout d_out readout raw "
-        "raw_code digital_code digital_out adc".split()
+        "raw_code digital_code digital_out adc"
     ),
-    "temperature_c": frozenset({"temperature", "temp", "t"}),
-    "vdd_v": frozenset({"vdd", "supply", "supply_voltage"}),
-    "time_s": frozenset({"time", "t", "elapsed", "elapsed_time"}),
-    "range": frozenset({"reference_range", "ref_range"}),
-    "die": frozenset({"die_id", "chip", "chip_id", "dut"}),
-    "repeat": frozenset({"rep", "repetition", "iteration", "trial", "shot"}),
+    "temperature_c": _set("temperature temp t"),
+    "vdd_v": _set("vdd supply supply_voltage"),
+    "time_s": _set("time t elapsed elapsed_time"),
+    "range": _set("reference_range ref_range"),
+    "die": _set("die_id chip chip_id dut"),
+    "repeat": _set("rep repetition iteration trial shot"),
 }
+"""Names that a role goes by where no column has its own; those of optional roles count with a unit that fits alone."""
+BIT_NAMES = _set("b bit bits d q db dout data code_b code_bit adc_b adc_bit out_b")
+"""What numbered columns are called that hold a bit each."""
+ONLY_BITS = _set("b bit bits code_bit adc_bit")
+REPEAT_NAMES = _set(
+    "code codes value repeat rep run shot sample trial read reading meas measurement conversion conv out y"
+)
+"""What numbered columns are called that hold conversions of one input, where another column names the ADC."""
 LSB_WORDS = ("lsb", "lsbs", "code", "codes", "count", "counts")
 _BRACKETS = re.compile(r"^(.*?)\s*[\[({<]\s*([^\[\](){}<>]*?)\s*[\])}>]$")
 _NUMBERED = re.compile(r"^(.*?)[\s_\-.]*[\[<({]?(\d{1,5})[\]>)}]?$")

@@ -57,7 +57,7 @@ def number(text: pl.Expr, commas: bool) -> pl.Expr:
 
 
 def pattern(text: pl.Expr, base: Base) -> pl.Expr:
-    """Hexadecimal or binary numbers as float64, null for what is none; the prefix tells, or `base` where there is none."""
+    """Hexadecimal or binary numbers as float64, null for what is none; where no prefix tells, they are of `base`."""
     import polars as pl
 
     clean = cleaned(text).str.to_lowercase().str.replace_all("_", "", literal=True)

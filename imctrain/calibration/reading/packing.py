@@ -29,7 +29,16 @@ NO_TABLES = {
     b"Rar!": "a RAR archive: unpack it",
     b"%PDF": "a PDF: give the conversions themselves",
 }
-DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError)
+DAMAGE = (
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
 """What readers of packed files raise in the middle; an OSError that has a number is the disk's (see `is_damage`)."""
 
 

@@ -54,14 +54,14 @@ class Plausible:
         if self._clipped:
             what = "input lies" if self._clipped == 1 else "inputs lie"
             yield (
-                f"{self._clipped} {what} a hair beyond full scale ({self._first_clipped}), less than a tenth of an LSB, "
-                "and were clipped to it"
+                f"{self._clipped} {what} a hair beyond full scale ({self._first_clipped}), less than a tenth of an "
+                "LSB, and were clipped to it"
             )
         column = self.spans.get("column")
         if column is not None and column[0] == 1.0 and column[1] > 1.0:
             yield (
-                f"columns run from 1 to {column[1]:.0f} and none is 0: are they counted from 1 (--first-column 1)? They "
-                "are taken as they stand"
+                f"columns run from 1 to {column[1]:.0f} and none is 0: are they counted from 1 (--first-column 1)? "
+                "They are taken as they stand"
             )
         if self._last is not None and (told := self._cut_value()):
             yield told
@@ -103,7 +103,9 @@ class Plausible:
         reference = pl.col("range") if "range" in values.columns else pl.lit(self._setup.range)
         nominal = pl.col("ideal") * self._setup.codes_per_v / reference
         setup = self._setup
-        off = values.select((pl.col("code") - setup.zero_code - nominal.clip(setup.lowest, setup.highest)).abs()).to_series()
+        off = values.select(
+            (pl.col("code") - setup.zero_code - nominal.clip(setup.lowest, setup.highest)).abs()
+        ).to_series()
         usual = max(float(off.median() or 0.0), 1.0)
         if off[-1] <= CUT_FACTOR * usual:
             return ""

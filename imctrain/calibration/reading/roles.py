@@ -7,19 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imctrain.calibration.reading.how import HowToRead
-from imctrain.calibration.reading.names import OTHER_NAMES, Likeness, Name, name_of, numbered, roles_like
+from imctrain.calibration.reading.names import (
+    BIT_NAMES,
+    ONLY_BITS,
+    OTHER_NAMES,
+    REPEAT_NAMES,
+    Likeness,
+    Name,
+    name_of,
+    numbered,
+    roles_like,
+)
 from imctrain.calibration.reading.units import ROLES, Unit, unit_of
 from imctrain.errors import UserError
 
 MARK = "simulated"
 """Column by which rows of the virtual chip are marked."""
-BIT_NAMES = frozenset("b bit bits d q db dout data code code_b code_bit adc_b adc_bit out_b".split())
-ONLY_BITS = frozenset(("b", "bit", "bits", "code_bit", "adc_bit"))
-REPEAT_NAMES = frozenset(
-    "code codes value repeat rep run shot sample trial read reading meas measurement conversion conv out y adc".split()
-)
 MOST_BITS = 24
-NO_CODES = frozenset(ROLES).union(*OTHER_NAMES.values()) - OTHER_NAMES["column"] - OTHER_NAMES["code"] - {"column", "code"}
+NEEDED = ("column", "ideal", "dot", "code")
+NO_CODES = frozenset(ROLES).union(*OTHER_NAMES.values()) - OTHER_NAMES["column"] - OTHER_NAMES["code"] - {*NEEDED[::3]}
 """Names that tell something else than codes, numbered or not."""
 
 
@@ -119,6 +125,8 @@ def find_roles(headers: Sequence[str], how: HowToRead, units: Sequence[str] = ()
             if role in fields or _covered(role, fields, series, rank):
                 continue
             claims = [i for i in claimed.get(Likeness(rank, role), ()) if i in free]
+            if len(claims) > 1 and rank == 2 and role not in NEEDED:
+                continue
             if len(claims) > 1:
                 twice[role] = tuple(free[i].header.strip() for i in claims)
             if claims:
@@ -185,7 +193,7 @@ def _role_of_family(prefix: str, numbers: tuple[int, ...], has_column: bool) -> 
     from_zero = numbers == tuple(range(len(numbers))) and len(numbers) <= MOST_BITS
     if not has_column:
         return None if prefix in ONLY_BITS or prefix in NO_CODES else "column"
-    if prefix in BIT_NAMES and from_zero and (prefix in ONLY_BITS or prefix not in REPEAT_NAMES):
+    if prefix in BIT_NAMES and from_zero:
         return "bit"
     return "repeat" if prefix in REPEAT_NAMES else None
 

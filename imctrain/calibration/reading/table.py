@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SIMULATED_KEY = "imctrain-virtual-chip"
 """Marks a file of the virtual chip: in a comment of a CSV, or in a parquet file's metadata."""
 ROW, LINE, PROBLEM = "_row", "_line", "_problem"
-"""Beside the columns of a frame: the data row from 1, its line in the file, and why it cannot be read (null: it can)."""
+"""Beside the columns of a frame: data row (from 1), line in the file, and why it cannot be read (null: it can)."""
 SHOWN = "shown:"
 """Prefix of columns that hold a value as the file has it, where that is not the value itself."""
 

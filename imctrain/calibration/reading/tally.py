@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imctrain.calibration.reading.checks import MISSING_KIND, Check
 from imctrain.calibration.reading.table import LINE, PROBLEM, ROW, SHOWN, Table
 from imctrain.calibration.reading.words import Numbers, plural
-from imctrain.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +28,16 @@ class Kind:
     example: str
 
 
+class Wrong(NamedTuple):
+    """The first row of its kind: where, the role (of a value, "" of a line), what was found, and the way out."""
+
+    row: int
+    line: int | None
+    role: str
+    found: str
+    fix: str
+
+
 @dataclass
 class Tally:
     """Wrong rows of a file.
@@ -41,8 +50,8 @@ class Tally:
     table: Table
     rows: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
-    first: UserError | None = None
-    first_missing: UserError | None = None
+    first: Wrong | None = None
+    first_missing: Wrong | None = None
 
     @property
     def missing(self) -> int:
@@ -79,13 +88,10 @@ class Tally:
         return frame.filter(marked[_KIND].is_null())
 
     def in_words(self) -> str:
-        """`3 lack a value (lines 3, 5 and 9), 1 has ...`, the most frequent kind first."""
+        """`3 lack a value (lines 3, 5, 9), 1 have a code ... (line 7: code = 200)`, the most frequent kind first."""
         kinds = sorted(self.kinds.values(), key=lambda kind: -kind.rows.count)
         word = "row" if self.table.line(1) is None else "line"
-        return ", ".join(
-            f"{kind.rows.count} {kind.name} ({kind.rows.words(word)}{f': {kind.example}' if kind.example else ''})"
-            for kind in kinds
-        )
+        return ", ".join(f"{kind.rows.count} {kind.name} ({kind.rows.words(word, kind.example)})" for kind in kinds)
 
     def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """With ROW and LINE."""
@@ -117,14 +123,15 @@ class Tally:
         wrong = bad.filter(pl.col(_KIND) < len(checks))
         if self.first is None and wrong.height:
             check = checks[wrong[_KIND][0]]
-            self.first = self._error(wrong, *_told(wrong, check))
+            self.first = Wrong(*_place(wrong), check.name, *_told(wrong, check))
         missing = bad.filter(pl.col(_KIND) == len(checks))
         if self.first_missing is None and missing.height:
             name = next(name for name in needed if missing[name][0] is None)
-            self.first_missing = self._error(missing, f"{name} is missing", MISSING_FIX)
+            self.first_missing = Wrong(*_place(missing), name, f"{name} is missing", MISSING_FIX)
 
-    def _error(self, rows: pl.DataFrame, found: str, fix: str) -> UserError:
-        return self.table.error(rows[ROW][0], found, fix, rows[LINE][0] if LINE in rows.columns else None)
+
+def _place(rows: pl.DataFrame) -> tuple[int, int | None]:
+    return int(rows[ROW][0]), int(rows[LINE][0]) if LINE in rows.columns else None
 
 
 def _told(rows: pl.DataFrame, check: Check) -> tuple[str, str]:
@@ -157,7 +164,6 @@ def _is_number(text: str) -> bool:
     return "_" not in text
 
 
-def rows_in_words(part: int, rows: int) -> str:
-    """`12 of 4000 rows (0.30 %)`."""
-    share = 100 * part / max(rows, 1)
-    return f"{part} of {plural(rows, 'row')} ({share:.2g} %)"
+def rows_in_words(part: int, rows: int, more: bool = False) -> str:
+    """`12 of 4000 rows (0.3 %)`; `more`: these are the first rows of a file."""
+    return f"{part} of {'the first ' if more else ''}{plural(rows, 'row')} ({100 * part / max(rows, 1):.3g} %)"

@@ -27,7 +27,9 @@ class Unit(NamedTuple):
 _AS_IS = dict.fromkeys(("", "-", "1", "#", "none"), Unit())
 _FRACTION = (
     _AS_IS
-    | dict.fromkeys(("fs", "v/v", "v/vref", "full scale", "fraction", "frac", "norm", "normalized", "normalised"), Unit())
+    | dict.fromkeys(
+        ("fs", "v/v", "v/vref", "full scale", "fraction", "frac", "norm", "normalized", "normalised"), Unit()
+    )
     | dict.fromkeys(("au", "a.u.", "rel", "ratio", "x fs", "of fs", "of full scale"), Unit())
     | dict.fromkeys(("%", "pct", "percent", "%fs", "% fs", "% of fs"), Unit(0.01))
     | dict.fromkeys(("v", "volt", "volts"), Unit(of="volts"))

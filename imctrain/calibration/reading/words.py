@@ -28,8 +28,10 @@ class Numbers:
         self.first += numbers.head(MOST_SHOWN - len(self.first)).to_list()
         self.count += len(numbers)
 
-    def words(self, word: str) -> str:
-        """`line 7`, `lines 7, 9, 12`, `lines 7, 9, 12, 14, 15, 20 and 30 more`."""
+    def words(self, word: str, example: str = "") -> str:
+        """`line 7`, `lines 7, 9, 12`, `lines 7 (code = 200), 9, 12, 14, 15, 20 and 30 more`."""
         more = self.count - len(self.first)
-        shown = ", ".join(str(number) for number in self.first)
-        return f"{word}{'s' if self.count > 1 else ''} {shown}{f' and {more} more' if more else ''}"
+        shown = [str(number) for number in self.first]
+        if example:
+            shown[0] += f" ({example})" if len(shown) > 1 else f": {example}"
+        return f"{word}{'s' if self.count > 1 else ''} {', '.join(shown)}{f' and {more} more' if more else ''}"
