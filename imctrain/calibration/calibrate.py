@@ -84,9 +84,9 @@ def calibrate_file(
     bits = bit_faults(histogram, setup)
     try:
         fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
-        refuse_fit(fit, where)
         if not facts.range_unit_told:
             refuse_volts(fit, where)
+        refuse_fit(fit, where)
         found = residuals(fit)
         refuse_residuals(found.r2, where)
     except UserError:

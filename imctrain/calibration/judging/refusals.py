@@ -56,8 +56,8 @@ def refuse_volts(fit: ChipFit, rows: str) -> None:
     constant = "the constant range" if np.ptp(fit.transfer.histogram.range) == 0 else "the largest range,"
     raise UserError(
         f"{rows}: {constant} {largest:g} looks like volts: codes follow the input with {gain:.3g} of the nominal gain, "
-        f"as if it were R = 1; give --unit range=V --full-scale {largest:g}, or --unit range=FS where R is {largest:g} of "
-        "full scale"
+        f"as if it were R = 1; give --unit range=V --full-scale {largest:g}, or --unit range=FS where R is {largest:g} "
+        "of full scale"
     )
 
 

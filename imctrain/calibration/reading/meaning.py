@@ -151,8 +151,8 @@ class Meaning:
             unit, header = field.unit, field.header
             if unit.of == "volts" and self._how.full_scale is None:
                 raise UserError(
-                    f"{self._path}: {header!r} is in {field.unit_text}: say what full scale is with --full-scale VOLTS, or "
-                    f" --unit {role}=FS where it is a fraction of full scale"
+                    f"{self._path}: {header!r} is in {field.unit_text}: give full scale with --full-scale VOLTS, "
+                    f"or --unit {role}=FS where it is a fraction of full scale"
                 )
             if unit.of == "analog":
                 raise UserError(f"{self._path}: {header!r} is in {field.unit_text}: give the codes of the ADC")
