@@ -41,7 +41,7 @@ def signed_codes(code: Floats, form: CodeForm, bits: int) -> Floats:
     import polars as pl
 
     table = pl.DataFrame({"code": code}, schema={"code": pl.Float64})
-    return table.select(to_code(pl.col("code"), form, bits))["code"].to_numpy()
+    return table.select(to_code(pl.col("code"), form, bits)).to_series().to_numpy()
 
 
 def form_of(values: pl.DataFrame, setup: MeasurementSetup) -> CodeForm | None:

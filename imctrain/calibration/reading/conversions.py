@@ -114,14 +114,15 @@ class Conversions:
         """Checked batches, in file order. Raises UserError naming the first row that is wrong, with a count of all."""
         schema: Schema = {**self.meaning.schema, **self._mark.schema}
         first_values: pl.DataFrame | None = None
-        for frame in self.table.frames(schema):
+        frames = self.table.frames(schema)
+        for frame in frames:
             self._mark.look_at(frame)
             values = self.meaning.values(frame)
             first_values = values if first_values is None else first_values
             checks = row_checks(values, self.setup, self.meaning.form != "signed")
             sound = self.tally.sound(values, checks, self._needed(values))
             if self.tally.hopeless and self.tally.wrong > self.how.skip_bad * self.tally.rows:
-                self._refuse(first_values, self.table.fraction < 1.0)
+                self._refuse(first_values, next(frames, None) is not None)
             self._plausible.look_at(sound, self.table)
             if sound.height:
                 yield self._canonical(sound)

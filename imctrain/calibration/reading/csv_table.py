@@ -132,17 +132,18 @@ class CsvTable:
             while above and part:
                 line_end = part.find(b"\n") + 1
                 above, part = (above - 1, part[line_end:]) if line_end else (above, b"")
-            parts.append(part)
-            size += len(part)
-            if size < BLOCK_BYTES:
-                continue
-            block = b"".join(parts)
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                yield block[:cut]
-            parts, size = [block[cut:]], len(block) - cut
-            if size > BLOCK_BYTES:
-                raise self.error(self.rows_done + 1, f"no line break in {size} bytes", "give a CSV file")
+            for start in range(0, len(part), BLOCK_BYTES):
+                parts.append(part[start : start + BLOCK_BYTES])
+                size += len(parts[-1])
+                if size < BLOCK_BYTES:
+                    continue
+                block = b"".join(parts)
+                cut = block.rfind(b"\n") + 1
+                if cut:
+                    yield block[:cut]
+                parts, size = [block[cut:]], len(block) - cut
+                if size > BLOCK_BYTES:
+                    raise self.error(self.rows_done + 1, f"no line break in {size} bytes", "give a CSV file")
         block = b"".join(parts)
         cut = block.rfind(b"\n") + 1
         if self._text.damage is not None:

@@ -58,8 +58,13 @@ def _form(v: Floats, code: Floats, setup: MeasurementSetup) -> str:
             told.append((distance(code, unipolar, setup), "those of a unipolar ADC: give --polarity unipolar"))
     if setup.polarity == "unipolar" and code.min() < 0 and v.min() < 0:
         told.append((distance(code, bipolar, setup), "those of a bipolar ADC: give --polarity bipolar"))
-    told += _other_bits(v, code, setup)
-    told.sort()
+    # Codes of one more bit at inputs above 0 only look like a unipolar converter's, the likelier of the two.
+    return _clearest(told) or _clearest(list(_other_bits(v, code, setup)))
+
+
+def _clearest(told: list[tuple[float, str]]) -> str:
+    """The nearest of some explanations, where it is near and no other is."""
+    told = sorted(told)
     clear = bool(told) and told[0][0] < NEAR and (len(told) == 1 or told[1][0] > CLEARLY * told[0][0])
     return f"codes look like {told[0][1]}" if clear else ""
 

@@ -50,14 +50,14 @@ def encoding_of(start: bytes, whole: bool, wanted: str | None = None) -> Encodin
         return Encoding(name, len(mark[0]) if mark is not None and mark[1].startswith(name) else 0, "")
     if mark is not None:
         return Encoding(mark[1], len(mark[0]), "")
-    look = start[:LOOKED_AT]
+    look = start[:LOOKED_AT].rstrip(b"\0")
     if len(look) >= FEWEST:
         zeros = tuple(half.count(0) / max(len(half), 1) for half in (look[::2], look[1::2]))
         for name, (text, zero) in (("utf-16-le", zeros), ("utf-16-be", zeros[::-1])):
             if text == 0 and zero > SURE:
                 return Encoding(name, 0, f"the file has no byte-order mark and is read as {WORDS[name]} (--encoding)")
     controls = sum(look.count(byte) for byte in range(32) if byte not in b"\t\n\r\x0c\x1a\x1b")
-    if controls > MOST_CONTROLS * len(look) and look.strip(b"\0"):
+    if controls > MOST_CONTROLS * len(look):
         return None
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start, final=whole)

@@ -102,7 +102,7 @@ def _header(path: Path, lines: list[str], start: int, given: str | None, how: Ho
     for place in (*([] if first is None else [first]), *reversed(comments), *below):
         if place != first and not _MAY_NAME.search(lines[place]):
             continue
-        for candidate in _candidates(lines, place, given, how, place != first):
+        for candidate in _candidates(lines, place, given, how):
             if candidate.roles.complete and _fits(candidate, lines, given):
                 return candidate
             better = nearly is None or len(candidate.roles.missing) < len(nearly.roles.missing)
@@ -110,7 +110,7 @@ def _header(path: Path, lines: list[str], start: int, given: str | None, how: Ho
                 nearly = candidate
     if nearly is None and first is None:
         raise UserError(f"{path}: row 0 (line {len(lines)}): {EMPTY}")
-    nearly = nearly or _candidates(lines, first or 0, given, how, False)[0]
+    nearly = nearly or next(_candidates(lines, first or 0, given, how))
     where = f"{path}: the header (row 0, line {nearly.place + 1})"
     if not nearly.roles.complete and all(looks_decimal(name, comma=True) for name in nearly.names):
         text = lines[nearly.place].strip()[:60]
@@ -125,28 +125,19 @@ def _is_comment(line: str) -> bool:
     return line.lstrip("\ufeff ").startswith(COMMENT)
 
 
-def _candidates(lines: list[str], place: int, given: str | None, how: HowToRead, stripped: bool) -> list[_Candidate]:
-    """A line's names, by each separator that it may have; the most frequent one first."""
+def _candidates(lines: list[str], place: int, given: str | None, how: HowToRead) -> Iterator[_Candidate]:
+    """A line's names, by each separator that it may have, the most frequent one first; then without a mark in front."""
     line = lines[place].strip("\ufeff \r")
-    if stripped or _is_comment(line):
-        line = _PREFIX.sub("", line)
-    order = sorted(SEPARATORS, key=lambda s: -line.count(s)) if given is None else [given]
-    order = [separator for separator in order if separator in line] or order[:1]
-    if given is None:
-        order.append(BLANKS)
-    found = []
-    for separator in order:
-        try:
-            names = _BLANK_FIELDS.findall(line) if separator == BLANKS else split_line(line, separator)
-        except (csv.Error, StopIteration):
-            continue
-        while len(names) > 1 and not names[-1].strip():
-            names.pop()
-        names = [name.strip().strip('"') for name in names]
-        found.append(_Candidate(place, tuple(names), separator, find_roles(names, how)))
-    if not found:
-        found.append(_Candidate(place, (line,), given or ",", find_roles([line], how)))
-    return found
+    bare = _PREFIX.sub("", line)
+    for text in dict.fromkeys((bare,) if _is_comment(line) else (line, bare)):
+        order = sorted(SEPARATORS, key=text.count, reverse=True) if given is None else [given]
+        order = [separator for separator in order if separator in text] or order[:1]
+        for separator in [*order, BLANKS] if given is None else order:
+            names = _BLANK_FIELDS.findall(text) if separator == BLANKS else _fields(text, separator)
+            while len(names) > 1 and not names[-1].strip():
+                names.pop()
+            names = [name.strip().strip('"') for name in names or [text]]
+            yield _Candidate(place, tuple(names), separator, find_roles(names, how))
 
 
 def _fits(candidate: _Candidate, lines: list[str], given: str | None) -> bool:

@@ -89,7 +89,7 @@ def _unit_at_end(base: str) -> tuple[str, str]:
         stem, unit = parts[0], " ".join(parts[1:])
         for role, others in OTHER_NAMES.items():
             own = role.removesuffix("_c").removesuffix("_v").removesuffix("_s")
-            if (stem in others or stem in (role, own)) and len(unit) > 0 and unit_of(role, unit) is not None:
+            if (stem in others or stem in (role, own)) and unit[:1].isalpha() and unit_of(role, unit) is not None:
                 return stem, unit
     return base, ""
 

@@ -68,18 +68,18 @@ def unpack(path: Path, raw: io.BufferedReader) -> Unpacked:
                 return Unpacked(stream, tuple(below), tuple(packings))
             if len(packings) == DEEPEST:
                 raise UserError(f"{path}: {' in '.join(packings)}: packed too often: unpack it")
+            packings.append(packing)
             if packing == "zip":
-                stream, archive, packing = _zip_member(path, stream)
+                stream, archive, packings[-1] = _zip_member(path, stream)
                 below.append(archive)
             else:
                 below.append(cast(IO[bytes], stream))
                 stream = _opened(path, stream, packing)
-            packings.append(packing)
     except DAMAGE as error:
         if not is_damage(error):
             raise
         # The damage is met again, and told with its place, where the text is read.
-        return Unpacked(_Broken(error), tuple(below), (*packings, "damaged"))
+        return Unpacked(_Broken(error), tuple(below), tuple(packings))
 
 
 def is_damage(error: BaseException) -> bool:
@@ -127,7 +127,7 @@ def _packing(start: bytes) -> str | None:
 def _opened(path: Path, stream: io.BufferedIOBase, packing: str) -> io.BufferedIOBase:
     source = cast(IO[bytes], stream)
     if packing == "gzip":
-        return gzip.GzipFile(fileobj=source)
+        return gzip.GzipFile(fileobj=source, mode="rb")
     if packing == "bz2":
         return bz2.BZ2File(source)
     if packing == "xz":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,19 +150,19 @@ def _value(rows: pl.DataFrame, at: int, name: str) -> str:
     shown = rows[SHOWN + name][at] if SHOWN + name in rows.columns else rows[name][at]
     if isinstance(shown, str):
         text = shown.strip()[:LONGEST]
-        return text if _is_number(text) else repr(text)
-    value = float(shown)
+        try:
+            value = float("_" if "_" in text else text)
+        except ValueError:
+            return repr(text)
+        return text if math.isfinite(value) else _in_digits(value)
+    return _in_digits(float(shown))
+
+
+def _in_digits(value: float) -> str:
+    """As few as tell it exactly."""
     if value != value:
         return "NaN"
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else repr(value)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+    return f"{value:.0f}" if abs(value) < 1e15 and value == round(value) else repr(value)
 
 
 def rows_in_words(part: int, rows: int, more: bool = False) -> str:
