@@ -123,7 +123,7 @@ def swapped(line: str) -> str:
 UNUSABLE = {
     "empty": ("", (), "the file is empty"),
     "no rows": ("column,ideal,code\n", (), "row 1 (line 2): there is only a header"),
-    "missing column": ("column,ideal\n1,0.5\n", (), "has no column code"),
+    "missing column": ("column,ideal\n1,0.5\n", (), "lacks code; it names 'column', 'ideal'"),
     "text": ("column,ideal,code\n1,0.5,3\n1,x,3\n", (), "row 2 (line 3): ideal = 'x' is not a number"),
     "NaN": ("column,ideal,code\n1,nan,3\n", (), "row 1 (line 2): ideal is NaN"),
     "code of another ADC": ("column,ideal,code\n1,0.5,200\n", (), "code = 200 is outside -128..127"),

@@ -37,9 +37,9 @@ def test_a_dry_run_says_what_is_understood_and_writes_nothing(here, monkeypatch,
     assert names(here) == ["lab.csv"]
     assert said.startswith("lab.csv: Windows-1252, fields separated by semicolons, decimal commas, header on line 4")
     for told in (
-        "Column [#]  column of the array",
+        "Column [#]   column of the array",
         "-0.99",
-        "Operator    not used",
+        "Operator     not used",
         "3,000 conversions",
         "note: 2 lines above the header on line 4 were passed over",
         "note: numbers have decimal commas (--decimal)",

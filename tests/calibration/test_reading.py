@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from imctrain.calibration.calibrate import Request, calibrate_file
 from imctrain.calibration.reading import csv_table
 from imctrain.calibration.reading.conversions import Conversions
+from imctrain.calibration.reading.how import HowToRead
 from imctrain.calibration.reading.reducer import Reducer
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.errors import UserError
@@ -54,8 +55,11 @@ HEADER = b"column,ideal,code\n"
         (b"", "row 0 (line 1): the file is empty"),
         (b"\n\n", "the file is empty"),
         (HEADER, "row 1 (line 2): there is only a header"),
-        (b"1,0.5,3\n2,0.5,4\n", "has no column column, code, ideal (or dot)"),
-        (b"column,code\n1,3\n", "has no column ideal (or dot), only 'column', 'code'"),
+        (b"1,0.5,3\n2,0.5,4\n", "the header (row 0, line 1) has no names, it is '1,0.5,3'"),
+        (
+            b"column,code\n1,3\n",
+            "the header (row 0, line 1) lacks ideal (or dot); it names 'column', 'code': needed are",
+        ),
         (b"column,ideal,code,code\n1,0,1,1\n", "names 'code' twice"),
         (b"column,ideal,dot,code\n1,0,1,1\n", "has both ideal and dot"),
         (b"column,dot,code\n1,0,1\n", "say what full scale is with --rows N and --levels L"),
@@ -76,8 +80,11 @@ HEADER = b"column,ideal,code\n"
         (HEADER + b"1,0.25,3.5\n", "code = 3.5 is not an integer: are columns swapped?"),
         (HEADER + b"0.5,1,3\n", "column = 0.5 is not an integer"),
         (HEADER + b"-1,1,3\n", "column = -1 is outside 0..65535"),
-        (HEADER + b"1,0.5,3\n\xff\xfe,0,0\n", "row 2 (line 3): the line is not UTF-8 text"),
-        (b"\xff\xfec\x00o\x00\n", "not UTF-8 text"),
+        (HEADER + b"1,0.5,3\n\xff\xfe,0,0\n", "row 2 (line 3): column = '\xff\xfe' is not a number"),
+        (
+            b"\xff\xfec\x00o\x00\n\x00",
+            "the header (row 0, line 1) lacks column, code and ideal (or dot); it names 'co'",
+        ),
         (HEADER + b'"1,0.5,3\n', "row 1 (line 2): "),
         (b"\x1f\x8b" + bytes(20), "the gzip file is damaged or cut off here"),
         (b"PAR1" + bytes(40) + b"PAR1", "the parquet file is damaged or cut off here"),
@@ -95,13 +102,13 @@ def test_a_row_that_cannot_be_right_is_named_with_the_fix(csv, content, says):
 
 def test_rows_that_lack_a_value_are_counted_and_may_be_left_out(csv):
     csv.write_bytes(HEADER + b"1,0.5,3\n1,,3\n2,0.1,\n2,0.1,4\n")
-    conversions = Conversions(csv, SETUP, leave_out_missing=True)
+    conversions = Conversions(csv, SETUP, how=HowToRead(leave_out_missing=True))
     frame = pl.concat(list(conversions.batches()))
     assert frame.select("column", "v", "code").rows() == [(1, 0.5, 3), (2, 0.1, 4)]
-    assert (conversions.facts.rows, conversions.facts.missing) == (4, 2)
+    assert (conversions.facts.rows, conversions.facts.left_out) == (4, 2)
     csv.write_bytes(HEADER + b"1,,3\n")
     with pytest.raises(UserError, match="1 of 1 rows lack a value"):
-        list(Conversions(csv, SETUP, leave_out_missing=True).batches())
+        list(Conversions(csv, SETUP, how=HowToRead(leave_out_missing=True)).batches())
 
 
 def test_dot_is_checked_against_rows_and_levels(csv):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from imctrain.calibration.progress import Progress, untold
 from imctrain.calibration.reading.checks import full_scale, row_checks
+from imctrain.calibration.reading.described import meaning_in_words
 from imctrain.calibration.reading.diagnosis import look
 from imctrain.calibration.reading.how import AS_THE_FILE_SAYS, HowToRead
 from imctrain.calibration.reading.mark import Mark
@@ -103,7 +104,7 @@ class Conversions:
             told.append(f"{tally.missing} rows lack a value and were left out (--leave-out-missing)")
         elif tally.missing or tally.wrong:
             told.append(f"{rows_in_words(tally.missing + tally.wrong, tally.rows)} were left out: {tally.in_words()}")
-        told += [*self.table.notes, *self.meaning.in_words(), *self._plausible.notes(), *self._mark.notes]
+        told += [*self.table.notes, *meaning_in_words(self.meaning), *self._plausible.notes(), *self._mark.notes]
         told += [
             f"{header!r} is not used; it may be `{role}` (--field {role}={header!r})"
             for header, role in self.roles.could_be

@@ -14,7 +14,7 @@ from imctrain.calibration.reading.how import HowToRead
 from imctrain.calibration.reading.layout import BLANKS, IN_WORDS, find_layout
 from imctrain.calibration.reading.lines import PassedOver, frame_of_lines
 from imctrain.calibration.reading.table import Schema
-from imctrain.calibration.reading.text import TextFile
+from imctrain.calibration.reading.text import NoLineBreak, TextFile, blocks
 from imctrain.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ class CsvTable:
     def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
         """The wanted columns, block by block."""
         try:
-            for block in self._blocks():
+            for block, ended in blocks(self._text, self._layout.lines_above, BLOCK_BYTES):
+                self.last_may_be_cut = not ended
                 frame = self._parse(block, schema)
                 if self._passed.other_header is not None:
                     line, text = self._passed.other_header
@@ -120,37 +121,10 @@ class CsvTable:
                 self.rows_done += frame.height
             if self._text.damage is not None:
                 raise self.error(self.rows_done + 1, *self._text.damage)
+        except NoLineBreak as error:
+            raise self.error(self.rows_done + 1, str(error), "give a CSV file") from None
         finally:
             self._text.close()
-
-    def _blocks(self) -> Iterator[bytes]:
-        """Whole data lines, some MiB at a time; what comes before damage is given before the damage is told."""
-        above = self._layout.lines_above
-        parts: list[bytes] = []
-        size = 0
-        for part in self._text.chunks():
-            while above and part:
-                line_end = part.find(b"\n") + 1
-                above, part = (above - 1, part[line_end:]) if line_end else (above, b"")
-            for start in range(0, len(part), BLOCK_BYTES):
-                parts.append(part[start : start + BLOCK_BYTES])
-                size += len(parts[-1])
-                if size < BLOCK_BYTES:
-                    continue
-                block = b"".join(parts)
-                cut = block.rfind(b"\n") + 1
-                if cut:
-                    yield block[:cut]
-                parts, size = [block[cut:]], len(block) - cut
-                if size > BLOCK_BYTES:
-                    raise self.error(self.rows_done + 1, f"no line break in {size} bytes", "give a CSV file")
-        block = b"".join(parts)
-        cut = block.rfind(b"\n") + 1
-        if self._text.damage is not None:
-            block = block[:cut]
-        if block.strip():
-            self.last_may_be_cut = len(block) > cut
-            yield block + b"\n" if self.last_may_be_cut else block
 
     def _parse(self, block: bytes, schema: Schema) -> pl.DataFrame:
         frame = self._parse_fast(block, schema) if self._failed < GIVE_UP else None

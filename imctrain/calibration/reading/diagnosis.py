@@ -25,18 +25,22 @@ def look(values: pl.DataFrame, setup: MeasurementSetup) -> str:
     v, code = inputs_and_codes(values, setup)
     if code.size < FEWEST:
         return ""
-    return next((told for told in (_fractional(code), _form(v, code, setup), _scale(v, code, setup)) if told), "")
+    return next((told for told in (_fractional(v, code), _form(v, code, setup), _scale(v, code, setup)) if told), "")
 
 
-def _fractional(code: Floats) -> str:
+def _fractional(v: Floats, code: Floats) -> str:
     share = float(np.mean(code != np.round(code)))
     if share < AVERAGED_SHARE:
         return ""
+    if np.abs(code).max() <= 1.5 < np.abs(v).max():
+        return "are ideal and code swapped? Codes are no integers and small, inputs are large"
     if np.abs(code).max() <= 1.5:
-        return f"{share:.0%} of the codes are no integers and all are small: they look like volts, not like codes"
+        return (
+            f"{100 * share:.0f} % of the codes are no integers and all are small: they look like volts, not like codes"
+        )
     return (
-        f"{share:.0%} of the codes are no integers: they look averaged; give every single conversion as a row, since "
-        "means do not tell the noise"
+        f"{100 * share:.0f} % of the codes are no integers: they look averaged; give every single conversion as a row, "
+        "since means do not tell the noise"
     )
 
 

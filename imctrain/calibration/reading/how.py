@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imctrain.calibration.options import require
+from imctrain.calibration.reading.codes import CodeForm
 from imctrain.calibration.reading.encoding import checked_encoding
+from imctrain.calibration.reading.numbers import Base
 from imctrain.calibration.reading.units import ROLES, words_of
 from imctrain.errors import UserError
 
-BASES = ("decimal", "hex", "binary")
-FORMS = ("signed", "twos-complement", "offset-binary")
+BASES: tuple[Base, ...] = ("decimal", "hex", "binary")
+FORMS: tuple[CodeForm, ...] = ("signed", "twos-complement", "offset-binary")
 SEPARATORS = {
     "comma": ",",
     "semicolon": ";",
@@ -45,8 +47,8 @@ class HowToRead:
     leave_out_missing: bool = False
     skip_bad: float = 0.0
     full_scale: float | None = None
-    base: Literal["decimal", "hex", "binary"] | None = None
-    form: Literal["signed", "twos-complement", "offset-binary"] | None = None
+    base: Base | None = None
+    form: CodeForm | None = None
     fields: tuple[tuple[str, str], ...] = ()
     units: tuple[tuple[str, str], ...] = ()
     ignore: tuple[str, ...] = ()
@@ -85,19 +87,20 @@ def separator_of(word: str | None) -> str | None:
     return found
 
 
-def codes_of(text: str | None) -> tuple[str | None, str | None]:
+def codes_of(text: str | None) -> tuple[Base | None, CodeForm | None]:
     """(base, form) that --codes tells, such as "hex,twos-complement". Raises UserError for another word."""
-    base = form = None
-    for word in (text or "").split(","):
+    bases: list[Base] = []
+    forms: list[CodeForm] = []
+    for word in [] if text is None else text.split(","):
         word = word.strip().lower()
-        if word in BASES and base is None:
-            base = word
-        elif word in FORMS and form is None:
-            form = word
-        elif word or text:
+        if word in BASES and not bases:
+            bases.append(BASES[BASES.index(word)])
+        elif word in FORMS and not forms:
+            forms.append(FORMS[FORMS.index(word)])
+        else:
             allowed = f"one of {', '.join(BASES)}, one of {', '.join(FORMS)}, or both with a comma"
             raise UserError(f"--codes {text} is not possible: allowed is {allowed}")
-    return base, form
+    return bases[0] if bases else None, forms[0] if forms else None
 
 
 def pairs(option: str, texts: Iterable[str]) -> tuple[tuple[str, str], ...]:

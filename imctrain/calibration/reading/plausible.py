@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imctrain.calibration.reading.checks import ROUNDING
 from imctrain.calibration.reading.roles import Roles
 from imctrain.calibration.reading.setup import MeasurementSetup
@@ -106,7 +108,7 @@ class Plausible:
         off = values.select(
             (pl.col("code") - setup.zero_code - nominal.clip(setup.lowest, setup.highest)).abs()
         ).to_series()
-        usual = max(float(off.median() or 0.0), 1.0)
+        usual = max(float(np.median(off.to_numpy())), 1.0)
         if off[-1] <= CUT_FACTOR * usual:
             return ""
         code = values["code"][-1]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 FIRST_ROWS = 5
+MOST_MEMBERS = 4
+"""Columns of a wide table that are all shown."""
 MEANINGS = {
     "column": "column of the array",
     "ideal": "input v",
@@ -98,12 +100,12 @@ def _columns(conversions: Conversions, dies: set[str]) -> list[Understood]:
     if roles.series is not None:
         members = list(zip(roles.series.numbers, roles.series.indices, strict=True))
         number = "bit" if roles.series.role == "bit" else roles.series.role
-        for n, place in members[:2] + members[2:][-1:]:
+        few = members if len(members) <= MOST_MEMBERS else members[:2] + members[-1:]
+        for n, place in few:
             meaning = f"bit {n} of the code" if number == "bit" else f"codes of {number} {n}"
             by_place[place] = Understood(roles.names[place].header.strip(), meaning, "", _values(spans, "code"))
-        if len(members) > 3:
-            place = members[2][1]
-            by_place[place] = Understood("...", f"and {len(members) - 3} more of them", "", "")
+        if len(few) < len(members):
+            by_place[members[2][1]] = Understood("...", f"and {len(members) - len(few)} more of them", "", "")
     for place, name in enumerate(roles.names):
         inside = roles.series is not None and place in roles.series.indices
         if place not in by_place and name.header.strip() and not inside:

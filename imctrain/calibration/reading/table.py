@@ -40,17 +40,26 @@ class Table(Protocol):
 
     Attributes:
         header: what stands above the data.
-        form: what the file is, in words: packing, encoding, separator, decimal mark.
         rows_done: rows of the batches before the one that `frames` gave last.
-        simulated: what the file says of the virtual chip that drew it; None for a file without that mark.
-        commas: a comma is the decimal mark.
     """
 
     header: Header
-    form: tuple[str, ...]
     rows_done: int
-    simulated: str | None
-    commas: bool
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """What the file is, in words: packing, encoding, separator, decimal mark."""
+        ...
+
+    @property
+    def simulated(self) -> str | None:
+        """What the file says of the virtual chip that drew it; None for a file without that mark."""
+        ...
+
+    @property
+    def commas(self) -> bool:
+        """Whether a comma is the decimal mark."""
+        ...
 
     @property
     def fraction(self) -> float:

@@ -70,7 +70,8 @@ class TextFile:
                 stream.close()
 
     def _start(self) -> tuple[bytes, bool]:
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         while size < HEAD_BYTES:
             part = self._read()
             if not part:
@@ -96,3 +97,45 @@ class TextFile:
 
     def _lines(self, part: bytes) -> bytes:
         return part.replace(b"\r", b"\n") if self.old_line_ends else part
+
+
+class NoLineBreak(Exception):
+    """A line longer than any row of a table."""
+
+
+def blocks(text: TextFile, above: int, size: int) -> Iterator[tuple[bytes, bool]]:
+    """(whole lines, some `size` bytes together; whether the last of them has an end of line in the file).
+
+    What comes before damage is given.
+
+    Args:
+        above: lines at the beginning that are left out.
+
+    Raises:
+        NoLineBreak: a line is longer than `size`.
+    """
+    parts: list[bytes] = []
+    held = 0
+    for chunk in text.chunks():
+        while above and chunk:
+            end = chunk.find(b"\n") + 1
+            above, chunk = (above - 1, chunk[end:]) if end else (above, b"")
+        for start in range(0, len(chunk), size):
+            parts.append(chunk[start : start + size])
+            held += len(parts[-1])
+            if held < size:
+                continue
+            block = b"".join(parts)
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                yield block[:cut], True
+            parts, held = [block[cut:]], len(block) - cut
+            if held > size:
+                raise NoLineBreak(f"no line break in {held} bytes")
+    block = b"".join(parts)
+    cut = block.rfind(b"\n") + 1
+    if text.damage is not None:
+        block = block[:cut]
+    if block.strip():
+        ended = len(block) == cut
+        yield (block if ended else block + b"\n"), ended

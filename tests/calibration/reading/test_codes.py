@@ -85,7 +85,7 @@ def test_what_codes_look_like_is_told(tmp_path):
     with pytest.raises(UserError, match="codes look like those of a unipolar ADC: give --polarity unipolar"):
         read(path)
     path.write_text(coded(lambda c: c + 0.13))
-    with pytest.raises(UserError, match=r"100% of the codes are no integers: they look averaged"):
+    with pytest.raises(UserError, match=r"100 % of the codes are no integers: they look averaged"):
         read(path)
     path.write_text(coded(lambda c: c / 160 + 0.0003))
     with pytest.raises(UserError, match="they look like volts, not like codes"):
