@@ -27,6 +27,7 @@ _HEX = (
 )
 _BINARY = (r"^0b([01]+)$", r"^\d*'s?b([01]+)$", r"^2#([01]+)#?$", r"^b['\"]([01]+)['\"]$")
 _PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in (*_HEX, *_BINARY))
+_NAMED = r"^([^0-9+\-.,].*?)(\d{1,9})\W*$"
 _PLAIN_DECIMAL = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?$")
 
 
@@ -73,21 +74,19 @@ def pattern(text: pl.Expr, base: Base) -> pl.Expr:
     return pl.coalesce(order).cast(pl.Float64)
 
 
-def column_number(text: pl.Expr, commas: bool) -> pl.Expr:
-    """Numbers of columns, also those at the end of a name (`ADC6`, `Col 3`, `ch[2]`)."""
+def column_number(text: pl.Expr, commas: bool, prefix: str) -> pl.Expr:
+    """Numbers of columns, also at the end of a name (`ADC6`, `Col 3`, `ch[2]`); null for names of another prefix."""
     import polars as pl
 
-    named = cleaned(text).str.extract(r"^[^0-9].*?(\d{1,9})\W*$", 1).cast(pl.Float64, strict=False)
-    signed = cleaned(text).str.contains(r"^[+-]?\d")
-    return pl.when(signed).then(number(text, commas)).otherwise(pl.coalesce(named, number(text, commas)))
+    if not prefix:
+        return number(text, commas)
+    named = cleaned(text).str.extract(_NAMED, 2).cast(pl.Float64, strict=False)
+    return pl.when(column_prefix(text) == prefix).then(named)
 
 
 def column_prefix(text: pl.Expr) -> pl.Expr:
-    """What stands before the number of a named column; null for a bare number."""
-    import polars as pl
-
-    clean = cleaned(text).str.to_lowercase()
-    return pl.when(clean.str.contains(r"^[^0-9+-]")).then(clean.str.extract(r"^([^0-9].*?)\d{1,9}\W*$", 1))
+    """What stands before the number of a named column, in lower case; null for a bare number."""
+    return cleaned(text).str.extract(_NAMED, 1).str.to_lowercase()
 
 
 def looks_decimal(text: str, comma: bool = False) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from imctrain.calibration.reading.codes import CodeForm
 from imctrain.calibration.reading.how import HowToRead
-from imctrain.calibration.reading.numbers import Base, bare_hex, base_of
+from imctrain.calibration.reading.numbers import Base, bare_hex, base_of, column_prefix
 from imctrain.calibration.reading.roles import Roles
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.errors import UserError
+
+OFTEN = 0.1
+"""Share of rows from which on a prefix of columns is no slip."""
 
 
 def base_of_file(path: Path, roles: Roles, how: HowToRead, texts: list[str]) -> Base:
@@ -43,6 +47,30 @@ def form_that_is_told(path: Path, roles: Roles, setup: MeasurementSetup, how: Ho
         return how.form
     patterns = (bits or base != "decimal") and setup.polarity == "bipolar" and not setup.zero_code
     return None if patterns else "signed"
+
+
+def prefix_of_columns(path: Path, names: list[str]) -> str:
+    """What stands before the numbers of named columns (`adc` of ADC6), "" for bare numbers; `names` are a sample.
+
+    Raises:
+        UserError: two prefixes, under which one number is two columns.
+    """
+    import polars as pl
+
+    found = pl.DataFrame({"name": names}, schema={"name": pl.String}).select(
+        column_prefix(pl.col("name")).fill_null("")
+    )
+    counts = Counter(found.to_series().to_list()).most_common()
+    if not counts:
+        return ""
+    often = [prefix for prefix, count in counts if count >= OFTEN * len(names)]
+    if len(often) > 1:
+        shown = " and ".join(f"{prefix}N" for prefix in sorted(often))
+        raise UserError(
+            f"{path}: columns are named {shown}: number the array's columns from 0 without gaps, since the same N "
+            "would be taken for one column"
+        )
+    return counts[0][0]
 
 
 def refuse_units(path: Path, roles: Roles, setup: MeasurementSetup, how: HowToRead) -> None:

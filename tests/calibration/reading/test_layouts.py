@@ -213,7 +213,9 @@ TOLD: dict[str, tuple[str | bytes, str]] = {
         PLAIN.replace("column", "adc").replace("\n", ",7\n").replace("code,7", "code,ch"),
         "--field",
     ),
-    "banks of ADCs": (named("A{}") + "B1,0.1,13\n", "columns are named aN and bN"),
+    "banks of ADCs": (named("A{}") + "B1,0.1,13\n" * 30, "columns are named aN and bN"),
+    "a slip in a name": (named("ADC{}") + "CAD1,0.1,13\n", "row 61 (line 62): column = 'CAD1' is not a number"),
+    "a name among numbers": (PLAIN + "x7,0.1,13\n", "row 61 (line 62): column = 'x7' is not a number"),
     "volts": (PLAIN.replace("ideal", "ideal [V]"), "give full scale with --full-scale VOLTS"),
     "code in volts": (PLAIN.replace("code", "code (mV)"), "give the codes of the ADC"),
     "hexadecimal without a prefix": (

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from lab_files import conversions_of, text_of
+from tiers import slow
 
 from imctrain.calibration.reading.conversions import Conversions, FileFacts
 from imctrain.calibration.reading.how import HowToRead
@@ -18,7 +19,6 @@ from imctrain.errors import UserError
 ROWS = conversions_of(25)
 PLAIN = text_of(ROWS)
 SETUP = MeasurementSetup(rows=1152, levels=16)
-ROUNDS = 40
 BYTES = b"0123456789,;|\t\r\n \"'#-.eExXh\xff\xfe\x00\xe2\x88\x92[](){}/%ABab"
 HOWS = (
     HowToRead(),
@@ -78,12 +78,12 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("name", STARTS)
-def test_damage_gives_conversions_or_one_line(tmp_path, name):
-    rng = random.Random(name)
+@pytest.mark.parametrize(("name", "rounds"), [(name, 8) for name in STARTS] + [slow(name, 200) for name in STARTS])
+def test_damage_gives_conversions_or_one_line(tmp_path, name, rounds):
+    rng = random.Random(f"{name}, {rounds} rounds")
     path = tmp_path / "m.csv"
     read = 0
-    for number in range(ROUNDS):
+    for number in range(rounds):
         path.write_bytes(mutated(STARTS[name], rng) if number else STARTS[name])
         for how in HOWS if number % 4 == 0 else HOWS[:2]:
             given, message = outcome(path, how)
