@@ -57,7 +57,7 @@ def row_checks(frame: pl.DataFrame, setup: MeasurementSetup, patterns: bool) -> 
         checks.append(Check("", problem, "{value}", "correct or delete the line", "are no rows of the table"))
     for name in roles:
         shown = SHOWN + name
-        if shown in names and frame.schema[shown] == pl.String:
+        if shown in names and frame.schema[shown] == pl.String and frame[name].has_nulls():
             wrong = pl.col(name).is_null() & ~is_missing(pl.col(shown))
             kind = f"have {_a(name)} {name} that is no number"
             checks.append(Check(name, wrong, "= {value} is not a number", "correct or delete the row", kind))

@@ -104,7 +104,8 @@ class Conversions:
             told.append(f"{tally.missing} rows lack a value and were left out (--leave-out-missing)")
         elif tally.missing or tally.wrong:
             told.append(f"{rows_in_words(tally.missing + tally.wrong, tally.rows)} were left out: {tally.in_words()}")
-        told += [*self.table.notes, *meaning_in_words(self.meaning), *self._plausible.notes(), *self._mark.notes]
+        told += [*self.table.notes, *meaning_in_words(self.meaning), *self._plausible.notes()]
+        told += self._mark.notes if self.table.simulated is None else []
         told += [
             f"{header!r} is not used; it may be `{role}` (--field {role}={header!r})"
             for header, role in self.roles.could_be

@@ -106,10 +106,9 @@ def _without_headers(frame: pl.DataFrame, layout: Layout, schema: Schema, passed
     clean = {
         position: text.str.strip_chars(BLANK_CHARACTERS + '"').str.to_lowercase() for position, text in fields.items()
     }
-    # Nearly all lines are none: the first wanted column decides for them.
-    named = [names[p] for p in wanted if not looks_decimal(names[p])]
-    is_name = pl.any_horizontal(text.is_in(named) for text in list(clean.values())[:4])
-    suspects = frame.filter(is_name)
+    # Nearly all lines are none: the first column whose name is no number decides for them.
+    named = [position for position in wanted if not looks_decimal(names[position])]
+    suspects = frame.filter(clean[named[0]].is_in([names[position] for position in named])) if named else frame.head(0)
     if not suspects.height:
         return frame
     same = suspects.filter(pl.all_horizontal(text == names[position] for position, text in clean.items()))
@@ -128,7 +127,8 @@ def _wanted(frame: pl.DataFrame, layout: Layout, schema: Schema) -> pl.DataFrame
 
     width = len(layout.header.names)
     count = pl.col(_FIELDS).list.len()
-    filled = pl.col(_FIELDS).list.slice(width).list.join("", ignore_nulls=True).str.strip_chars(BLANK_CHARACTERS) != ""
+    beyond = pl.col(_FIELDS).list.slice(width).list.join("", ignore_nulls=True).str.strip_chars(BLANK_CHARACTERS)
+    filled = beyond != "" if frame.select((count > width).any()).item() else pl.lit(False)
     lacks = count <= max(schema)
     several = pl.when(count == 1).then(pl.lit("")).otherwise(pl.lit("s"))
     ragged = pl.format("{} field{} where the header has {}", count, several, pl.lit(width))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -49,29 +50,43 @@ def number(text: pl.Expr, commas: bool) -> pl.Expr:
     """
     import polars as pl
 
-    clean = cleaned(text)
-    if commas:
-        clean = clean.str.replace(r"^([+-]?\d*),(\d*)", "${1}.${2}")
-    # Fortran and MATLAB write exponents with a D.
-    clean = clean.str.replace(r"^([+-]?[\d.]+)[dD]([+-]?\d+)$", "${1}e${2}")
-    return clean.cast(pl.Float64, strict=False)
+    def with_point(clean: pl.Expr) -> pl.Expr:
+        # What has a point besides, or two commas, is no number then.
+        return clean.str.replace(",", ".", literal=True) if commas else clean
+
+    def quick(plain: pl.Expr) -> pl.Expr:
+        return with_point(plain.str.strip_chars(" ")).cast(pl.Float64, strict=False)
+
+    def slow(any_text: pl.Expr) -> pl.Expr:
+        # Fortran and MATLAB write exponents with a D.
+        clean = with_point(cleaned(any_text)).str.replace(r"^([+-]?[\d.]+)[dD]([+-]?\d+)$", "${1}e${2}")
+        return clean.cast(pl.Float64, strict=False)
+
+    return _where_needed(text, quick, slow)
 
 
 def pattern(text: pl.Expr, base: Base) -> pl.Expr:
     """Hexadecimal or binary numbers as float64, null for what is none; where no prefix tells, they are of `base`."""
     import polars as pl
 
-    clean = cleaned(text).str.to_lowercase().str.replace_all("_", "", literal=True)
-
-    def taken(expressions: tuple[str, ...], radix: int) -> list[pl.Expr]:
+    def taken(clean: pl.Expr, expressions: tuple[str, ...], radix: int) -> list[pl.Expr]:
         return [clean.str.extract(e, 1).str.to_integer(base=radix, strict=False) for e in expressions]
 
-    bare = r"^([01]+)$" if base == "binary" else r"^([0-9a-f]+)$"
-    own = taken((bare,), 2 if base == "binary" else 16)
-    hexadecimal, binary = taken(_HEX, 16), taken(_BINARY, 2)
-    # 0b1 is hexadecimal too: as binary it is meant only where the file is binary.
-    order = [*binary, *own, *hexadecimal] if base == "binary" else [*hexadecimal, *own, *binary]
-    return pl.coalesce(order).cast(pl.Float64)
+    def quick(plain: pl.Expr) -> pl.Expr:
+        # 0b1 is hexadecimal too, without its prefix: what the file is decides.
+        prefix, radix = ("0b", 2) if base == "binary" else ("0x", 16)
+        lower = plain.str.to_lowercase()
+        digits = pl.when(lower.str.starts_with(prefix)).then(lower.str.strip_prefix(prefix))
+        return digits.str.to_integer(base=radix, strict=False).cast(pl.Float64)
+
+    def slow(any_text: pl.Expr) -> pl.Expr:
+        clean = cleaned(any_text).str.to_lowercase().str.replace_all("_", "", literal=True)
+        own = taken(clean, (r"^([01]+)$" if base == "binary" else r"^([0-9a-f]+)$",), 2 if base == "binary" else 16)
+        hexadecimal, binary = taken(clean, _HEX, 16), taken(clean, _BINARY, 2)
+        order = [*binary, *own, *hexadecimal] if base == "binary" else [*hexadecimal, *own, *binary]
+        return pl.coalesce(order).cast(pl.Float64)
+
+    return _where_needed(text, quick, slow)
 
 
 def column_number(text: pl.Expr, commas: bool, prefix: str) -> pl.Expr:
@@ -80,8 +95,32 @@ def column_number(text: pl.Expr, commas: bool, prefix: str) -> pl.Expr:
 
     if not prefix:
         return number(text, commas)
-    named = cleaned(text).str.extract(_NAMED, 2).cast(pl.Float64, strict=False)
-    return pl.when(column_prefix(text) == prefix).then(named)
+
+    def quick(plain: pl.Expr) -> pl.Expr:
+        lower = plain.str.to_lowercase()
+        digits = pl.when(lower.str.starts_with(prefix)).then(lower.str.strip_prefix(prefix))
+        return digits.cast(pl.UInt32, strict=False).cast(pl.Float64)
+
+    def slow(any_text: pl.Expr) -> pl.Expr:
+        named = cleaned(any_text).str.extract(_NAMED, 2).cast(pl.Float64, strict=False)
+        return pl.when(column_prefix(any_text) == prefix).then(named)
+
+    return _where_needed(text, quick, slow)
+
+
+def _where_needed(text: pl.Expr, quick: Callable[[pl.Expr], pl.Expr], slow: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """`quick` of a text, and where that gives null `slow`, which costs more and takes more."""
+    import polars as pl
+
+    def read(values: pl.Series) -> pl.Series:
+        name = values.name
+        found = values.to_frame().select(quick(pl.col(name))).to_series()
+        rest = (found.is_null() & values.is_not_null()).arg_true()
+        if len(rest) == 0:
+            return found
+        return found.scatter(rest, values.gather(rest).to_frame().select(slow(pl.col(name))).to_series())
+
+    return text.map_batches(read, return_dtype=pl.Float64)
 
 
 def column_prefix(text: pl.Expr) -> pl.Expr:
