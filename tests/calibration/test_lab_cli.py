@@ -105,7 +105,7 @@ def test_ranges_in_volts_are_refused_and_read_with_the_unit(here, monkeypatch, c
     assert names(here) == ["m.csv"]
     if ranges == (0.9,):
         assert call(monkeypatch, "calibrate", "m.csv", *TOLD, "--unit", "range=FS") == 0
-    unit = ("--unit", "range=V", "--full-scale", str(largest), "--unit", "ideal=FS")
+    unit = ("--unit", "range=V", "--full-scale", str(largest))
     assert call(monkeypatch, "calibrate", "m.csv", *TOLD, *unit) == 0
     found = json.loads((here / "m.json").read_text())
     assert found["adc"]["range"] == 1.0

@@ -98,7 +98,9 @@ def _unusual(e: Evidence) -> list[str]:
         told.append(f"{clipped:.0%} of the codes are clipped: inputs closer to 0 would tell more")
     gain = float(np.median(fit.parameters.gain[fit.usable]))
     if not USUAL_GAIN[0] <= gain <= USUAL_GAIN[1]:
-        told.append(f"the columns' median gain is {gain:.3g} of nominal: are --rows, --levels and --range right?")
+        told.append(
+            f"the columns' median gain is {gain:.3g} of nominal: are --rows, --levels and --range right? --full-scale VOLTS is for inputs in volts"
+        )
     if fit.noise.split:
         for measured in ranges_of(e):
             law = float(np.sqrt(fit.noise.array / measured.range**2 + fit.noise.adc)) * e.freedom

@@ -23,6 +23,8 @@ from imctrain.errors import UserError
 
 MARK = "simulated"
 """Column by which rows of the virtual chip are marked."""
+COLUMN_NAMES = OTHER_NAMES["column"] | {"column"}
+"""Names under which one numbered column is a table of one ADC."""
 MOST_BITS = 24
 NEEDED = ("column", "ideal", "dot", "code")
 NO_CODES = frozenset(ROLES).union(*OTHER_NAMES.values()) - OTHER_NAMES["column"] - OTHER_NAMES["code"] - {*NEEDED[::3]}
@@ -178,7 +180,8 @@ def _series(free: dict[int, Name], fields: dict[str, Field]) -> Series | None:
     has_column = "column" in fields or any(name.base in OTHER_NAMES["column"] for name in free.values())
     best: Series | None = None
     for prefix, members in families.items():
-        if len(members) < 2 or (best is not None and len(members) <= len(best.numbers)):
+        alone = len(members) == 1 and (has_column or prefix not in COLUMN_NAMES)
+        if alone or (best is not None and len(members) <= len(best.numbers)):
             continue
         numbers = tuple(sorted(members))
         role = _role_of_family(prefix, numbers, has_column)

@@ -189,6 +189,12 @@ def test_a_wide_table_of_patterns_and_one_in_parquet(tmp_path):
     assert read(parquet)[0] == expected
 
 
+def test_one_adc_of_a_wide_table(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("ideal,ADC3\n" + "".join(f"{x},{c}\n" for _, x, c in ROWS))
+    assert read(path)[0] == [(3, v, c) for _, v, c in EXPECTED]
+
+
 def test_repeats_in_columns(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("column,ideal,code_0,code_1\n" + "".join(f"{n},{x},{c},{c}\n" for n, x, c in ROWS))

@@ -123,6 +123,10 @@ LAYOUTS: dict[str, tuple[str | bytes, str]] = {
         "'ADC' is taken as `column` (--field column=HEADER, or --ignore 'ADC')",
     ),
     "value in LSB": (PLAIN.replace("column,ideal,code", "ch,x,value (LSB)"), "'value (LSB)' is taken as `code`"),
+    "an index without a name": (
+        "".join(f"{i if i else ''},{line}\n" for i, line in enumerate(PLAIN.splitlines())),
+        "",
+    ),
     "quoted names": (PLAIN.replace("column,ideal,code", '"column","ideal","code"'), ""),
     "ADC6": (named("ADC{}"), "columns are named: 'adc' and a number"),
     "Col 3": (named("Col {}"), "columns are named: 'col ' and a number"),

@@ -116,7 +116,7 @@ def test_volts(tmp_path):
     header = "column,ideal,code,range"
     lines = [f"{n},{0.9 * float(x)!r},{c},0.9" for n, x, c in ROWS]
     path.write_text("\n".join([header, *lines]) + "\n")
-    rows, conversions = read(path, full_scale=0.9, units=(("range", "V"),))
+    rows, conversions = read(path, full_scale=0.9, units=(("range", "V"), ("ideal", "V")))
     assert [row[::2] for row in rows] == [row[::2] for row in EXPECTED]
     assert [row[1] for row in rows] == pytest.approx([row[1] for row in EXPECTED], abs=1e-15)
     assert any("'ideal' is in V; full scale is 0.9 V" in note for note in conversions.facts.notes)
