@@ -99,7 +99,7 @@ def _unusual(e: Evidence) -> list[str]:
     gain = float(np.median(fit.parameters.gain[fit.usable]))
     if not USUAL_GAIN[0] <= gain <= USUAL_GAIN[1]:
         told.append(
-            f"the columns' median gain is {gain:.3g} of nominal: are --rows, --levels and --range right? --full-scale VOLTS is for inputs in volts"
+            f"the columns' median gain is {gain:.3g} of nominal: are --rows, --levels, --range and --full-scale right?"
         )
     if fit.noise.split:
         for measured in ranges_of(e):

@@ -38,4 +38,4 @@ def _series_in_words(series: Series, roles: Roles) -> str:
     if series.role == "bit":
         return f"codes are put together from bits {first} to {last}, of which {first} counts least"
     what = "columns of the array" if series.role == "column" else "repeats of one conversion"
-    return f"a wide table: {first} to {last} hold codes of {len(series.numbers)} {what}"
+    return f"a wide table: {first} to {last} hold codes of {len(series.numbers)} {what} (--ignore leaves one out)"

@@ -112,7 +112,7 @@ class Meaning:
             yield self.roles.fields["code"].index, None
 
     def unit(self, role: str, field: Field) -> Unit:
-        """That of a role; inputs are in volts where full scale is given and no column says that it is what is in volts."""
+        """That of a role; inputs are in volts where full scale is given and no column says that it is in volts."""
         said = any(other.unit.of == "volts" for other in self.roles.fields.values())
         if role == "ideal" and self.how.full_scale is not None and not field.unit_text and not said:
             return Unit(of="volts")
