@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from lab_files import conversions_of, text_of
 from run_tools import call
+from tiers import slow
 
 ROWS = conversions_of(3000)
 TOLD = ("--rows", "64", "--levels", "16", "--columns", "8", "--bootstrap", "20")
@@ -88,7 +89,7 @@ def test_rows_left_out_are_recorded(here, monkeypatch, capsys):
     assert json.loads((here / "m.json").read_text())["fit"]["warnings"][0].startswith(note)
 
 
-@pytest.mark.parametrize("ranges", [(0.9,), (0.9, 0.225), (0.45,)])
+@pytest.mark.parametrize("ranges", [(0.9,), slow((0.9, 0.225)), slow((0.45,))])
 def test_ranges_in_volts_are_refused_and_read_with_the_unit(here, monkeypatch, capsys, ranges):
     rng = np.random.default_rng(5)
     largest = max(ranges)

@@ -78,14 +78,14 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize(("name", "rounds"), [(name, 8) for name in STARTS] + [slow(name, 200) for name in STARTS])
+@pytest.mark.parametrize(("name", "rounds"), [(name, 4) for name in STARTS] + [slow(name, 200) for name in STARTS])
 def test_damage_gives_conversions_or_one_line(tmp_path, name, rounds):
     rng = random.Random(f"{name}, {rounds} rounds")
     path = tmp_path / "m.csv"
     read = 0
     for number in range(rounds):
         path.write_bytes(mutated(STARTS[name], rng) if number else STARTS[name])
-        for how in HOWS if number % 4 == 0 else HOWS[:2]:
+        for how in HOWS if number % 4 == 1 else HOWS[:2]:
             given, message = outcome(path, how)
             assert "\n" not in message
             if given is None:
