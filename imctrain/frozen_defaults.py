@@ -57,6 +57,7 @@ FROZEN: dict[str, Any] = {
     "imc.chip_seed": 0,
     "imc.memory_mib": 2,
     "imc.chip.die": None,
+    "imc.chip.die_spread": "value",
     "imc.conditions.temperature_c": None,
     "imc.conditions.supply_v": None,
     "imc.conditions.extrapolate": False,

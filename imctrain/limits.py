@@ -21,6 +21,10 @@ class Bounds(NamedTuple):
         """Whether a value is allowed."""
         return (self.low < value if self.above else self.low <= value) and value <= self.high
 
+    def nearest(self, value: float) -> float:
+        """The closest to a value between the bounds, `low` among them."""
+        return min(max(value, self.low), self.high)
+
     def __str__(self) -> str:
         low = f"above {self.low:g} and at most" if self.above else f"{_number(self.low)} to"
         return f"{low} {_number(self.high)}"

@@ -20,7 +20,8 @@ import numpy as np
 
 from imctrain import limits
 from imctrain.calibration.arrays import Floats
-from imctrain.calibration.schema import Calibration, Column, Dependence
+from imctrain.calibration.schema import Calibration, Column, Dependence, SpreadLevel
+from imctrain.calibration.schema.die_spread import spread_at
 from imctrain.calibration.schema.typical import column_mean, die_mean, typical_columns
 from imctrain.errors import UserError
 
@@ -32,6 +33,8 @@ FEWEST_COLUMNS = 8
 """Columns with a sigma of their own from which its spread is told; with fewer, the others have the chip's sigma."""
 _INTERVAL = 1.96
 """Standard errors from an estimate to the end of its 95 % interval."""
+_LEAST_GAIN = 0.01
+"""Of a drawn die: where the spread is wide, a Gaussian draws gains that are none."""
 
 
 class Population(NamedTuple):
@@ -110,12 +113,13 @@ def column_purpose(draw: int) -> tuple[int, ...]:
     return (_OWN_COLUMNS, draw) if draw else ()
 
 
-def die_figures(c: Calibration, die: str | int | None = None) -> DieFigures:
+def die_figures(c: Calibration, die: str | int | None = None, level: SpreadLevel = "value") -> DieFigures:
     """The calibrated die, one by name with its measured figures, or one by number, 1 or more.
 
-    A number without `die_spread` has the calibrated die's figures and columns of its own (`lacks_spread`).
+    A number without `die_spread` has the calibrated die's figures and columns of its own (`lacks_spread`); with one, a
+    number draws the same place in it at its low, its value and its high (`schema.die_spread`).
 
-    Raises UserError for a name that the calibration does not have.
+    Raises UserError for a name that the calibration does not have, and a low or a high that it does not tell.
     """
     if isinstance(die, str):
         return _measured(c, die)
@@ -126,11 +130,14 @@ def die_figures(c: Calibration, die: str | int | None = None) -> DieFigures:
         return DieFigures(of, 1.0, _listed(c, c.noise.sigma_lsb.value))
     mean = die_mean(c) if c.dies else column_mean(c)
     of = Population(mean.gain, c.spread.gain_std, mean.offset_lsb, c.spread.offset_std_lsb, *_noise_within(c), die)
-    spread = c.die_spread
+    spread = spread_at(c, level)
     if spread is None:
         return DieFigures(of, 1.0, ())
     gain, offset, sigma = np.random.default_rng([die, _DEVIATION]).standard_normal(3).tolist()
-    of = of._replace(gain=of.gain + spread.gain_std * gain, offset_lsb=of.offset_lsb + spread.offset_std_lsb * offset)
+    of = of._replace(
+        gain=min(max(of.gain + spread.gain_std * gain, _LEAST_GAIN), limits.MEAN_GAIN.high),
+        offset_lsb=limits.offset_lsb(c.adc.bits).nearest(of.offset_lsb + spread.offset_std_lsb * offset),
+    )
     return DieFigures(of, max(1.0 + _relative(spread.sigma_std_lsb, c) * sigma, 0.0), ())
 
 

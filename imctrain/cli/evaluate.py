@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from imctrain.cli.evaluation_table import show
 from imctrain.cli.numbers import numbers
 from imctrain.errors import UserError
 from imctrain.records.layout import EvaluationFiles, RunFiles
 
-if TYPE_CHECKING:
-    from imctrain.records.evaluation import Evaluation, Yield
-
-UNITS = {"temperature_c": "C", "supply_v": "V"}
 FILE_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -34,6 +29,22 @@ def evaluate(
         typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; may be repeated.", show_default=False),
     ] = None,
     dies: Annotated[int, typer.Option("--dies", min=0, metavar="N", help="Other dies, 1, 2 ... N.")] = 0,
+    spread_bounds: Annotated[
+        bool,
+        typer.Option(
+            "--spread-bounds/--no-spread-bounds", help="These dies at the low and high of the spread of dies too."
+        ),
+    ] = True,
+    below: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--below", metavar="P,P", help="Points below the training die to tell yields at (2,10).", show_default=False
+        ),
+    ] = None,
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option("--accuracy", metavar="%,%", help="Accuracies to tell yields at too.", show_default=False),
+    ] = None,
     temperature: Annotated[
         list[str] | None,
         typer.Option("--temperature", metavar="C,C", help="Also at these, degrees Celsius.", show_default=False),
@@ -51,7 +62,7 @@ def evaluate(
     ] = None,
     recalibrate: Annotated[
         list[str] | None,
-        typer.Option("--recalibrate", metavar="WHAT", help="offsets or batch-norm; may be repeated."),
+        typer.Option("--recalibrate", metavar="WHAT", help="offsets, batch-norm; commas, or repeated."),
     ] = None,
     calibration_images: Annotated[
         int, typer.Option("--calibration-images", min=1, metavar="N", help="Training images to calibrate with.")
@@ -85,6 +96,11 @@ def evaluate(
     images on each die. The network is evaluated without any remedy, then with one
     after the other added.
 
+    Yields are told at 2 and 10 percentage points below the training die and the
+    float baseline (`--below`), and at accuracies (`--accuracy 95,90`). Where dies
+    are drawn from the calibration's spread of dies, all are drawn with its low and
+    its high too: three measured dies leave it within a factor of 0.52 to 6.3.
+
     `--temperature -40,25,85 --supply 0.72,0.8` evaluates every die at these too, with
     the slopes of the calibration.
 
@@ -108,8 +124,9 @@ def evaluate(
     from imctrain.evaluation.evaluate import Request
     from imctrain.evaluation.evaluate import evaluate as measure
     from imctrain.evaluation.evaluator import calibration_for
-    from imctrain.evaluation.overrides import conditions, overridden, parse_overrides
+    from imctrain.evaluation.overrides import at_spread, conditions, overridden, parse_overrides
     from imctrain.evaluation.overrides import dies as other_dies
+    from imctrain.evaluation.summary import checked_levels
     from imctrain.experiment.network_file import trained_network
     from imctrain.training.signals import Interrupted
 
@@ -123,14 +140,17 @@ def evaluate(
     changes = parse_overrides([*(overrides or []), *([f"imc.calibration={calibration}"] if calibration else [])])
     changed = overridden(trained.known_config, changes)
     chip = None if changed.imc.path == "float" else calibration_for(trained, changed)
+    others = tuple(other_dies(changed, dies, chip))
     request = Request(
         overrides=changes,
-        others=tuple(other_dies(changed, dies, chip)),
+        others=others,
+        at_spread=tuple(at_spread(changed, others, chip)) if spread_bounds and chip is not None else (),
         conditions=tuple(conditions(numbers("--temperature", temperature), numbers("--supply", supply))),
         repeats=repeats,
         images=images,
-        recalibrate=tuple(recalibrate or ()),
+        recalibrate=tuple(name for item in recalibrate or () for name in item.split(",")),
         calibration_images=calibration_images,
+        levels=checked_levels(numbers("--below", below), numbers("--accuracy", accuracy)),
     )
     folder = out if out is not None else _default_folder(network)
     try:
@@ -156,74 +176,9 @@ def evaluate(
         return
     if not console.is_terminal:
         console.width = max(console.width, FILE_WIDTH)
-    _show(found, console)
+    show(found, console)
     console.print(f"written to {folder}", markup=False, soft_wrap=True)
 
 
 def _default_folder(network: Path) -> Path:
     return RunFiles(network).evaluations.folder if network.is_dir() else network.with_name(f"{network.stem}-evaluate")
-
-
-def _show(found: Sequence[Evaluation], console: Console) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title_justify="left")
-    table.add_column("evaluation")
-    for header in ("die", "accuracy %", "test dies", "mean %", "std", "lowest", "highest", "noise std"):
-        table.add_column(header, justify="left" if header == "die" else "right")
-    for one in found:
-        first, summary = one.dies[0], one.summary
-        tested = summary.test_dies
-        spread = (summary.mean, summary.std, summary.lowest, summary.highest) if tested else (None,) * 4
-        table.add_row(
-            one.name,
-            first.name,
-            _percent(first.accuracy),
-            str(tested) if tested else "",
-            *map(_percent, spread),
-            _percent(summary.noise_std),
-        )
-        for at in one.at_conditions:
-            spread = (at.mean, at.std, at.lowest, at.highest)
-            where = ", ".join(f"{value:g} {UNITS[key]}" for key, value in sorted(at.conditions.items(), reverse=True))
-            tested_at = str(at.test_dies) if at.test_dies else ""
-            table.add_row(f"  at {where}", first.name, _percent(at.own_accuracy), tested_at, *map(_percent, spread), "")
-    console.print(table)
-    console.print()
-    for line in _lines(found):
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _lines(found: Sequence[Evaluation]) -> list[str]:
-    first = found[0]
-    lines = [f"{first.network}, {first.checkpoint} checkpoint, on {first.images} test images of {first.dataset}"]
-    if first.trained_accuracy is not None:
-        held_out = dict(first.config["data"]).get("validation") is not None  # type: ignore[arg-type]
-        where = " on the images that were held out" if held_out else ""
-        lines[0] += f"; {_percent(first.trained_accuracy)} % when it was trained{where}"
-    if first.baseline_accuracy is not None:
-        lines[0] += f", float baseline {_percent(first.baseline_accuracy)} %"
-    for one in found:
-        lines += [f"{one.name}: {line}" for line in [*_of_the_die(one), *map(_yield, one.summary.yields)]]
-        lines += [f"note: {one.name}: {note}" for note in one.notes]
-    return list(dict.fromkeys(lines))
-
-
-def _of_the_die(one: Evaluation) -> list[str]:
-    summary = one.summary
-    if summary.belongs_to_die is None or summary.own_accuracy is None:
-        return []
-    error = "" if summary.belongs_to_die_error is None else f" +- {100 * summary.belongs_to_die_error:.2f}"
-    return [
-        f"training die {_percent(summary.own_accuracy)} %, test dies {_percent(summary.mean)} %: "
-        f"{100 * summary.belongs_to_die:.2f}{error} points of the accuracy belong to the die it was trained on"
-    ]
-
-
-def _yield(found: Yield) -> str:
-    return (
-        f"yield at {found.points:g} points below the {found.below} ({_percent(found.accuracy)} %): {found.passed} of "
-        f"{found.dies} dies, {100 * found.share:.0f} % (95 %: {100 * found.low:.0f} to {100 * found.high:.0f})"
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"

@@ -14,11 +14,12 @@ class What(StrEnum):
     calibration = "calibration"
     technology = "technology"
     result = "result"
+    evaluation = "evaluation"
 
 
 def schema(
     what: Annotated[
-        What, typer.Argument(help="config (an experiment's TOML), calibration, technology or result (JSON).")
+        What, typer.Argument(help="config (an experiment's TOML); calibration, technology, result, evaluation (JSON).")
     ] = What.config,
 ) -> None:
     """Print a JSON Schema, for completion and checks in an editor.
@@ -37,6 +38,10 @@ def schema(
         from imctrain.records.result import Result
 
         model = Result
+    elif what is What.evaluation:
+        from imctrain.records.evaluation import Evaluations
+
+        model = Evaluations
     elif what is What.technology:
         from imctrain.technology import Technology
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from jaxtyping import PyTree
 from rich.console import Console
 
+from imctrain.calibration.schema.die_spread import spread_bounds_unknown
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.evaluation.evaluator import Evaluator, alike
 from imctrain.evaluation.keeping import NO_CHIP, Keeper, Request
 from imctrain.evaluation.on_training_images import BatchStatistics, calibrate_sites, sites_to_calibrate
-from imctrain.evaluation.overrides import Point, at_condition, condition_of, overridden
+from imctrain.evaluation.overrides import DIE, Point, at_condition, condition_of, overridden
 from imctrain.evaluation.progress import EvaluationProgress
 from imctrain.experiment.trained import Trained
 from imctrain.intercept.program import Chips
@@ -89,7 +90,8 @@ class _Session:
                 config = overridden(config, {"imc.adc.offset_conversions": OFFSET_CONVERSIONS})
         found = self._keeper.begin(config, remedies, notes)
         dies = [Point(self._keeper.own_name(config)), *self._request.others]
-        points = dies + [at_condition(die, condition) for condition in self._request.conditions for die in dies]
+        points = [*dies, *self._request.at_spread]
+        points += [at_condition(die, condition) for condition in self._request.conditions for die in dies]
         if _alike(found) in found.notes:
             points = [point for point in points if _is_own(point)]
         if any(self._keeper.missing(found, point) for point in points):
@@ -107,8 +109,10 @@ class _Session:
             notes.append(_alike(found))
             kept = [number for number, point in enumerate(points) if _is_own(point)]
             points, chips = [points[number] for number in kept], [chips[number] for number in kept]
-        if len(dies) < len(points) and found.calibration_provenance != "measured":
+        if any(condition_of(point.overrides) for point in points) and found.calibration_provenance != "measured":
             notes.append(f"temperature and supply: slopes of {found.calibration} are {found.calibration_provenance}")
+        if any(DIE in point.overrides for point in points):
+            notes += filter(None, [spread_bounds_unknown(evaluator.calibration(config))])
         statistics = None
         if "batch-norm" in remedies:
             statistics = BatchStatistics(self._trained, evaluator, self._request.calibration_images)

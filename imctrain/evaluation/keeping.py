@@ -10,8 +10,8 @@ from typing import Any
 
 from imctrain.data import Dataset
 from imctrain.evaluation.evaluator import Measured, calibration_for
-from imctrain.evaluation.overrides import Overrides, Point, condition_of
-from imctrain.evaluation.summary import at_conditions, summarise
+from imctrain.evaluation.overrides import Overrides, Point, condition_of, spread_of
+from imctrain.evaluation.summary import USUAL, Levels, summarise, summarised
 from imctrain.experiment.identity import calibration_hash
 from imctrain.experiment.trained import Trained
 from imctrain.records.evaluation import VERSION, DieResult, Evaluation, Evaluations
@@ -32,19 +32,22 @@ class Request:
 
     Attributes:
         overrides: keys of its config with other values, for all chips. others: chips beside the config's own.
-        conditions: temperatures and supplies that all these chips are evaluated at, beside the config's own.
+        at_spread: the others that are dies by number, at the low and the high of what is known of the spread of dies.
+        conditions: temperatures and supplies that the config's chip and the others are evaluated at, beside its own.
         repeats: evaluations of each chip, with noise of their own. images: test images; None for those of the training.
         recalibrate: remedies; the network is evaluated without any, then with one after the other added.
-        calibration_images: training images for what is calibrated on them.
+        calibration_images: training images for what is calibrated on them. levels: accuracies that yields are told at.
     """
 
     overrides: Overrides = field(default_factory=dict)
     others: tuple[Point, ...] = ()
+    at_spread: tuple[Point, ...] = ()
     conditions: tuple[Point, ...] = ()
     repeats: int = 1
     images: int | None = None
     recalibrate: tuple[str, ...] = ()
     calibration_images: int = 512
+    levels: Levels = USUAL
 
 
 class Keeper:
@@ -62,7 +65,8 @@ class Keeper:
         key = self._key(config, sha256, remedies, images)
         kept = self._kept().find(key)
         if kept is not None:
-            return kept
+            # Its yields may have been told at other accuracies.
+            return self._written(kept, summarised(kept, self._request.levels, calibration))
         trained = self._trained
         return Evaluation(
             key=key,
@@ -98,23 +102,20 @@ class Keeper:
         """With one more evaluation of a chip, and written. first: it begins the chip's series anew."""
         before = None if first else self.die(found, point)
         accuracies, losses, seconds = ((), (), ()) if before is None else _series(before)
-        condition = condition_of(point.overrides)
+        condition, level = condition_of(point.overrides), spread_of(point.overrides)
+        apart: dict[str, Any] = {"conditions": condition} if condition else {}
+        apart |= {"die_spread": level} if level else {}
         die = DieResult(
             name=point.name,
             own=len(condition) == len(point.overrides) and self.is_own(config),
-            **({"conditions": condition} if condition else {}),
+            **apart,
             overrides=dict(point.overrides),
             accuracies=(*accuracies, got.accuracy),
             losses=(*losses, got.loss),
             seconds=(*seconds, round(got.seconds, 4)),
         )
-        found = _with_die(found, die)
-        found = found.replace(
-            summary=summarise(found.dies, found.baseline_accuracy).plain(),
-            at_conditions=[one.plain() for one in at_conditions(found.dies)],
-        )
-        self._kept().with_one(found).write(self._files.evaluations)
-        return found
+        calibration = None if found.calibration is None else calibration_for(self._trained, config)
+        return self._written(found, summarised(_with_die(found, die), self._request.levels, calibration))
 
     def die(self, found: Evaluation, point: Point) -> DieResult | None:
         """What was measured on a chip."""
@@ -134,6 +135,11 @@ class Keeper:
         if config.imc.path in NO_CHIP:
             return config.imc.path
         return "training die" if self.is_own(config) else f"die {config.imc.chip_seed}"
+
+    def _written(self, before: Evaluation, found: Evaluation) -> Evaluation:
+        if found != before:
+            self._kept().with_one(found).write(self._files.evaluations)
+        return found
 
     def _kept(self) -> Evaluations:
         return (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imctrain.calibration import Calibration
+from imctrain.calibration.schema.die_spread import LEVELS, spread_bounds_unknown
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
 from imctrain.settings import Config
@@ -14,7 +15,7 @@ from imctrain.settings.loading import assign, parse_override, validate_config
 
 AS_DATA = ("imc.chip_seed", "imc.calibration", "imc.noise", "imc.chip", "imc.conditions")
 """Keys, or tables of them, that make another chip of the same structure: data of a compiled evaluation."""
-DIE, CONDITIONS = "imc.chip.die", "imc.conditions."
+DIE, SPREAD, CONDITIONS = "imc.chip.die", "imc.chip.die_spread", "imc.conditions."
 CHANGEABLE = ("imc", "data.data_dir", "data.eval_batch_size")
 """Keys that mean something once training is over."""
 
@@ -59,6 +60,30 @@ def conditions(temperatures: Sequence[float], supplies: Sequence[float]) -> list
         for temperature in temperatures or (None,)
         if temperature is not None or supply is not None
     ]
+
+
+def at_spread(config: Config, others: Sequence[Point], calibration: Calibration) -> list[Point]:
+    """Dies by number, drawn with the low and with the high of what is known of the spread of dies.
+
+    Empty where the calibration does not tell them (`schema.die_spread.spread_bounds_unknown`), and where the config
+    has chosen one of them.
+    """
+    drawn = [point for point in others if DIE in point.overrides]
+    chosen = config.imc.chip.die_spread != "value"
+    if not drawn or chosen or spread_bounds_unknown(calibration) is not None:
+        return []
+    return [
+        Point(f"{point.name}, {level} spread", {**point.overrides, SPREAD: level})
+        for level in LEVELS
+        if level != "value"
+        for point in drawn
+    ]
+
+
+def spread_of(overrides: Overrides) -> str | None:
+    """ "low" or "high", where a chip is drawn with it."""
+    level = overrides.get(SPREAD)
+    return level if isinstance(level, str) else None
 
 
 def at_condition(point: Point, condition: Point) -> Point:

@@ -22,7 +22,7 @@ def build_hardware(imc: ImcConfig, calibration: Calibration, epoch: int = 0) -> 
     """
     try:
         path = "exact" if imc.path == "float" else imc.path
-        return Hardware.filled_from(imc, calibration, path, imc.chip.die, imc.conditions.at(epoch))
+        return Hardware.filled_from(imc, calibration, path, imc.chip, imc.conditions.at(epoch))
     except UserError as error:
         raise UserError(f"imc.{error}") from None
 

@@ -27,6 +27,8 @@ class DieResult(Kept):
     """Of each, compilation left out."""
     conditions: dict[str, float] | None = None
     """temperature_c and supply_v, where they are others than the evaluation's."""
+    die_spread: str | None = None
+    """"low" or "high", where the die is drawn with that end of what is known of the spread of dies."""
 
     @property
     def accuracy(self) -> float:
@@ -35,12 +37,12 @@ class DieResult(Kept):
 
 
 class Yield(Kept):
-    """Share of the test dies that are at most so far below a reference."""
+    """Share of the test dies that are at most so far below a reference, or of an accuracy or more."""
 
-    below: str
-    """"training die" or "float baseline"."""
-    points: float
-    """Percentage points below it."""
+    below: str | None
+    """"training die" or "float baseline"; null where the accuracy was given as such."""
+    points: float | None
+    """Percentage points below it; null as above."""
     accuracy: float
     """What a die needs."""
     passed: int
@@ -86,6 +88,29 @@ class AtCondition(Kept):
     highest: float | None
 
 
+class AtSpread(Kept):
+    """Test dies that are drawn with one end of what is known of the spread of dies, or with its value.
+
+    The same numbers of dies are drawn at each, so that a die is the same place in a wider or a narrower spread.
+    """
+
+    level: str
+    """"low", "value" or "high" of the 95 % interval."""
+    gain_std: float
+    """Of the dies' means."""
+    offset_std_lsb: float
+    sigma_std_lsb: float
+    measured_dies: int | None
+    """Dies that the spread is of; null where the calibration gives the interval and not their number."""
+    test_dies: int
+    mean: float | None
+    """Over the test dies."""
+    std: float | None
+    lowest: float | None
+    highest: float | None
+    yields: tuple[Yield, ...]
+
+
 class Evaluation(Kept):
     """One network on one kind of hardware, on one or more chips of it."""
 
@@ -121,6 +146,8 @@ class Evaluation(Kept):
     """Of the dies at the evaluation's own conditions."""
     at_conditions: tuple[AtCondition, ...] = ()
     """At others, in the order in which they were asked for."""
+    at_spread: tuple[AtSpread, ...] = ()
+    """Over what is not known of the spread of dies: its low, value and high."""
 
 
 class Evaluations(Kept):

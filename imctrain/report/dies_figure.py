@@ -19,17 +19,25 @@ MOST = 6
 NARROW = 1.96
 """Standard normal quantile of the 95 % interval."""
 BASELINE = "float baseline"
+STYLES = {"training die": "--", BASELINE: ":"}
+"""Of the lines at accuracies that yields are told at."""
+ENDS = {"low": (0, (1, 1)), "high": (0, (5, 2))}
+"""Ends of what is known of the spread of dies, with their dashes."""
 JITTER = 0.26
 """Height over which dots of a row are spread."""
 
 
 class _Row(NamedTuple):
-    """An evaluation as drawn; accuracies in percent, in the order of dies."""
+    """An evaluation as drawn; accuracies in percent, in the order of dies.
+
+    ends: of the test dies with the low and the high of the spread of dies, by its name; empty without.
+    """
 
     name: str
     tested: np.ndarray
     own: float | None
     colour: str
+    ends: dict[str, np.ndarray]
 
 
 def has_dies(evaluations: Sequence[Evaluation]) -> bool:
@@ -42,7 +50,7 @@ def draw_dies(evaluations: Sequence[Evaluation], target: Path) -> None:
     plt = pyplot()
     shown = [one for one in evaluations if one.summary.test_dies > 1][-MOST:]
     rows = [_row(one, COLOURS[number]) for number, one in enumerate(shown)]
-    height = 0.45 + 0.42 * len(rows)
+    height = 0.45 + sum(0.6 if row.ends else 0.42 for row in rows)
     figure, (dots, curve) = plt.subplots(
         2, 1, figsize=(6.4, height + 3.1), sharex=True, layout="constrained", height_ratios=(height, 2.4)
     )
@@ -55,9 +63,14 @@ def draw_dies(evaluations: Sequence[Evaluation], target: Path) -> None:
 
 
 def _row(one: Evaluation, colour: str) -> _Row:
-    tested = 100 * np.asarray([die.accuracy for die in one.dies if not die.own])
+    at_own = [die for die in one.dies if not die.own and not die.conditions]
     own = one.summary.own_accuracy
-    return _Row(one.name, tested, None if own is None else 100 * own, colour)
+    drawn = {
+        level: 100 * np.asarray([die.accuracy for die in at_own if die.die_spread == level]) for level in (None, *ENDS)
+    }
+    tested = drawn.pop(None)
+    ends = {level: found for level, found in drawn.items() if level is not None and len(found) > 1}
+    return _Row(one.name, tested, None if own is None else 100 * own, colour, ends)
 
 
 def _draw_dots(axis: Axes, rows: list[_Row]) -> None:
@@ -69,6 +82,7 @@ def _draw_dots(axis: Axes, rows: list[_Row]) -> None:
         mean, std = row.tested.mean(), row.tested.std(ddof=1)
         label = "mean, std of test dies" if place == 0 else None
         axis.errorbar(mean, place + 0.3, xerr=std, fmt="|", ms=7, color="0.25", capsize=2.5, lw=1, label=label)
+        _draw_ends(axis, place, row)
         if row.own is not None:
             label = "training die" if place == 0 else None
             axis.scatter(
@@ -81,10 +95,23 @@ def _draw_dots(axis: Axes, rows: list[_Row]) -> None:
     axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3, fontsize=7, borderaxespad=0)
 
 
+def _draw_ends(axis: Axes, place: int, row: _Row) -> None:
+    """All dies at the low and at the high of the spread of dies: a line from the worst to the best, the mean on it."""
+    for number, (level, found) in enumerate(row.ends.items()):
+        y = place - 0.3 + 0.1 * number
+        label = f"{level} of the spread of dies" if place == 0 else None
+        axis.plot([found.min(), found.max()], [y, y], ls=ENDS[level], lw=1.1, color=row.colour, label=label)
+        axis.plot(found.mean(), y, "|", ms=5, color=row.colour)
+
+
 def _draw_yield(axis: Axes, rows: list[_Row]) -> None:
-    """Share of the test dies of an accuracy or more, with the Wilson interval of the number of dies."""
-    low = min(float(row.tested.min()) for row in rows)
-    high = max(max(float(row.tested.max()), row.own or 0.0) for row in rows)
+    """Share of the test dies of an accuracy or more, with the Wilson interval of the number of dies.
+
+    Beside it, without intervals, the same with the low and the high of the spread of dies.
+    """
+    everything = np.concatenate([values for row in rows for values in (row.tested, *row.ends.values())])
+    low = float(everything.min())
+    high = max(float(everything.max()), *(row.own or 0.0 for row in rows))
     margin = 0.03 * max(high - low, 1.0)
     for row in rows:
         # Far outside of its dies a curve is 0 or 100 %, and its band would only cover the others.
@@ -94,6 +121,10 @@ def _draw_yield(axis: Axes, rows: list[_Row]) -> None:
         share, (lower, upper) = passed / len(row.tested), _wilson(passed, len(row.tested))
         axis.plot(at, 100 * share, color=row.colour)
         axis.fill_between(at, 100 * lower, 100 * upper, color=row.colour, alpha=0.15, lw=0)
+        for level, found in row.ends.items():
+            at = np.concatenate([[found.min() - margin], np.sort(found), [found.max() + margin]])
+            above = [np.mean(found >= x - 1e-9) for x in at]
+            axis.step(at, 100 * np.asarray(above), where="pre", ls=ENDS[level], lw=1.1, color=row.colour)
     axis.set_ylim(0, 104)
     axis.set_ylabel("dies of that accuracy or more (%)")
     axis.set_xlabel("test accuracy (%)")
@@ -105,23 +136,31 @@ def _draw_lines(axes: tuple[Axes, Axes], shown: list[Evaluation]) -> None:
     left, right = curve.get_xlim()
     drawn = []
     for found in shown[0].summary.yields:
-        style = "--" if found.below == "training die" else ":"
-        drawn.append((100 * found.accuracy, style, f"{found.points:g} points below {found.below}"))
+        style = STYLES.get(found.below or "", "-")
+        name = f"{100 * found.accuracy:g} %"
+        if found.below is not None and found.points is not None:
+            name = f"{found.points:g} points below {found.below}"
+        drawn.append((100 * found.accuracy, style, name))
     baseline = shown[0].baseline_accuracy
     if baseline is not None:
         drawn.append((100 * baseline, "-.", BASELINE))
         right = max(right, 100 * baseline + 0.04 * (right - left))
-    needed = [x for x, _, _ in drawn if x > left - 0.6 * (right - left)]
-    left = min([left, *(x - 0.02 * (right - left) for x in needed)])
-    for x, style, label in drawn:
-        if x < left:
-            continue
+    # What is far from all dies would squeeze them, and is left out.
+    width = right - left
+    near_dies = [x for x, _, _ in drawn if left - 0.6 * width < x < right + 0.6 * width]
+    left = min([left, *(x - 0.02 * width for x in near_dies)])
+    right = max([right, *(x + 0.02 * width for x in near_dies)])
+    shown_lines = sorted(line for line in drawn if left <= line[0] <= right)
+    for number, (x, style, label) in enumerate(shown_lines):
         for axis in (dots, curve):
             axis.axvline(x, color="0.35", ls=style, lw=0.9, zorder=0)
-        side = "left" if label == BASELINE else "right"
+        # Where two lines are close their labels stand on the outer sides of both; a third stands above.
+        near = [abs(x - other) < 0.03 * (right - left) for other, _, _ in shown_lines[max(number - 2, 0) : number]]
+        side = "left" if label == BASELINE or any(near) else "right"
+        height = 56 if len(near) == 2 and all(near) else 3
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
         curve.text(
-            x, 3, f" {label} ", rotation=90, va="bottom", ha=side, fontsize=6.5, color="0.25", bbox=box, zorder=1
+            x, height, f" {label} ", rotation=90, va="bottom", ha=side, fontsize=6.5, color="0.25", bbox=box, zorder=1
         )
     curve.set_xlim(left, right)
 

@@ -11,6 +11,7 @@ from imctrain.errors import UserError
 from imctrain.settings.base import Section
 from imctrain.settings.chip import ChipSpec, ColumnError
 from imctrain.settings.conditions import ConditionsConfig
+from imctrain.settings.die import DieConfig
 from imctrain.settings.presets import with_preset
 from imctrain.settings.site import SiteSettings
 
@@ -39,13 +40,14 @@ def with_figures(settings: SiteSettings, calibration: Calibration) -> dict[str, 
 
 
 def chip_of(
-    calibration: Calibration, die: str | int | None = None, conditions: ConditionsConfig | None = None
+    calibration: Calibration, die: DieConfig | None = None, conditions: ConditionsConfig | None = None
 ) -> ChipSpec:
     """The figures of a calibration that sites are simulated with: of a die, at a condition (no schedule).
 
     Raises UserError for a die that the calibration does not have, and a condition that it says nothing of.
     """
-    figures = die_figures(calibration, die)
+    die = die or DieConfig()
+    figures = die_figures(calibration, die.die, die.die_spread)
     by = _change(calibration, conditions or ConditionsConfig())
     of, sigma = figures.population, figures.noise * by.noise
     array_part, adc_part = noise_parts(calibration)

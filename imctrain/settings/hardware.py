@@ -23,6 +23,7 @@ from pydantic import model_validator
 
 from imctrain import limits
 from imctrain.calibration import Calibration, load_calibration
+from imctrain.calibration.schema import SpreadLevel
 from imctrain.calibration.variation import lacks_spread
 from imctrain.errors import HardwareWarning, UserError
 from imctrain.settings.base import NotPossible, Section
@@ -89,6 +90,7 @@ class Hardware(SiteSettings):
         calibration: str | FilePath = "feasible-assumed",
         *,
         die: str | int | None = None,
+        die_spread: SpreadLevel = "value",
         conditions: ConditionsConfig | None = None,
         **settings: Any,
     ) -> Hardware:
@@ -97,6 +99,7 @@ class Hardware(SiteSettings):
         Args:
             calibration: name of a shipped one, or a JSON file.
             die: name of a measured die, or a number that draws one; the calibrated die by default.
+            die_spread: low, value or high: which end of what is known of the dies' spread a number draws with.
             conditions: temperature and supply, no schedule; the calibration's reference by default.
             settings: sections and settings of `Hardware`, such as adc=AdcSpec(bits=6) or path="auto"; and
                 preset="plain" or "robust", which they override.
@@ -106,10 +109,10 @@ class Hardware(SiteSettings):
         """
         path = settings.pop("path", cls.model_fields["path"].default)
         found = load_calibration(str(calibration))
-        die = DieConfig(die=die).die
-        if (told := lacks_spread(found, die)) is not None:
+        chosen = DieConfig(die=die, die_spread=die_spread)
+        if (told := lacks_spread(found, chosen.die)) is not None:
             warnings.warn(told, HardwareWarning, stacklevel=2)
-        return cls.filled_from(site_settings(settings), found, path, die, conditions)
+        return cls.filled_from(site_settings(settings), found, path, chosen, conditions)
 
     @classmethod
     def filled_from(
@@ -117,7 +120,7 @@ class Hardware(SiteSettings):
         settings: SiteSettings,
         calibration: Calibration,
         path: Path,
-        die: str | int | None = None,
+        die: DieConfig | None = None,
         conditions: ConditionsConfig | None = None,
     ) -> Hardware:
         """The hardware of settings, with the calibration's figures where they have none.

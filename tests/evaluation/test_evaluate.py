@@ -17,7 +17,7 @@ from imctrain.data import Batches, load
 from imctrain.errors import UserError
 from imctrain.evaluation.evaluate import Request, evaluate
 from imctrain.evaluation.evaluator import Evaluator
-from imctrain.evaluation.overrides import Point, conditions, dies, overridden, parse_overrides
+from imctrain.evaluation.overrides import Point, at_spread, conditions, dies, overridden, parse_overrides
 from imctrain.experiment.network_file import trained_network
 from imctrain.experiment.trained import trained_by_run
 from imctrain.training.signals import Interrupted, StopRequest
@@ -206,6 +206,15 @@ def test_the_command_tells_what_belongs_to_the_die(finished, spread, tmp_path, m
     (found,) = json.loads(capsys.readouterr().out)
     assert found["summary"]["test_dies"] == 3
     assert [round(one["points"]) for one in found["summary"]["yields"]] == [2, 10, 2, 10]
+    # Other levels need no measurement.
+    monkeypatch.setattr(Evaluator, "measure", None)
+    assert call(monkeypatch, *command, "--below", "0,100", "--accuracy", "0.5,99.99", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    at = [(one["below"], one["points"], one["passed"]) for one in found["summary"]["yields"]]
+    assert [x for x in at if x[1] == 100] == [("training die", 100, 3), ("float baseline", 100, 3)]
+    assert at[-2:] == [(None, None, 3), (None, None, 0)]
+    assert call(monkeypatch, *command, "--accuracy", "150") == 2
+    assert "--accuracy 150 is not possible: allowed is 0 to 100" in capsys.readouterr().err
 
 
 def test_files_are_evaluated_too_and_those_of_earlier_versions_with_a_config(finished, tmp_path, monkeypatch, capsys):
@@ -241,6 +250,7 @@ def warm(tmp_path_factory):
     supply = slope | {"reference": 0.8, "lowest": 0.7, "highest": 0.9}
     content |= {"temperature": slope, "supply": supply}
     content["die_spread"] = {"gain_std": 0.05, "offset_std_lsb": 0.5, "sigma_std_lsb": 0.0}
+    content["die_spread"] |= {"gain_std_ci": [0.02, 0.3], "offset_std_ci_lsb": [0.2, 3.0]}
     path = tmp_path_factory.mktemp("chip") / "warm.json"
     path.write_text(json.dumps(content))
     return path
@@ -256,10 +266,18 @@ def test_dies_and_conditions_are_points_of_one_program(trained, warm, tmp_path, 
     assert [point.name for point in hot] == ["25 C, 0.8 V", "85 C, 0.8 V"]
     compiled = []
     monkeypatch.setattr(Evaluator, "compile", lambda self, *a: compiled.append(self) or 0.0)
-    request = Request(overrides=changes, others=tuple(others), conditions=tuple(hot))
+    ends = at_spread(config, others, calibration)
+    assert [point.name for point in ends] == [f"die {k}, {end} spread" for end in ("low", "high") for k in (1, 2)]
+    request = Request(overrides=changes, others=tuple(others), at_spread=tuple(ends), conditions=tuple(hot))
     (found,) = evaluate(trained, request, tmp_path, QUIET)
     assert [evaluator.compilations for evaluator in compiled] == [1]
-    assert len(found.dies) == 9
+    assert len(found.dies) == 13
+    low, value, high = found.at_spread
+    assert (low.gain_std, value.gain_std, high.gain_std) == (0.02, 0.05, 0.3)
+    assert high.mean < value.mean
+    # The calibration's own die is none of those that are drawn.
+    assert (value.test_dies, found.summary.test_dies) == (2, 3)
+    assert value.measured_dies is None
     by_condition = {at.conditions["temperature_c"]: at for at in found.at_conditions}
     # At the reference a chip is what it is without a condition: the same figures, the same noise draws.
     cool, warm_ = by_condition[25.0], by_condition[85.0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imctrain
-from imctrain.cli.evaluate import _of_the_die, _percent, _yield
+from imctrain.cli.evaluation_table import of_the_die, percent, yield_line
 from imctrain.evaluation.summary import at_conditions, summarise
 from imctrain.records.evaluation import Evaluations
 
@@ -23,16 +23,16 @@ def test_tables_are_those_of_the_kept_evaluations(run):
         summary = summarise(one.dies, one.baseline_accuracy)
         assert summary == one.summary
         spread = (summary.mean, summary.std, summary.lowest, summary.highest, summary.noise_std)
-        row = " ".join(filter(None, map(_percent, spread)))
-        assert f"{one.name} training die {_percent(summary.own_accuracy)} 20 {row}" in page
+        row = " ".join(filter(None, map(percent, spread)))
+        assert f"{one.name} training die {percent(summary.own_accuracy)} 20 {row}" in page
     first, last = kept[0], kept[-1]
-    assert f"as trained: {_of_the_die(first)[0]}" in page
+    assert f"as trained: {of_the_die(first)[0]}" in page
     shown = {
         "plain": [(first, first.summary.yields[0]), (last, last.summary.yields[1])],
         "robust": [(first, first.summary.yields[2])],
     }
     for one, found in shown[run]:
-        assert f"{one.name}: {_yield(found)}" in page
+        assert f"{one.name}: {yield_line(found)}" in page
 
 
 def test_the_table_of_conditions_is_that_of_the_kept_evaluation():
@@ -41,5 +41,5 @@ def test_the_table_of_conditions_is_that_of_the_kept_evaluation():
     (one,) = Evaluations.read(file).evaluations
     assert list(one.at_conditions) == at_conditions(one.dies)
     for at in one.at_conditions:
-        row = " ".join(map(_percent, (at.mean, at.std, at.lowest, at.highest)))
-        assert f"at {at.conditions['temperature_c']:g} C training die {_percent(at.own_accuracy)} 10 {row}" in page
+        row = " ".join(map(percent, (at.mean, at.std, at.lowest, at.highest)))
+        assert f"at {at.conditions['temperature_c']:g} C training die {percent(at.own_accuracy)} 10 {row}" in page

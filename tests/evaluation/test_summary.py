@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imctrain.evaluation.summary import summarise, yield_of
+from imctrain.evaluation.summary import Levels, at_spread, summarise, yield_of
 from imctrain.intervals import wilson
 from imctrain.records.evaluation import DieResult
 from imctrain.report.dies_figure import _wilson
@@ -58,3 +58,30 @@ def test_what_belongs_to_the_die_comes_with_its_error():
     ]
     alone = summarise(dies[:1], None)
     assert (alone.test_dies, alone.mean, alone.yields, alone.belongs_to_die) == (0, None, (), None)
+
+
+def test_yields_at_both_ends_of_the_spread_of_dies():
+    from imctrain.calibration import load_calibration
+
+    c = load_calibration("example-three-dies")
+
+    def drawn(level, *accuracies):
+        made = {"imc.chip.die_spread": level} if level else {}
+        return [
+            die(f"die {n}", x).replace(die_spread=level, overrides={"imc.chip.die": n} | made)
+            for n, x in enumerate(accuracies)
+        ]
+
+    plain = [die("training die", 0.9, own=True), *drawn(None, 0.89, 0.7)]
+    dies = [*plain, *drawn("low", 0.9, 0.88), *drawn("high", 0.6, 0.5)]
+    levels = Levels((2.0,), (0.6,))
+    assert summarise(dies, None, levels) == summarise(plain, None, levels)
+    low, value, high = at_spread(dies, None, levels, c)
+    assert [one.level for one in (low, value, high)] == ["low", "value", "high"]
+    assert [one.passed for one in low.yields] == [2, 2]
+    assert [one.passed for one in value.yields] == [1, 2]
+    assert [one.passed for one in high.yields] == [0, 1]
+    assert (high.measured_dies, high.gain_std) == (3, c.die_spread.gain_std_ci[1])
+    # What a die needs is told by the training die, whatever the spread is.
+    assert [one.yields[0].accuracy for one in (low, value, high)] == pytest.approx([0.88] * 3)
+    assert at_spread(plain, None, levels, c) == []

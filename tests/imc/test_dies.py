@@ -20,15 +20,25 @@ from imctrain.calibration.virtual_chip import VirtualChip
 from imctrain.errors import HardwareWarning, UserError
 from imctrain.imc.chip.columns import macro_corrections, macro_errors, macro_noise
 from imctrain.settings import AdcSpec, ArraySpec, ConditionsConfig, Hardware, NoiseSpec
+from imctrain.settings.die import DieConfig
 from imctrain.settings.site import SiteSettings
 
 
 def hardware(
-    calibration=None, die=None, path="exact", temperature_c=None, supply_v=None, extrapolate=False, **settings
+    calibration=None,
+    die=None,
+    path="exact",
+    temperature_c=None,
+    supply_v=None,
+    extrapolate=False,
+    die_spread="value",
+    **settings,
 ):
     conditions = ConditionsConfig(temperature_c=temperature_c, supply_v=supply_v, extrapolate=extrapolate)
     settings = {"array": ArraySpec(macros=4), "adc": AdcSpec(range_policy="fixed")} | settings
-    return Hardware.filled_from(SiteSettings(**settings), calibration or chip(), path, die, conditions)
+    return Hardware.filled_from(
+        SiteSettings(**settings), calibration or chip(), path, DieConfig(die=die, die_spread=die_spread), conditions
+    )
 
 
 def test_without_die_and_condition_nothing_changes():

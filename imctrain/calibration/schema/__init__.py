@@ -4,6 +4,7 @@ from imctrain.calibration.schema.base import Estimate as Estimate
 from imctrain.calibration.schema.base import Interval as Interval
 from imctrain.calibration.schema.base import SignedEstimate as SignedEstimate
 from imctrain.calibration.schema.calibration import Calibration as Calibration
+from imctrain.calibration.schema.die_spread import SpreadLevel as SpreadLevel
 from imctrain.calibration.schema.dnl import Dnl as Dnl
 from imctrain.calibration.schema.fixed_pattern import Column as Column
 from imctrain.calibration.schema.fixed_pattern import Inl as Inl

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2
 
 from imctrain.calibration.arrays import Flags
-from imctrain.calibration.fit.bootstrap import LEVEL, half_width
+from imctrain.calibration.fit.bootstrap import half_width
 from imctrain.calibration.schema import Die, DieSpread, Interval
+from imctrain.calibration.schema.die_spread import interval_of_std
 from imctrain.calibration.sections.bounds import interval, positive, rounded
 from imctrain.calibration.sections.evidence import Evidence
 
@@ -65,8 +65,5 @@ def dies_of(e: Evidence) -> tuple[tuple[Die, ...], DieSpread] | None:
 
 
 def _of_population(std: float, count: int) -> Interval:
-    """Interval of a Gaussian population's standard deviation, from `count` members (chi-squared)."""
-    freedom = count - 1
-    quantiles = chi2.ppf([0.5 + LEVEL / 2, 0.5 - LEVEL / 2], freedom)
-    low, high = std * np.sqrt(freedom / quantiles)
+    low, high = interval_of_std(std, count)
     return (rounded(low), rounded(high))
