@@ -31,7 +31,7 @@ from imctrain.settings import (
 )
 
 SPECS = (AdcSpec, ArraySpec, ChipSpec, FormatSpec, MappingSpec, NoiseSpec, StatisticalSpec)
-NOT_OF_A_SITE = {"imc.calibration", "imc.preset", "imc.chip.die"}
+NOT_OF_A_SITE = {"imc.calibration", "imc.preset", "imc.chip.die", "imc.chip.die_spread"}
 NOT_OF_A_SITE |= {f"imc.conditions.{key}" for key in ConditionsConfig.model_fields}
 """What all sites share."""
 TEXT_TOO = {"imc.chip.die"}
