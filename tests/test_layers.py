@@ -35,7 +35,18 @@ BELOW = {
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
-ROOMS = ("arrays", "progress", "options", "schema", "variation", "reading", "virtual_chip", "fit", "faults")
+ROOMS = (
+    "arrays",
+    "progress",
+    "options",
+    "schema",
+    "variation",
+    "dead_columns",
+    "reading",
+    "virtual_chip",
+    "fit",
+    "faults",
+)
 ROOMS += ("sections", "judging", "summary", "datasheet", "compare", "calibrate")
 """Rooms and files of calibration/, lowest first: each may import those before it."""
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")

@@ -62,7 +62,7 @@ def evaluate(
     ] = None,
     recalibrate: Annotated[
         list[str] | None,
-        typer.Option("--recalibrate", metavar="WHAT", help="offsets, batch-norm; commas, or repeated."),
+        typer.Option("--recalibrate", metavar="WHAT", help="offsets, gains, batch-norm: some of them."),
     ] = None,
     calibration_images: Annotated[
         int, typer.Option("--calibration-images", min=1, metavar="N", help="Training images to calibrate with.")
@@ -92,9 +92,10 @@ def evaluate(
     a network off the array.
 
     `--recalibrate offsets` reads every column at zero input and subtracts what it
-    finds; `--recalibrate batch-norm` estimates batch statistics anew, on training
-    images on each die. The network is evaluated without any remedy, then with one
-    after the other added.
+    finds; `gains` reads every column at a known input and divides by the gain that
+    it finds; `batch-norm` estimates batch statistics anew, on training images on
+    each die. Several are given with commas. The network is evaluated without any
+    remedy, then with one after the other added.
 
     Yields are told at 2 and 10 percentage points below the training die and the
     float baseline (`--below`), and at accuracies (`--accuracy 95,90`). Where dies
@@ -112,7 +113,7 @@ def evaluate(
 
         imctrain evaluate runs/digits --dies 20
 
-        imctrain evaluate runs/digits --dies 20 --recalibrate offsets --recalibrate batch-norm
+        imctrain evaluate runs/digits --dies 20 --recalibrate offsets,gains,batch-norm
 
         imctrain evaluate runs/float --set imc.path=exact --calibration chip.json --repeats 3
     """

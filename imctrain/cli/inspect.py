@@ -53,6 +53,7 @@ def inspect(
                 {
                     "batch": inspection.batch,
                     "warnings": inspection.warnings,
+                    "notes": inspection.notes,
                     "technology": inspection.cost.technology,
                     "energy_step_j": inspection.cost.energy_step_j,
                     "sites": inspection.records,
@@ -74,6 +75,8 @@ def inspect(
     )
     console.print(_energy(inspection.cost), markup=False, soft_wrap=True)
     console.print(f"SNR measured on {inspection.batch}.", markup=False)
+    for note in inspection.notes:
+        console.print(f"{note}.", markup=False, soft_wrap=True)
     warn(console, inspection.warnings)
 
 

@@ -55,6 +55,8 @@ def energy_of_events(events: Events, rates: Rates, mac: Quantity, *, shifts: boo
     digital = total(
         (
             events.plane_adds * rates.plane_add,
+            # A code times 1/gain is a multiplication as that by c_p: of the same widths, here.
+            events.gain_multiplies * rates.pass_multiply,
             events.pass_multiplies * (rates.plane_add if shifts else rates.pass_multiply),
             events.sum_adds * rates.sum_add,
             events.outputs * rates.output,

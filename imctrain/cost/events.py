@@ -6,6 +6,7 @@ With T tiles, P passes, J planes, M vectors, N outputs, G groups, s samples, K_t
     cells            the conversions of each tile times the rows that share charge on its columns
     row drives       s G M sum_t (K_t C_t) ceil(J N / columns) times the passes whose code is not 0
     plane adds       s T P G M J N             a shift-add of a code into the sum over planes
+    gain multiplies  s T P G M J N             by 1/gain of a column (`adc.gain_conversions`)
     pass multiplies  s T P G M N               by c_p, into the sum over passes
     sum adds         (s T - 1) G M N           of tiles and of samples
     outputs          G M N                     scale, accumulate, requantise
@@ -65,6 +66,7 @@ class Events:
     cells: float = 0.0
     row_drives: float = 0.0
     plane_adds: float = 0.0
+    gain_multiplies: float = 0.0
     pass_multiplies: float = 0.0
     sum_adds: float = 0.0
     outputs: float = 0.0
@@ -122,6 +124,7 @@ def events_of(plan: MvmPlan, traffic: Traffic, drive: Drive) -> Events:
         cells=readings * plan.planes * sharing,
         row_drives=samples * lines * sum(rows) * blocks(plan) * drive.passes,
         plane_adds=plan.conversions,
+        gain_multiplies=plan.conversions if plan.hardware.adc.gain_conversions else 0,
         pass_multiplies=readings * tiles,
         sum_adds=(samples * tiles - 1) * products,
         outputs=products,
@@ -133,8 +136,8 @@ def events_of(plan: MvmPlan, traffic: Traffic, drive: Drive) -> Events:
 
 
 def blocks(plan: MvmPlan) -> int:
-    """Macros side by side that the columns of one group take: ceil(J N / columns)."""
-    return -(-plan.planes * plan.outputs // plan.hardware.array.columns)
+    """Macros side by side that the columns of one group take: ceil(J N / columns), spare ones left out."""
+    return -(-plan.planes * plan.outputs // plan.hardware.array.usable_columns)
 
 
 def passes_are_shifts(plan: MvmPlan) -> bool:

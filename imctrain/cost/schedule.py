@@ -48,7 +48,7 @@ class Occupancy:
 
 def needed_macros(plan: MvmPlan) -> int:
     """U: macros that hold the whole operand at once."""
-    return plan.tiles.count * -(-plan.groups * plan.planes * plan.outputs // plan.hardware.array.columns)
+    return plan.tiles.count * -(-plan.groups * plan.planes * plan.outputs // plan.hardware.array.usable_columns)
 
 
 def occupancy(plan: MvmPlan, timing: Timing, macros: int, split: bool = False) -> Occupancy:
@@ -57,7 +57,7 @@ def occupancy(plan: MvmPlan, timing: Timing, macros: int, split: bool = False) -
     rounds = -(-needed // macros)
     copies = min(max(macros // needed, 1), plan.vectors) if split else 1
     rows = max(used * n for used, n in zip(plan.tiles.rows_used, plan.copies, strict=True))
-    side_by_side = min(plan.groups, max(plan.hardware.array.columns // (plan.planes * plan.outputs), 1))
+    side_by_side = min(plan.groups, max(plan.hardware.array.usable_columns // (plan.planes * plan.outputs), 1))
     vectors = -(-plan.vectors // copies)
     passes = plan.samples * plan.passes * vectors * side_by_side
     write = rounds * rows * timing.row_write_s

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from imctrain.cost.encoding import encoding_of
 from imctrain.cost.energy import NOTHING, Energy, energy_of_events, energy_of_operations, total
 from imctrain.cost.events import Drive, Events, drive_of, events_of, passes_are_shifts
 from imctrain.cost.lines import FLOAT_BITS, Line, Matmul, backward_lines, forward_lines, gradient_mvms
+from imctrain.cost.notes import notes_of
 from imctrain.cost.operations import Operations
 from imctrain.cost.references import ARITHMETICS, mac_energy, reference_energy
 from imctrain.cost.schedule import Job, Timing, occupancy
@@ -228,7 +229,7 @@ def step_cost(step: Step, chip: ChipPrices, measured: MeasuredDrives | None = No
         mvms=mvms,
         parts=tuple(_part_cost(part, rates) for part in step.parts),
         area_m2=chip.macros * area,
-        notes=tuple(_notes(step.entries, hardware, step.parts)),
+        notes=tuple(notes_of(step.entries, hardware, any(part.operations.unbounded for part in step.parts))),
         images=step.images,
     )
 
@@ -328,19 +329,3 @@ def _gradient_size(line: Line) -> int:
 def _part_cost(part: Part, rates: Rates) -> PartCost:
     energy = Energy(digital=energy_of_operations(part.operations, rates), move=part.moved_bits * rates.move_bit)
     return PartCost(part, energy, part.operations.total / rates.digital_ops_per_s.value)
-
-
-def _notes(entries: Sequence[Matmul], hardware: Hardware, parts: Sequence[Part]) -> list[str]:
-    notes = [f"site {e.name} runs in a while loop: counted once" for e in entries if e.executions is None]
-    notes += [f"site {e.name} stands in a branch: counted as taken" for e in entries if e.conditional]
-    notes += [
-        f"{e.name} ({e.kind}) multiplies matrices out of sight: its arithmetic is not counted"
-        for e in entries
-        if e.site is None and e.op is None
-    ]
-    if any(part.operations.unbounded for part in parts):
-        notes.append("elementwise work in a while loop is counted once")
-    array_sites = [e for e in entries if e.site is not None and e.site.on_array]
-    if array_sites and not hardware.has_noise:
-        notes.append("noise is off: no converter has that, and its price is that of the quantisation alone")
-    return notes

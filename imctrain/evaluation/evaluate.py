@@ -23,9 +23,11 @@ from imctrain.records.layout import EvaluationFiles
 from imctrain.settings import Config
 from imctrain.training.signals import StopRequest
 
-OFFSET_CONVERSIONS = 64
-"""Readings at zero input of every column in `--recalibrate offsets`, where the config has none: as preset "robust"."""
-REMEDIES = ("offsets", "batch-norm")
+READINGS = {"offsets": "imc.adc.offset_conversions", "gains": "imc.adc.gain_conversions"}
+"""Remedies that read every column of a die, and the keys that count readings."""
+CONVERSIONS = 64
+"""Readings where the config has none: as preset "robust" has of offsets."""
+REMEDIES = (*READINGS, "batch-norm")
 
 
 def evaluate(trained: Trained, request: Request, out: Path, console: Console) -> list[Evaluation]:
@@ -82,12 +84,12 @@ class _Session:
     def evaluate(self, config: Config, remedies: tuple[str, ...]) -> Evaluation:
         """All chips with some remedies."""
         notes = []
-        if "offsets" in remedies and config.imc.path != "float":
-            if config.imc.adc.offset_conversions:
-                count = config.imc.adc.offset_conversions
-                notes.append(f"offsets are calibrated in any case: imc.adc.offset_conversions = {count}")
-            else:
-                config = overridden(config, {"imc.adc.offset_conversions": OFFSET_CONVERSIONS})
+        for remedy, key in READINGS.items() if config.imc.path != "float" else ():
+            count = getattr(config.imc.adc, key.rpartition(".")[2])
+            if remedy in remedies and count:
+                notes.append(f"{remedy} are calibrated in any case: {key} = {count}")
+            elif remedy in remedies:
+                config = overridden(config, {key: CONVERSIONS})
         found = self._keeper.begin(config, remedies, notes)
         dies = [Point(self._keeper.own_name(config)), *self._request.others]
         points = [*dies, *self._request.at_spread]

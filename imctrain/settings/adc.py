@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imctrain import limits
-from imctrain.settings.base import FROM_CALIBRATION, OrCalibrations, Section, within
+from imctrain.settings.base import FROM_CALIBRATION, NotPossible, OrCalibrations, Section, within
 
 Polarity = Literal["auto", "bipolar", "unipolar"]
 RangePolicy = Literal["fixed", "two_level", "per_site"]
@@ -40,9 +40,22 @@ class AdcSpec(Section):
     0 for none."""
     offset_range: Range = 1.0
     """R of these conversions: a smaller one resolves offsets finer, and clips those beyond it."""
+    gain_conversions: Annotated[int, within(limits.OFFSET_CONVERSIONS)] = 0
+    """Conversions at a known input, and as many at zero input, that are averaged to learn each column's gain, by which
+    its readings are then divided digitally; 0 for none. It takes a multiplication for every conversion."""
+    gain_input: Range = 0.5
+    """That input, a fraction of full scale."""
+    gain_range: Range = 1.0
+    """R of these conversions; it must hold the input."""
     full_scale_on_last_code: bool = False
     """False for 2^B steps (the macro), true for 2^B - 1 steps, full scale on the last code, as several published
     simulators have it."""
     round_to_integers: bool = True
     """Where one LSB at the range in use is at most one unit of the dot product, the digital side rounds readings to
     the integers that they must be."""
+
+    @model_validator(mode="after")
+    def _gain_input_is_read(self) -> AdcSpec:
+        if self.gain_input > self.gain_range:
+            raise NotPossible("gain_input", self.gain_input, f"at most adc.gain_range = {self.gain_range:g}")
+        return self

@@ -23,6 +23,8 @@ class ArraySpec(Section):
     """N, rows that share charge on a column; full scale counts all of them. The calibration's by default."""
     columns: OrCalibrations[Lines] = FROM_CALIBRATION
     """Physical columns of one macro. The calibration's by default."""
+    spare_columns: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Of these, how many are kept to take the place of dead ones: they hold no operand otherwise."""
     input_bits: OrCalibrations[Annotated[int, Field(ge=1, le=8)]] = FROM_CALIBRATION
     """b, resolution of the input DAC. The calibration's by default."""
     drive: Drive = "signed"
@@ -44,7 +46,14 @@ class ArraySpec(Section):
     def _segments_fit(self) -> ArraySpec:
         if self.rows is not None and self.segment_rows is not None and self.segment_rows > self.rows:
             raise NotPossible("segment_rows", self.segment_rows, "1 to array.rows")
+        if self.columns is not None and self.spare_columns >= self.columns:
+            raise NotPossible("spare_columns", self.spare_columns, f"fewer than array.columns = {self.columns}")
         return self
+
+    @property
+    def usable_columns(self) -> int:
+        """Columns of one macro that operands are written to."""
+        return self.columns - self.spare_columns
 
     @property
     def levels(self) -> int:

@@ -47,6 +47,12 @@ class ChipSpec(Section):
     """Median noise of the columns that are drawn, relative to the chip's."""
     noise_std: Annotated[float, within(limits.COLUMN_NOISE_STD)] = 0.0
     """Standard deviation of the logarithm of their noise."""
+    dead_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the columns that are dead: their gain is 0, and they read a constant."""
+    dead_offsets_lsb: tuple[float, ...] = ()
+    """Constants that dead columns are drawn from."""
+    dead_columns: tuple[int, ...] = ()
+    """Which of the measured columns are dead."""
     column_draw: Annotated[int, Field(ge=0, le=2**33)] = 0
     """Tells the columns that are drawn for different dies of one `chip_seed` apart; 0 for the calibrated die."""
     varies: bool = False
@@ -70,6 +76,10 @@ class ChipSpec(Section):
             _hold(limits.GAIN, f"columns: gain of column {error.column}", error.gain)
             _hold(limits.offset_lsb(bits), f"columns: offset_lsb of column {error.column}", error.offset_lsb)
             _hold(limits.COLUMN_NOISE, f"columns: noise of column {error.column}", error.noise)
+        for value in self.dead_offsets_lsb:
+            _hold(limits.offset_lsb(bits), "dead_offsets_lsb", value)
+        if self.dead_share and not self.dead_offsets_lsb:
+            raise NotPossible("dead_offsets_lsb", self.dead_offsets_lsb, "at least one constant where columns are dead")
         if len(self.inl_v) != len(self.inl_lsb):
             raise NotPossible("inl_lsb", self.inl_lsb, "as many values as inl_v")
         for v, value in zip(self.inl_v, self.inl_lsb, strict=True):
@@ -91,6 +101,7 @@ class ChipSpec(Section):
         return (
             self.varies
             or measured
+            or self.dead_share > 0
             or (self.gain_mean, self.offset_mean_lsb, self.gain_std, self.offset_std_lsb) != (1, 0, 0, 0)
         )
 

@@ -30,8 +30,8 @@ class ConditionsConfig(Section):
     extrapolate: bool = False
     """Allow conditions outside what was measured."""
     offset_readings: Literal["once", "at every change"] = "once"
-    """When conditions change over a training: whether offsets that are read (`adc.offset_conversions`) keep the
-    values of the first condition, or are read again at every change."""
+    """When conditions change over a training: whether offsets and gains that are read (`adc.offset_conversions`,
+    `adc.gain_conversions`) keep the values of the first condition, or are read again at every change."""
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from imctrain.calibration import Calibration
+from imctrain.calibration.dead_columns import dead_columns_of
 from imctrain.calibration.variation import change, die_figures
 from imctrain.errors import UserError
 from imctrain.settings.base import Section
@@ -49,7 +50,7 @@ def chip_of(
     die = die or DieConfig()
     figures = die_figures(calibration, die.die, die.die_spread)
     by = _change(calibration, conditions or ConditionsConfig())
-    of, sigma = figures.population, figures.noise * by.noise
+    of, sigma, dead = figures.population, figures.noise * by.noise, dead_columns_of(calibration)
     array_part, adc_part = noise_parts(calibration)
     return ChipSpec(
         sigma_array_lsb=array_part * sigma,
@@ -57,7 +58,9 @@ def chip_of(
         reference_bits=calibration.adc.bits,
         reference_polarity=calibration.adc.polarity,
         columns=tuple(
-            ColumnError(c.column, c.gain * by.gain, c.offset_lsb + by.offset_lsb, c.noise) for c in figures.columns
+            # What a dead column reads does not follow its input, and no slope was fitted to it.
+            ColumnError(c.column, c.gain * by.gain, c.offset_lsb + (by.offset_lsb if c.gain else 0.0), c.noise)
+            for c in figures.columns
         ),
         gain_mean=of.gain * by.gain,
         gain_std=of.gain_std * by.gain,
@@ -65,6 +68,9 @@ def chip_of(
         offset_std_lsb=of.offset_std_lsb,
         noise_median=of.noise,
         noise_std=of.noise_std,
+        dead_share=dead.share,
+        dead_offsets_lsb=dead.offsets_lsb,
+        dead_columns=dead.listed if figures.columns else (),
         column_draw=of.draw,
         varies=by is not UNCHANGED,
         noise_varies=any(column.sigma_lsb > 0 for column in calibration.columns),

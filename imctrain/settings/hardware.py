@@ -176,5 +176,10 @@ class Hardware(SiteSettings):
         return self.noise.mismatch and self.chip.has_mismatch
 
     @property
+    def has_dead_columns(self) -> bool:
+        """Whether columns may not follow their input."""
+        return self.noise.mismatch and self.chip.dead_share > 0
+
+    @property
     def has_inl(self) -> bool:
         return self.noise.mismatch and self.chip.has_inl

@@ -19,6 +19,7 @@ from imctrain.experiment.advice import hardware_problems, hardware_warnings
 from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.result_cost import counted
 from imctrain.experiment.setup import Setup, set_up
+from imctrain.imc.chip.spares import dead_columns_told
 from imctrain.records.ledger import LedgerSite
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
@@ -31,12 +32,13 @@ SHAPES = {name: (known.expected.shape, len(known.expected.classes)) for name, kn
 class Inspection:
     """records: of the ledger, each MVM with snr_db, clipped, range, statistical (the share of its executions on the
     statistical path) and energy_j. batch: what it was measured on. warnings: what cannot work (`imc.advice`).
-    cost: of the step."""
+    cost: of the step. notes: of the chip, a line each."""
 
     records: list[LedgerSite]
     batch: str
     warnings: list[str]
     cost: StepCost
+    notes: list[str]
 
 
 def inspect(config: Config, config_dir: Path) -> Inspection:
@@ -57,7 +59,8 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
                 for quantity in ("snr_db", "clipped", "range", "statistical")
             )
     _add_energy(records, cost)
-    return Inspection(records, batch, [*setup.notes, *hardware_warnings(hardware_problems(setup))], cost)
+    notes = [] if setup.hardware is None else list(filter(None, [dead_columns_told(setup.hardware)]))
+    return Inspection(records, batch, [*setup.notes, *hardware_warnings(hardware_problems(setup))], cost, notes)
 
 
 def _add_energy(records: list[LedgerSite], cost: StepCost) -> None:

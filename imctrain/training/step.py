@@ -189,8 +189,11 @@ def make_steps(
 
 
 def _with_readings_of(chips: Mapping[str, Chip], first: Mapping[str, Chip]) -> dict[str, Chip]:
-    """Chips whose digital side subtracts what it learned of the first ones."""
-    return {name: chip._replace(correction=first[name].correction) for name, chip in chips.items()}
+    """Chips whose digital side subtracts, and divides by, what it learned of the first ones."""
+    return {
+        name: chip._replace(correction=first[name].correction, multiplier=first[name].multiplier)
+        for name, chip in chips.items()
+    }
 
 
 def evaluation(network: Forward, on_array: ImcFunction[Array] | None) -> Callable[..., tuple[Array, Array]]:

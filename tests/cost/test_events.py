@@ -25,11 +25,12 @@ HARDWARE = {
     ),
     "serial": Hardware(
         array=ArraySpec(rows=288, columns=100, input_bits=3, segment_rows=72, replicate=False),
-        adc=AdcSpec(bits=6),
+        adc=AdcSpec(bits=6, gain_conversions=64),
         mapping=MappingSpec(gradient="bit_serial"),
     ),
 }
 EXACT = ("conversions", "cells", "plane_adds", "pass_multiplies", "sum_adds", "outputs", "row_sums", "written_bits")
+EXACT += ("gain_multiplies",)
 
 
 def layers_of(entries) -> dict[str, Layer]:
@@ -71,6 +72,7 @@ def machine_of(plan) -> Machine:
         replicate=array.replicate,
         segment=array.segment_rows,
         centred=plan.coding.centre != 0,
+        gains=plan.hardware.adc.gain_conversions > 0,
     )
 
 

@@ -175,7 +175,7 @@ def test_offsets_that_are_read_and_subtracted_bring_the_accuracy_back(trained, t
 def test_what_is_not_possible_is_one_line(trained, finished, tmp_path):
     for request, message in (
         (Request({"imc.path": "float"}, tuple(dies(trained.config, 1))), "neither dies nor conditions"),
-        (Request(recalibrate=("gains",)), "--recalibrate gains: allowed are offsets, batch-norm"),
+        (Request(recalibrate=("gain",)), "--recalibrate gain: allowed are offsets, gains, batch-norm"),
         (Request({"imc.adc.bitz": 3}), r"imc\.adc\.bitz is no known key"),
         (
             Request(others=(Point("quiet", {"imc.noise.mismatch": False}),)),

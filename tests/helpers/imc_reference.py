@@ -79,11 +79,14 @@ def array_matmul(
     inl=None,
     sigma=None,
     rng=None,
+    correction=None,
+    multiplier=None,
 ):
     """Y [M, N] of x [M, K] and w [K, N]; `tiles` lists the row indices of every tile.
 
     gain, offset: [T, J, N]. sigma: in LSB of the range, [T, J, N], drawn by rng. inl: function of v. ranges: R of each
     pass. centre: what is driven as code 0. What it and the planes' centre leave out of the product is added digitally.
+    correction, multiplier: what the digital side subtracts, as a fraction of full scale, and multiplies by, [T, J, N].
     """
     span = 1.0 if unipolar else 2.0
     steps = 2**bits - (1 if last_code else 0)
@@ -113,6 +116,10 @@ def array_matmul(
                 code = np.clip(raw, low, high)
                 clipped += int(np.sum(code != raw))
                 value = full_scale * lsb * code
+                if correction is not None:
+                    value = value - full_scale * correction[t, j]
+                if multiplier is not None:
+                    value = value * multiplier[t, j]
                 # A converter that tells integers apart (lsb at most one unit of the dot product) is read as integers.
                 y += c * b * (np.round(value) if full_scale * lsb <= 1 else value)
     return y, clipped

@@ -26,7 +26,8 @@ class Layer:
 class Machine:
     """rows, columns: of a macro. planes, passes, samples: J, P, s.
 
-    segment: rows of a segment, None without. centred: whether the stored operand has a centre.
+    segment: rows of a segment, None without. centred: whether the stored operand has a centre. gains: whether codes are
+    multiplied by 1/gain of their column.
     """
 
     rows: int
@@ -37,6 +38,7 @@ class Machine:
     replicate: bool
     segment: int | None
     centred: bool
+    gains: bool = False
 
 
 def sizes(layer: Layer, mvm: str) -> tuple[int, int, int, int]:
@@ -88,6 +90,7 @@ def count(layer: Layer, mvm: str, machine: Machine) -> Counter[str]:
                             seen["conversions"] += 1
                             seen["cells"] += sharing
                             seen["plane_adds"] += 1
+                            seen["gain_multiplies"] += machine.gains
                             seen["pass_multiplies"] += plane == 0
     results = [machine.samples * len(tiles)] * (vectors * outputs)
     seen["sum_adds"] = sum(partial - 1 for partial in results)

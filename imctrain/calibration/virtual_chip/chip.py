@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.calibration.arrays import Floats, Ints
+from imctrain.calibration.dead_columns import dead_columns_of, drawn_dead
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Calibration
 from imctrain.calibration.variation import change, die_figures, drawn_columns, drawn_noise
@@ -64,6 +65,8 @@ class VirtualChip:
         figures = die_figures(c, die if die > 0 else None)
         gain, offset = drawn_columns(figures.population, self.seed, 0, c.array.columns)
         noise = drawn_noise(figures.population, self.seed, 0, c.array.columns)
+        dead, constant = drawn_dead(dead_columns_of(c), figures.population.draw, self.seed, 0, c.array.columns)
+        gain[dead], offset[dead] = 0.0, constant[dead]
         for k, *own in figures.columns:
             gain[k], offset[k], noise[k] = own
         return gain, offset, figures.noise * noise
@@ -120,7 +123,9 @@ class VirtualChip:
             if given and known is not None:
                 at = np.asarray(given)[rng.integers(0, len(given), rows)]
                 by = change(known, at)
-                gain, offset, noise = gain * by.gain, offset + by.offset_lsb, noise * by.noise
+                # A dead column has no slopes.
+                offset = offset + by.offset_lsb * (gain != 0)
+                gain, noise = gain * by.gain, noise * by.noise
                 data[name] = at
         if self.faults is not None:
             units = plan.dies * (plan.columns or c.array.columns)

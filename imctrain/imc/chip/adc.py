@@ -64,7 +64,13 @@ class Converter:
         lsb = reference * self.lsb_at_full_range
         return jnp.sqrt(jnp.square(self.sigma_array / lsb) + self.sigma_adc**2)
 
-    def noise_power(self, reference: Array | float, unit: Array | float, relative: Array | float = 1.0) -> Array:
+    def noise_power(
+        self,
+        reference: Array | float,
+        unit: Array | float,
+        relative: Array | float = 1.0,
+        multiplier: Array | None = None,
+    ) -> Array:
         """Variance of a reading around v, rounding included, in units of (fraction of full scale)^2.
 
         lsb^2 (sigma^2 + 1/12); of a reading that is rounded to integers, that of an integer whose noise is rounded
@@ -72,10 +78,12 @@ class Converter:
 
         Args:
             reference: R. unit: rows * L, the dot product at full scale. relative: noise of the column over the
-                chip's; all broadcast.
+                chip's. multiplier: what the digital side multiplies the reading by; all broadcast.
         """
         lsb, sigma = reference * self.lsb_at_full_range, self.sigma_lsb(reference)
         sigma = sigma if isinstance(relative, float) else sigma * relative
+        if multiplier is not None:
+            lsb = lsb * multiplier
         plain = jnp.square(lsb) * (jnp.square(sigma) + 1.0 / 12.0)
         if not self.integers:
             return plain

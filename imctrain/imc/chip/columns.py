@@ -3,6 +3,7 @@
 The chip has `array.macros` macros of `array.columns` columns. MVM m of site i needs T row tiles of W columns each
 (W = planes x outputs); every tile takes ceil(W / columns) whole macros, in turn, beginning at macro 3i + m. When all
 macros are taken the plan wraps around: later tiles share macros with earlier ones in time, and so share their errors.
+Spare columns (`spares`) are left out, but for those that take the place of a dead one.
 
 Macro 0 is the measured one: measured columns carry their measured gain and offset. All others, and the columns of macro
 0 that were not measured, are drawn around the mean of the die with the spread of its columns, by `chip_seed`
@@ -22,6 +23,7 @@ import numpy as np
 from imctrain.calibration.variation import Population, drawn_columns, drawn_noise
 from imctrain.imc.chip.adc import Converter, converter
 from imctrain.imc.chip.offset_readings import reading_moments
+from imctrain.imc.chip.spares import columns_in_use, macro_constants, macro_dead
 from imctrain.settings import MVMS, ChipSpec, Hardware
 
 CORRECTION = 1
@@ -35,6 +37,8 @@ def macro_errors(macro: int, hardware: Hardware) -> tuple[np.ndarray, np.ndarray
     if not hardware.noise.mismatch:
         return np.ones(columns), np.zeros(columns)
     gain, offset = drawn_columns(_population(chip), hardware.chip_seed, macro, columns)
+    dead = macro_dead(macro, hardware)
+    gain[dead], offset[dead] = 0.0, macro_constants(macro, hardware)[dead]
     if macro == 0:
         for error in chip.columns:
             if error.column < columns:
@@ -114,7 +118,7 @@ def has_pattern(hardware: Hardware) -> bool:
 
 def macros_of(site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware) -> np.ndarray:
     """Macros that hold the columns of each tile, in order, int [T, macros of a tile]."""
-    blocks = -(-width // hardware.array.columns)
+    blocks = -(-width // hardware.array.usable_columns)
     first = first_macro(site_index, mvm) + np.arange(tiles)[:, None] * blocks
     return (first + np.arange(blocks)) % hardware.array.macros
 
@@ -131,9 +135,10 @@ def column_errors(
     gains, offsets, corrections = [], [], []
     for macros in macros_of(site_index, mvm, tiles, width, hardware).tolist():
         parts = [macro_errors(macro, hardware) for macro in macros]
-        corrections.append(np.concatenate([macro_corrections(macro, hardware) for macro in macros])[:width])
-        gains.append(np.concatenate([gain for gain, _ in parts])[:width])
-        offsets.append(np.concatenate([offset for _, offset in parts])[:width])
+        corrections.append(side_by_side([macro_corrections(macro, hardware) for macro in macros], macros, hardware))
+        gains.append(side_by_side([gain for gain, _ in parts], macros, hardware))
+        offsets.append(side_by_side([offset for _, offset in parts], macros, hardware))
+    gains, offsets, corrections = ([row[:width] for row in rows] for rows in (gains, offsets, corrections))
     lsb = hardware.chip.reference_lsb
 
     def fraction(values: list[np.ndarray]) -> np.ndarray:
@@ -147,5 +152,11 @@ def column_noise(site_index: int, mvm: str, tiles: int, width: int, hardware: Ha
     if not hardware.has_column_noise:
         return None
     macros = macros_of(site_index, mvm, tiles, width, hardware).tolist()
-    rows = [np.concatenate([macro_noise(macro, hardware) for macro in each])[:width] for each in macros]
+    rows = [side_by_side([macro_noise(macro, hardware) for macro in each], each, hardware)[:width] for each in macros]
     return np.stack(rows).astype(np.float32)
+
+
+def side_by_side(values: list[np.ndarray], macros: list[int], hardware: Hardware) -> np.ndarray:
+    """A figure of all physical columns of several macros as operands meet it: of the columns in use, in order."""
+    found = [value[columns_in_use(macro, hardware)] for value, macro in zip(values, macros, strict=True)]
+    return np.concatenate(found)

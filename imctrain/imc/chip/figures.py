@@ -17,6 +17,8 @@ from jax import Array
 
 from imctrain.errors import UserError
 from imctrain.imc.chip.columns import has_pattern, macro_corrections, macro_errors, macro_noise
+from imctrain.imc.chip.gain_readings import has_multipliers, macro_multipliers
+from imctrain.imc.chip.spares import columns_in_use
 from imctrain.settings import Hardware
 
 
@@ -25,10 +27,12 @@ class Chip(NamedTuple):
 
     Attributes:
         sigma_array: noise before the converter's range, scalar. sigma_adc: noise of the converter in LSB, scalar.
-        gain, offset, correction: of every column of every macro, [macros, columns]; the correction is what the digital
-            side subtracts. None where all columns are ideal.
+        gain, offset, correction: of every column of every macro that operands are written to (`spares`), [macros,
+            columns]; the correction is what the digital side subtracts. None where all columns are ideal.
         inl: values at the knots of `Hardware.chip`, [knots]; None without INL.
         noise: of every column relative to the sigmas, [macros, columns]; None where all are alike.
+        multiplier: what the digital side multiplies readings of every column by, [macros, columns]; None where gains
+            are not calibrated.
     """
 
     sigma_array: Array
@@ -38,6 +42,7 @@ class Chip(NamedTuple):
     correction: Array | None = None
     inl: Array | None = None
     noise: Array | None = None
+    multiplier: Array | None = None
 
 
 @functools.cache
@@ -49,12 +54,19 @@ def chip_of(hardware: Hardware) -> Chip:
         ideal = Chip(_float32(hardware.sigma_array), _float32(hardware.sigma_adc), inl=inl)
         macros = range(hardware.array.macros)
         if hardware.has_column_noise:
-            ideal = ideal._replace(noise=_float32(np.stack([macro_noise(macro, hardware) for macro in macros])))
+            ideal = ideal._replace(noise=_placed([macro_noise(macro, hardware) for macro in macros], hardware))
+        if has_multipliers(hardware):
+            multipliers = [macro_multipliers(macro, hardware) for macro in macros]
+            ideal = ideal._replace(multiplier=_placed(multipliers, hardware))
         if not has_pattern(hardware):
             return ideal
         errors = [(*macro_errors(macro, hardware), macro_corrections(macro, hardware)) for macro in macros]
-        gain, offset, correction = (np.stack(part) for part in zip(*errors, strict=True))
-        return ideal._replace(gain=_float32(gain), offset=_float32(offset * lsb), correction=_float32(correction * lsb))
+        gain, offset, correction = (list(part) for part in zip(*errors, strict=True))
+        return ideal._replace(
+            gain=_placed(gain, hardware),
+            offset=_placed(offset, hardware, lsb),
+            correction=_placed(correction, hardware, lsb),
+        )
 
 
 def require_alike(chip: Chip, hardware: Hardware, where: str) -> None:
@@ -71,6 +83,11 @@ def require_alike(chip: Chip, hardware: Hardware, where: str) -> None:
                 f"{where}: {name} of its chip has shape {given.shape}, the hardware has {wanted.shape}: make it with "
                 "on_array.chip, and give one die a call (jax.vmap for several)"
             )
+
+
+def _placed(values: list[np.ndarray], hardware: Hardware, unit: float = 1.0) -> Array:
+    """A figure of all physical columns of each macro on those that operands are written to, [macros, usable]."""
+    return _float32(np.stack([x[columns_in_use(macro, hardware)] * unit for macro, x in enumerate(values)]))
 
 
 def _float32(value: object) -> Array:

@@ -14,6 +14,8 @@ from imctrain.imc.engines.kernels.statistical import inl_residual_lsb
 from imctrain.imc.mvm.plan import MvmPlan
 
 Validity = Literal["always", "never", "depends"]
+MARGIN = 3.0
+"""Standard deviations of noise that lie between what a dead column reads and the last code: less clips 0.1 %."""
 
 
 def validity(plan: MvmPlan) -> tuple[Validity, str]:
@@ -27,9 +29,13 @@ def validity(plan: MvmPlan) -> tuple[Validity, str]:
         return "never", f"the INL is {residual:.2f} LSB from a straight line, the limit is {limits.inl_limit:g}"
     least = least_sigma(limits.bias_limit)
     found = {reference: _dithering(plan, reference) for reference in plan.possible_ranges}
-    enough = [sigma >= least for sigma in found.values()]
+    clipping = [_constants_clip(plan, reference) for reference in plan.possible_ranges]
+    enough = [sigma >= least and not clips for sigma, clips in zip(found.values(), clipping, strict=True)]
     if all(enough):
         return "always", ""
+    if any(clipping):
+        why = "what dead columns read may clip, and clips at every conversion: spare columns (array.spare_columns) help"
+        return ("depends" if any(enough) else "never"), why
     worst = min(found, key=lambda reference: found[reference])
     finest = min(float(scale) for scale in plan.full_scales)
     if plan.converter.integers and worst * plan.converter.lsb_at_full_range * finest < 1.0:
@@ -59,6 +65,30 @@ def _quietest(plan: MvmPlan) -> float:
     return 1.0 if relative is None else float(np.min(relative))
 
 
+def _constants_clip(plan: MvmPlan, reference: float) -> bool:
+    """`constants_fit` fails at a range, in plain numpy."""
+    if not plan.hardware.has_dead_columns:
+        return False
+    conv, lsb = plan.converter, reference * plan.converter.lsb_at_full_range
+    sigma = math.hypot(float(conv.sigma_array) / lsb, float(conv.sigma_adc))
+    gain, offset, _ = (np.asarray(part) for part in plan.column_errors() or (np.ones(1), np.zeros(1), np.zeros(1)))
+    code = np.where(gain == 0, offset / lsb, 0.5 * (conv.lowest + conv.highest))
+    beyond = (code + MARGIN * sigma > conv.highest) | (code - MARGIN * sigma < conv.lowest)
+    return bool(np.any((gain == 0) & beyond))
+
+
+def constants_fit(plan: MvmPlan, ranges: Array) -> Array:
+    """Whether the constants of dead columns, and their noise, lie within the codes of every pass. Scalar bool.
+
+    They are the same at every conversion, and a probe of some columns may not meet them.
+    """
+    gain, offset, _ = (jnp.asarray(part)[..., None] for part in plan.column_errors() or (1.0, 0.0, 0.0))
+    conv = plan.converter
+    code, room = offset / (ranges * conv.lsb_at_full_range), MARGIN * conv.sigma_lsb(ranges)
+    inside = (code + room <= conv.highest) & (code - room >= conv.lowest)
+    return jnp.all(inside | (gain != 0))
+
+
 def dithered(plan: MvmPlan, ranges: Array, clipped: Array) -> Array:
     """Whether the statistical path holds now: every pass is dithered at its range and clips little. Scalar bool.
 
@@ -71,5 +101,7 @@ def dithered(plan: MvmPlan, ranges: Array, clipped: Array) -> Array:
     if relative is not None:
         sigma = sigma * jnp.min(relative)
     enough = jnp.all(sigma >= least_sigma(limits.bias_limit) * (1 - 1e-6)) & (clipped <= limits.clip_limit)
+    if plan.hardware.has_dead_columns:
+        enough = enough & constants_fit(plan, ranges)
     # Of the hardware's own INL this is known; a chip that is given may have another one.
     return enough if plan.chip is None else enough & (inl_residual_lsb(plan) <= limits.inl_limit * (1 + 1e-6))

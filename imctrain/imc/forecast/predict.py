@@ -200,6 +200,8 @@ def _pattern(plan: MvmPlan) -> tuple[float, np.ndarray, np.ndarray]:
     gain, offset, correction = (np.asarray(part, np.float64).reshape(shape) for part in errors[:3])
     seen = offset + gain * inl
     left = seen - correction if plan.hardware.adc.offset_conversions else seen
+    multiplier = plan.column_multipliers()
+    left = left if multiplier is None else left * np.asarray(multiplier, np.float64).reshape(shape)
     return float(np.max(np.abs(gain))), seen, left
 
 

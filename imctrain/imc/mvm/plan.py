@@ -15,6 +15,7 @@ from imctrain.formats import Format, IntegerFormat
 from imctrain.imc.chip.adc import Converter, converter
 from imctrain.imc.chip.columns import column_errors, column_noise, macros_of
 from imctrain.imc.chip.figures import Chip
+from imctrain.imc.chip.gain_readings import column_multipliers
 from imctrain.imc.chip.ranges import range_policy
 from imctrain.imc.coding.integer_passes import integer_mapping
 from imctrain.imc.coding.passes import Mapping, gradient_mapping
@@ -101,7 +102,7 @@ class MvmShape:
     def utilisation(self) -> float:
         """Share of the cells of the macros taken that hold an operand (copies included)."""
         array = self.hardware.array
-        blocks = -(-self.columns // array.columns)
+        blocks = -(-self.columns // array.usable_columns)
         used = sum(rows * n for rows, n in zip(self.tiles.rows_used, self.copies, strict=True)) * self.columns
         return used / (self.tiles.count * blocks * array.rows * array.columns)
 
@@ -158,12 +159,14 @@ class MvmPlan(MvmShape):
         Args:
             ranges: R of each pass, [P].
         """
-        relative = self.column_noise()
-        if relative is None:
+        relative, multiplier = self.column_noise(), self.column_multipliers()
+        if relative is None and multiplier is None:
             return None
         shape = (self.tiles.count, 1, 1 if self.shared_columns else self.groups, self.planes, self.outputs)
         scales = jnp.asarray(self.full_scales).reshape(-1, 1, 1, 1, 1)
-        power = self.converter.noise_power(ranges.reshape(-1, 1, 1, 1), scales, jnp.asarray(relative).reshape(shape))
+        times = None if multiplier is None else jnp.asarray(multiplier).reshape(shape)
+        of_chip = 1.0 if relative is None else jnp.asarray(relative).reshape(shape)
+        power = self.converter.noise_power(ranges.reshape(-1, 1, 1, 1), scales, of_chip, times)
         coefficients = jnp.asarray(self.mapping.coefficients, jnp.float32).reshape(-1, 1, 1, 1)
         beta = jnp.asarray(self.coding.weights, jnp.float32).reshape(-1, 1)
         return jnp.sum(jnp.square(coefficients * beta * scales) * power, axis=(0, 1, 3))
@@ -183,11 +186,22 @@ class MvmPlan(MvmShape):
         macros = macros_of(*where)
         return self.chip.noise[macros].reshape(len(macros), -1)[:, : self.columns]
 
+    def column_multipliers(self) -> Any:
+        """What the digital side multiplies readings of each tile's columns by, [T, columns]; None where gains are not
+        calibrated. An array of numpy, or of JAX where the chip is given."""
+        where = self.site_index, self.name, self.tiles.count, self.columns, self.hardware
+        if self.chip is None:
+            return column_multipliers(*where)
+        if self.chip.multiplier is None:
+            return None
+        macros = macros_of(*where)
+        return self.chip.multiplier[macros].reshape(len(macros), -1)[:, : self.columns]
+
     def pattern(self) -> tuple[Any, ...] | None:
-        """gain, offset, correction and noise of each tile's columns, [T, columns], each None where it does not differ;
-        None where none does."""
-        errors, noise = self.column_errors(), self.column_noise()
-        return None if errors is None and noise is None else (*(errors or (None, None, None)), noise)
+        """gain, offset, correction, noise and multiplier of each tile's columns, [T, columns], each None where it does
+        not differ; None where none does."""
+        found = (*(self.column_errors() or (None, None, None)), self.column_noise(), self.column_multipliers())
+        return None if all(part is None for part in found) else found
 
     def column_errors(self) -> tuple[Any, Any, Any] | None:
         """gain, offset and digital correction (fractions of full scale) of each tile's columns, [T, columns]; None

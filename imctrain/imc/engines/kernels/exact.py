@@ -34,14 +34,14 @@ def _convert(
         pass_axis: axis of `dots` that counts passes.
         full_scale: dot product at full scale, broadcastable to dots.
         ranges: R of each pass, [P].
-        errors: (gain, offset, correction, noise) broadcastable to dots, each or all None.
+        errors: (gain, offset, correction, noise, multiplier) broadcastable to dots, each or all None.
     """
     conv = plan.converter
     passes = [1] * dots.ndim
     passes[pass_axis] = plan.passes
     reference = ranges.reshape(passes)
     eps = noise.gaussian(seed, dots.shape) if plan.hardware.has_noise else None
-    gain, offset, correction, relative = errors if errors is not None else (None, None, None, None)
+    gain, offset, correction, relative, multiplier = errors if errors is not None else (None,) * 5
     if eps is not None and relative is not None:
         eps = eps * relative
     raw = conv.round_code(dots, full_scale, reference, eps, gain, offset)
@@ -49,6 +49,8 @@ def _convert(
     value = code * (reference * conv.lsb_at_full_range * full_scale)
     if correction is not None and plan.hardware.adc.offset_conversions:
         value = value - correction * full_scale
+    if multiplier is not None:
+        value = value * multiplier
     if plan.snaps == "always":
         value = jnp.round(value)
     elif plan.snaps == "depends":
@@ -100,7 +102,8 @@ def matmul_on(
     """The array's part of `matmul` (see `centring` for the rest), with the fixed pattern given.
 
     Args:
-        errors: gain, offset, correction and noise of the plan's columns, each [T, columns] or None (`MvmPlan.pattern`).
+        errors: gain, offset, correction, noise and multiplier of the plan's columns, each [T, columns] or None
+            (`MvmPlan.pattern`).
     """
     tiles, passes, planes = plan.tiles, plan.passes, plan.planes
     groups, vectors, _ = x.shape

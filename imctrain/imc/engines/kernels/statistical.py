@@ -9,12 +9,13 @@ so the sum over tiles, passes and planes is linear in the driven values and Gaus
     Y = X W_eff + bias + N(0, variance)
     W_eff[k, n]  = sum_j beta_j g[t(k), j, n] W_j[k, n]             gain folded into the stored operand, by tile
     bias[n]      = sum_{t,p,j} c_p beta_j FS_t o[t, j, n]           offset; FS_t = rows_t * L
-    variance[n]  = sum_{t,p,j} (c_p beta_j FS_t lsb_p)^2 (r[t, j, n]^2 sigma_p^2 + 1/12)
+    variance[n]  = sum_{t,p,j} (c_p beta_j FS_t lsb_p m[t, j, n])^2 (r[t, j, n]^2 sigma_p^2 + 1/12)
 
-r being the noise of a column relative to the chip's (1 where all are alike), with INL to first order, inl(v) ~ a + b v,
-folded in: g = gain (1 + b), o = offset + gain a - (digital correction). Without gain errors W_eff is W and the product
-is that of the codes. What is driven or stored around its middle (`centring`) has X and W relative to it, and its
-digital terms added.
+r being the noise of a column relative to the chip's (1 where all are alike), m what the digital side multiplies its
+readings by (1 where gains are not calibrated), with INL to first order, inl(v) ~ a + b v, folded in:
+g = m gain (1 + b), o = m (offset + gain a - (digital correction)). Without gain errors W_eff is W and the product is
+that of the codes. What is driven or stored around its middle (`centring`) has X and W relative to it, and its digital
+terms added.
 
 Engine interface as in `exact`, but a reading holds the product alone: clipping and column voltages are measured by
 `probe`. Which MVMs may run here is decided in `path`.
@@ -138,7 +139,10 @@ def _folded(plan: MvmPlan) -> tuple[Any, Any] | None:
     shape = (plan.tiles.count, 1 if plan.shared_columns else plan.groups, plan.planes, plan.outputs)
     ideal = (np.ones(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     gain, offset, correction = errors if errors is not None else ideal
-    return (gain * (1 + b)).reshape(shape), (offset + gain * a - correction).reshape(shape)
+    multiplier = plan.column_multipliers()
+    multiplier = 1.0 if multiplier is None else multiplier.reshape(shape)
+    gain, offset, correction = (part.reshape(shape) for part in (gain, offset, correction))
+    return multiplier * gain * (1 + b), multiplier * (offset + gain * a - correction)
 
 
 def inl_line(plan: MvmPlan) -> tuple[Any, Any]:
