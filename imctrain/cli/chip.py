@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from imctrain.errors import UserError
+
 app = typer.Typer(help="A virtual chip: conversions drawn from a calibration.", no_args_is_help=True)
 
 
@@ -57,6 +59,10 @@ def sample(
         typer.Option("--supply", "--vdd", help="Volts, such as 0.72,0.8,0.88; may be repeated.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of unlisted columns and of the noise.", min=0)] = 0,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the drawn chip's true figures too.", show_default=False),
+    ] = None,
 ) -> None:
     """Draw measurements from a calibration, as the chip that it describes would give them.
 
@@ -64,16 +70,19 @@ def sample(
     needs. The file is marked as simulated: a calibration fitted to it says
     `assumed`, never `measured`.
 
+    --truth writes what the chip that was drawn really has as a calibration: what a
+    fit to the measurements should find, and what a network can be evaluated on.
+
     Examples:
 
       imctrain chip sample --calibration vlsi21-28nm-assumed --out chip.csv
 
-      imctrain chip sample --calibration mine.json --out chip.parquet
+      imctrain chip sample --calibration mine.json --out chip.parquet --truth true.json
       --conversions 2000000 --range 1,0.25 --dies 3 --temperature -40,25,85
       --supply 0.72,0.8,0.88 --seed 3
     """
-    from imctrain.calibration import load_calibration
-    from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, write_samples
+    from imctrain.calibration import load_calibration, save_calibration
+    from imctrain.calibration.virtual_chip import SamplePlan, VirtualChip, truth_of, write_samples
     from imctrain.cli.bars import bars
     from imctrain.cli.numbers import numbers
 
@@ -88,6 +97,10 @@ def sample(
         supplies=numbers("--supply", supplies),
         entrance=entrance.value,
     )
+    if truth is not None and truth.suffix != ".json":
+        raise UserError(f"--truth {truth}: give a name that ends in .json")
     with bars("drawing") as (drawing,):
         write_samples(chip, plan, out, drawing)
+    if truth is not None:
+        save_calibration(truth_of(chip, dies), truth)
     typer.echo(f"{conversions} conversions of a virtual {chip.calibration.name} in {out}")

@@ -40,6 +40,10 @@ def cost(
             "--run", metavar="DIR", help="A training that was done, in place of --config.", show_default=False
         ),
     ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option("--epoch", min=0, metavar="N", help="Where conditions change (default: 0).", show_default=False),
+    ] = None,
     value_aware: Annotated[
         bool,
         typer.Option("--value-aware", help="Count the codes that one real batch drives, beside typical ones."),
@@ -72,9 +76,9 @@ def cost(
             raise UserError("--run takes no --set and no --value-aware: its training is done")
         from imctrain.studies.cost import bill_of_run
 
-        found = bill_of_run(run, technology, supply)
+        found = bill_of_run(run, technology, supply, epoch)
     elif config is not None:
-        found = _of_config(config, overrides or [], technology, supply, value_aware)
+        found = _of_config(config, overrides or [], technology, supply, value_aware, epoch)
     if plot is not None:
         from imctrain.report.cost_figure import draw_cost
 
@@ -91,7 +95,12 @@ def cost(
 
 
 def _of_config(
-    config: Path, overrides: list[str], technology: str | None, supply: float | None, value_aware: bool
+    config: Path,
+    overrides: list[str],
+    technology: str | None,
+    supply: float | None,
+    value_aware: bool,
+    epoch: int | None = None,
 ) -> dict[str, Any]:
     from imctrain.settings import load_config
 
@@ -107,7 +116,7 @@ def _of_config(
         print("compiling one step ...", file=sys.stderr)
         prepare_jax()
         measured = drives_of_batch(loaded, config.parent)
-    return bill(loaded, config.parent, measured)
+    return bill(loaded, config.parent, measured, epoch)
 
 
 def _show(found: dict[str, Any], console: Console) -> None:

@@ -24,6 +24,10 @@ SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
 def inspect(
     config: ConfigFile,
     overrides: Overrides = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option("--epoch", min=0, metavar="N", help="Where conditions change (default: 0).", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print records for programs.")] = False,
 ) -> None:
     """Show every matmul of an experiment: where it runs, on what, and how well.
@@ -46,7 +50,7 @@ def inspect(
     from imctrain.experiment.advice import warn
     from imctrain.studies.inspect import inspect as inspect_experiment
 
-    inspection = inspect_experiment(loaded, config.parent)
+    inspection = inspect_experiment(loaded, config.parent, epoch)
     if as_json:
         typer.echo(
             json.dumps(

@@ -24,7 +24,7 @@ from imctrain.intercept.program import Chips
 from imctrain.settings import Config
 from imctrain.training.parallel import DataParallel
 from imctrain.training.signals import Interrupted, StopRequest
-from imctrain.training.step import Given, evaluation
+from imctrain.training.step import Given, evaluation, with_readings_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Evaluator:
         self.warnings: list[str] = []
         self.rules: tuple[Rule, ...] = ()
         if config.imc.path != "float":
-            hardware = build_hardware(config.imc, self.calibration(config))
+            hardware = build_hardware(config.imc, self.calibration(config), trained.evaluation)
             self.rules = build_rules(config.imc)
             self.function = on_imc(self.network.eval_forward, hardware, self.rules)
             states = self.function.init(self.params, self.rest, self._shape)
@@ -86,11 +86,19 @@ class Evaluator:
         if self.function is None:
             return {}
         config = overridden(self.config, point.overrides)
-        hardware = build_hardware(config.imc, self.calibration(config))
+        # The conditions of the epoch that the network is of; offsets may have been read at the first ones.
+        epoch, conditions = self._trained.evaluation, config.imc.conditions
         try:
-            return self.function.chip(self.params, self.rest, self._shape, hardware=hardware)
+            chips = self._chips(config, epoch)
+            once = conditions.offset_readings == "once" and conditions.at(epoch) != conditions.at(0)
+            return with_readings_of(chips, self._chips(config, 0)) if once else chips
         except UserError as error:
             raise UserError(f"{point.name}: {error}") from None
+
+    def _chips(self, config: Config, epoch: int) -> Chips:
+        assert self.function is not None
+        hardware = build_hardware(config.imc, self.calibration(config), epoch)
+        return self.function.chip(self.params, self.rest, self._shape, hardware=hardware)
 
     def compile(self, chips: Chips, rest: PyTree) -> float:
         """Compile the evaluation, by one batch; seconds that it took."""

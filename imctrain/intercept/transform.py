@@ -115,6 +115,7 @@ class ImcFunction(Traced[R]):
         key: Array,
         added: Mapping[str, Array],
         state: States | None = None,
+        chip: Chips | None = None,
         digital: bool = False,
         **kwargs: PyTree,
     ) -> tuple[R, dict[str, tuple[Value, Value]]]:
@@ -133,6 +134,7 @@ class ImcFunction(Traced[R]):
             state = program.init_states() if state is None else state
             check_names(state, program.sites)
             check_names(added, program.sites)
+            state = state if chip is None else program.on_chips(state, chip)
             taps = Taps(added, digital)
             outputs, _ = evaluate(program.block, given.dynamic, Execution(typed_key(key), state, taps=taps))
             return given.result(program.results, outputs), taps.operands

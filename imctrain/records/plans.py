@@ -45,6 +45,8 @@ class Label(TypedDict):
     base: NotRequired[str]
     """This and the next one: its `Marks`."""
     curve: NotRequired[str]
+    chips: NotRequired[str]
+    """"each seed": each seed has a chip of its own; absent where all have one."""
 
 
 class Plan(TypedDict):

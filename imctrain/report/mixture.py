@@ -18,6 +18,10 @@ from imctrain.records.sweeps import Sweep, measured, select
 STATISTICAL = "imc.statistical"
 FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", STATISTICAL)
 """Config keys in which trials of one curve may differ."""
+EACH_SEED = "each seed"
+"""Of a label's chips (`sweep.spec`)."""
+CHIP = ("imc.chip.die", "imc.chip_seed")
+"""What chooses a chip of a calibration."""
 PATHS = {"exact": "array", "statistical": "array", "auto": "array"}
 """Paths that compute the same thing in different ways: a curve's trials may take either."""
 ARRAY = "imc"
@@ -148,12 +152,31 @@ def _contents(trials: Trials) -> str | None:
     return None
 
 
-def one_configuration(record: RunRecord) -> str:
+def one_configuration(record: RunRecord, chips: str | None = None) -> str:
     """The same for trials that differ in nothing but seeds, names and the like; where the statistical path is allowed
-    tells two apart, since an accuracy outside of where it holds is no seed's spread."""
-    free = [key for key in FREE if key != STATISTICAL]
+    tells two apart, since an accuracy outside of where it holds is no seed's spread.
+
+    Args:
+        chips: of the trial's label; chips that seeds have of their own tell no trials apart.
+    """
+    free = [*(key for key in FREE if key != STATISTICAL), *(CHIP if chips == EACH_SEED else ())]
     leaves = {key: value for key, value in _leaves(record.config).items() if not _within(key, free)}
-    return json.dumps(leaves, sort_keys=True, default=str)
+    return json.dumps([leaves, chips] if chips else leaves, sort_keys=True, default=str)
+
+
+def chips_told(trials: Sequence[RunRecord], name: str) -> str | None:
+    """On which chips the seeds of a sweep were trained, in a line; None where it has one seed, or no array."""
+    labels = [(trial, trial.labels[name]) for trial in trials if trial.labels[name]["reference"] is None]
+    on_array = [(trial, label) for trial, label in labels if trial.setting("imc.path") in PATHS]
+    seeds = {label["seed"] for _, label in on_array}
+    if len(seeds) < 2:
+        return None
+    if all(label.get("chips") == EACH_SEED for _, label in on_array):
+        return "each seed was trained on a chip of its own: what seeds spread by holds what chips differ by"
+    chips = {tuple(str(trial.setting(key)) for key in CHIP) for trial, _ in on_array}
+    if len(chips) > 1:
+        return None
+    return "all seeds were trained on the same chip: what seeds spread by holds nothing of what chips differ by"
 
 
 def _called(label: Label) -> str:

@@ -17,7 +17,7 @@ from imctrain.records.runs import RunRecord, gather
 from imctrain.records.sweeps import Sweep, measured, place_of, rows_of, select, sweeps_of, titles
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
-from imctrain.report.mixture import mixture
+from imctrain.report.mixture import chips_told, mixture
 from imctrain.report.pareto_figure import draw_pareto
 from imctrain.report.site_curves import draw_site_curves, worst_sites
 from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, front_of_sweep, notes_on, test_images
@@ -119,7 +119,7 @@ def _sweep(
         "name": title,
         "where": place_of(sweep.folder, root),
         "mixed": None if mixed is None else f"{mixed}. {WHAT_TO_DO}",
-        "notes": notes_on(records, sweep, root),
+        "notes": [*filter(None, [chips_told(trials, sweep.name)]), *notes_on(records, sweep, root)],
         "figure": figure,
         "measured": curves.measured,
         "pareto": pareto,

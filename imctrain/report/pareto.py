@@ -178,7 +178,8 @@ def _groups(trials: Sequence[_Trial]) -> list[list[_Trial]]:
     """
     groups: dict[str, list[_Trial]] = {}
     for trial in trials:
-        groups.setdefault(f"{trial.label['reference']} {one_configuration(trial.record)}", []).append(trial)
+        alike = one_configuration(trial.record, trial.label.get("chips"))
+        groups.setdefault(f"{trial.label['reference']} {alike}", []).append(trial)
     return [list({trial.record.folder: trial for trial in reversed(group)}.values())[::-1] for group in groups.values()]
 
 

@@ -27,7 +27,7 @@ from imctrain.records.sweeps import (
 )
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.crossing import ASSUMED_SEED_STD, Estimate, crossing, seed_std
-from imctrain.report.mixture import mixture
+from imctrain.report.mixture import EACH_SEED, mixture
 from imctrain.report.pareto import Pareto, pareto_of
 from imctrain.report.pareto_figure import draw_pareto
 from imctrain.report.site_snr import write_site_snr
@@ -181,7 +181,10 @@ def notes_on(records: Sequence[RunRecord], sweep: Sweep, root: Path) -> list[str
     trials = select(records, sweep)
     known = copies_of(records)
     copies = {record.folder: known[record.folder] for record in trials if record.folder in known}
+    own = [trial.labels[sweep.name].get("chips") == EACH_SEED for trial in trials]
     notes = []
+    if any(own):
+        notes.append(f"each seed of {sum(own)} of its {len(trials)} trials has a chip of its own")
     if copies:
         homes = ", ".join(sorted({place_of(original.parent.parent, root) for original in copies.values()}))
         notes.append(f"{len(copies)} of its {len(trials)} trials are copies of those in {homes}")

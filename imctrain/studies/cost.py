@@ -10,27 +10,36 @@ from imctrain.cost.summary import summary
 from imctrain.errors import UserError
 from imctrain.experiment.codes_driven import drives_of_reports, drives_of_run
 from imctrain.experiment.costing import Training, training_of
+from imctrain.experiment.epochs import at_epoch
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config, load_kept_config
 from imctrain.studies.inspect import reports_of_batch
 from imctrain.training.sites import flatten_reports
 
 
-def bill(config: Config, config_dir: Path | None = None, measured: MeasuredDrives | None = None) -> dict[str, Any]:
+def bill(
+    config: Config, config_dir: Path | None = None, measured: MeasuredDrives | None = None, epoch: int | None = None
+) -> dict[str, Any]:
     """A config's training as plain numbers (`cost.summary`), with its what-ifs.
 
     Args:
         measured: codes that were really driven, for a value-aware figure beside the fixed one.
+        epoch: whose conditions count, where they change over the training; the first by default. They set the noise
+            that converters are priced with, and nothing else of a bill.
 
     Raises UserError for what cannot be priced or built.
     """
+    config, told = at_epoch(config, epoch)
     training = training_of(config, config_dir)
     cost = training.cost(measured)
     content = summary(cost, steps=training.steps, steps_per_epoch=training.steps_per_epoch)
+    content["notes"] = [*told, *content["notes"]]
     return {"name": config.name, **content, "what_if": _what_if(training)}
 
 
-def bill_of_run(folder: Path, technology: str | None = None, supply_v: float | None = None) -> dict[str, Any]:
+def bill_of_run(
+    folder: Path, technology: str | None = None, supply_v: float | None = None, epoch: int | None = None
+) -> dict[str, Any]:
     """Of a training that was done, with the codes that it drove where it counted them. Raises UserError."""
     run = RunFiles(folder)
     if not run.is_run:
@@ -42,7 +51,7 @@ def bill_of_run(folder: Path, technology: str | None = None, supply_v: float | N
     if run.calibration.is_file():
         imc = imc.model_copy(update={"calibration": str(run.calibration.absolute())})
     config = config.model_copy(update={"imc": imc, "cost": config.cost.replace(**chosen)})
-    return bill(config, folder, drives_of_run(run))
+    return bill(config, folder, drives_of_run(run), epoch)
 
 
 def drives_of_batch(config: Config, config_dir: Path) -> MeasuredDrives | None:

@@ -16,10 +16,12 @@ from imctrain.cost.step import StepCost
 from imctrain.data import OFFICIAL, Dataset, Source, Split, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import hardware_problems, hardware_warnings
+from imctrain.experiment.epochs import at_epoch
 from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.result_cost import counted
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc.chip.spares import dead_columns_told
+from imctrain.intercept.program import Chips
 from imctrain.records.ledger import LedgerSite
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
@@ -41,15 +43,24 @@ class Inspection:
     notes: list[str]
 
 
-def inspect(config: Config, config_dir: Path) -> Inspection:
-    """Run one batch forward and backward and read every site's report. Raises UserError for a float experiment."""
+def inspect(config: Config, config_dir: Path, epoch: int | None = None) -> Inspection:
+    """Run one batch forward and backward and read every site's report.
+
+    Args:
+        epoch: of a config whose conditions change over the training; the first by default.
+
+    Raises UserError for a float experiment, and for an epoch that there is not.
+    """
     if config.imc.path == "float":
         raise UserError("imc.path = 'float' has no sites: nothing is on the array")
+    scheduled, (config, told) = config, at_epoch(config, epoch)
     dataset, batch = _dataset(config)
     setup = set_up(config, dataset, config_dir)
     cost = counted(config, dataset, config_dir).cost()
     assert setup.ledger is not None
-    reports = _reports(config, dataset, setup)
+    # Offsets and gains may have been read in the first epoch.
+    chips = set_up(scheduled, dataset, config_dir).steps.at(epoch or 0).train.given.train if told else None
+    reports = _reports(config, dataset, setup, chips)
     records = ledger_records(setup.ledger)
     for record in records:
         report = reports.get(record["site"], {})
@@ -59,7 +70,8 @@ def inspect(config: Config, config_dir: Path) -> Inspection:
                 for quantity in ("snr_db", "clipped", "range", "statistical")
             )
     _add_energy(records, cost)
-    notes = [] if setup.hardware is None else list(filter(None, [dead_columns_told(setup.hardware)]))
+    assert setup.hardware is not None
+    notes = [*told, *filter(None, [dead_columns_told(setup.hardware)])]
     return Inspection(records, batch, [*setup.notes, *hardware_warnings(hardware_problems(setup))], cost, notes)
 
 
@@ -105,7 +117,9 @@ def _dataset(config: Config) -> tuple[Dataset, str]:
     return dataset, f"random images in place of {name}, which is not prepared; untrained weights"
 
 
-def _reports(config: Config, dataset: Dataset, setup: Setup) -> dict[str, dict[str, jax.Array]]:
+def _reports(
+    config: Config, dataset: Dataset, setup: Setup, chips: Chips | None = None
+) -> dict[str, dict[str, jax.Array]]:
     function = setup.steps.function
     assert function is not None
     train, *_ = make_batches(config, dataset)
@@ -115,7 +129,8 @@ def _reports(config: Config, dataset: Dataset, setup: Setup) -> dict[str, dict[s
     @jax.jit
     def probe(params: PyTree, sites: PyTree, images: jax.Array, labels: jax.Array) -> tuple[PyTree, PyTree]:
         def objective(params: PyTree, sites: PyTree) -> jax.Array:
-            logits, _ = function(params, start.rest, images, key=jax.random.key(config.seed), state=sites)
+            key = jax.random.key(config.seed)
+            logits, _ = function(params, start.rest, images, key=key, state=sites, chip=chips)
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
         _, telemetry = jax.grad(objective, argnums=(0, 1))(params, sites)

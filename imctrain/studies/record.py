@@ -30,6 +30,7 @@ from imctrain.imc.mvm.operand import integer_format
 from imctrain.imc.site.site import Site
 from imctrain.imc.site.state import SiteState
 from imctrain.intercept import ImcFunction, on_imc
+from imctrain.intercept.program import Chips
 from imctrain.records.layout import RunFiles
 from imctrain.report.mapping_figure import RecordedRun
 from imctrain.settings import MVMS, Config, config_hash, load_kept_config
@@ -131,11 +132,18 @@ def reader(
 
     @jax.jit
     def probe(
-        params: PyTree, rest: PyTree, sites: PyTree, added: PyTree, images: Array, labels: Array, key: Array
+        params: PyTree,
+        rest: PyTree,
+        sites: PyTree,
+        added: PyTree,
+        images: Array,
+        labels: Array,
+        key: Array,
+        chips: Chips | None,
     ) -> dict[str, Operands]:
         def objective(added: PyTree) -> tuple[Array, PyTree]:
             (logits, _), operands = function.tapped(
-                params, rest, images, key=key, added=added, state=sites, digital=is_float
+                params, rest, images, key=key, added=added, state=sites, chip=chips, digital=is_float
             )
             return training_loss(logits, labels, smoothing), operands
 
@@ -154,7 +162,9 @@ def reader(
         added = {entry.name: jnp.zeros(entry.out_shape, jnp.float32) for entry in ledger.sites}
         sites = function.init(state.params, state.rest, batch.images) if is_float else state.sites
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), _KEY), state.step)
-        return probe(state.params, state.rest, sites, added, batch.images, batch.labels, key)
+        # The chip of that epoch, where conditions change.
+        chips = setup.steps.at(epoch).train.given.train if setup.steps.later else None
+        return probe(state.params, state.rest, sites, added, batch.images, batch.labels, key, chips)
 
     return run
 

@@ -107,7 +107,7 @@ def _base(spec: SweepSpec) -> str:
         # Wherever the file lies.
         imc = config.imc.model_copy(update={"calibration": Config().imc.calibration})
         config = config.model_copy(update={"imc": imc})
-    return _hash([trial_key(config), content])
+    return _hash([trial_key(config), content, *([spec.chips] if spec.own_chips else [])])
 
 
 def _hash(value: object) -> str:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
 from imctrain.settings import Config, frozen_imc, load_config
 from imctrain.sweep.trial import Trial
 
 SIGMA = "imc.noise.sigma_lsb"
 Reference = Literal["float", "digital"]
+Chips = Literal["one", "each seed"]
 SEED_LIMIT = 2**31
+DIE, COLUMNS = "imc.chip.die", "imc.chip_seed"
+CHIP_KEYS = (DIE, COLUMNS)
+"""What chooses a chip of a calibration."""
 VARIANT = "variant"
 """What `exclude` and `when` call the name of a variant; no config key."""
 SET = "set"
@@ -32,6 +37,7 @@ class SweepSpec(BaseModel):
         config = "cnn5.toml"                  # relative to the sweep file
         seeds = [0, 1, 2]
         references = ["float", "digital"]
+        chips = "each seed"                   # a chip of its own for every seed
         [set]                                 # for all trials
         "training.epochs" = 8
         [axes]
@@ -53,6 +59,12 @@ class SweepSpec(BaseModel):
     config: str = Field(description="experiment that the trials start from")
     seeds: tuple[Annotated[int, Field(ge=0, lt=SEED_LIMIT)], ...] = Field(default=(0,), min_length=1)
     references: tuple[Reference, ...] = Field(default=("float",), description="float, digital: trained for comparison")
+    chips: Chips = Field(
+        default="one",
+        description="one: all seeds are trained on the config's chip. each seed: each is trained on a chip of its own, "
+        "die seed + 1 where the calibration has a spread of dies (imc.chip.die), else columns drawn by the seed "
+        "(imc.chip_seed)",
+    )
     set: dict[str, JsonValue] = Field(default={}, description="overrides for all trials, by dotted key")
     axes: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]] = Field(
         default={}, description="values by dotted key; every combination is trained"
@@ -66,6 +78,11 @@ class SweepSpec(BaseModel):
     when: tuple[dict[str, JsonValue], ...] = Field(
         default=(), description="`set`: overrides by dotted key, for the combinations that the other keys name"
     )
+
+    @property
+    def own_chips(self) -> bool:
+        """Whether each seed has a chip of its own."""
+        return self.chips == "each seed"
 
     def leaves_out(self, variant: str, axes: Mapping[str, JsonValue]) -> bool:
         """Whether a combination is excluded."""
@@ -124,11 +141,23 @@ def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) 
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
+    _check_chips(spec, where)
     for item in spec.exclude:
         _check_named(spec, item, "exclude", where)
     for item in spec.when:
         _check_when(spec, item, where)
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
+
+
+def _check_chips(spec: SweepSpec, where: str) -> None:
+    """A chip is chosen once."""
+    tables: list[Iterable[str]] = [spec.set, spec.axes, *spec.variants.values()]
+    tables += [_table(item.get(SET)) for item in spec.when]
+    chosen = [key for table in tables for key in table if key in CHIP_KEYS]
+    if spec.own_chips and chosen:
+        raise UserError(
+            f"{where}: chips = {spec.chips!r} chooses a chip for every seed, and {chosen[0]} another one: leave one out"
+        )
 
 
 def _check_named(spec: SweepSpec, item: Mapping[str, JsonValue], table: str, where: str) -> None:
@@ -190,15 +219,29 @@ def _trials(spec: SweepSpec, path: Path) -> Iterator[Trial]:
     for seed in spec.seeds:
         for variant, axes in spec.combinations():
             overrides = spec.variants.get(variant, {}) | axes | spec.changes(variant, axes)
-            yield Trial(config_of(spec, path, seed, overrides), None, variant, axes)
+            yield Trial(config_of(spec, path, seed, overrides), None, variant, axes, spec.own_chips)
 
 
 def config_of(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, JsonValue]) -> Config:
     """The config of a trial: that of the file at `path`, with what the sweep and the trial change."""
     items = [f"{key}={toml_literal(value)}" for key, value in {**spec.set, **changes, "seed": seed}.items()]
     config = load_config(path, items)
+    config = _with_chip_of_seed(config, path) if spec.own_chips else config
     # A baseline is a trial of its own, shared by all others.
     return config.model_copy(update={"baseline": False, "name": spec.name})
+
+
+def _with_chip_of_seed(config: Config, path: Path) -> Config:
+    """path: of the config, beside which calibrations are looked for."""
+    if config.imc.path in ("float", "digital"):
+        return config
+    calibration = load_calibration(config.imc.calibration, path.parent)
+    imc = config.imc
+    if calibration.die_spread is not None:
+        imc = imc.replace(chip=imc.chip.replace(die=config.seed + 1))
+    else:
+        imc = imc.replace(chip_seed=config.seed)
+    return config.model_copy(update={"imc": imc})
 
 
 def reference_of(spec: SweepSpec, path: Path, reference: Reference, seed: int) -> Trial:

@@ -30,13 +30,14 @@ class Trial:
         config: resolved; `config.imc.calibration` is a shipped name or a file of the sweep's own folder.
         reference: "float" or "digital" for a run that others are compared with, else None.
         variant: which curve or row of the sweep's results it belongs to.
-        axes: what the sweep's axes are at this trial, by dotted key.
+        axes: what the sweep's axes are at this trial, by dotted key. own_chip: its chip is that of its seed.
     """
 
     config: Config
     reference: str | None = None
     variant: str = ""
     axes: dict[str, JsonValue] = field(default_factory=dict)
+    own_chip: bool = False
 
     @property
     def key(self) -> str:
@@ -51,7 +52,13 @@ class Trial:
     @property
     def label(self) -> Label:
         """What its sweep calls it."""
-        return {"reference": self.reference, "variant": self.variant, "axes": self.axes, "seed": self.config.seed}
+        label: Label = {
+            "reference": self.reference,
+            "variant": self.variant,
+            "axes": self.axes,
+            "seed": self.config.seed,
+        }
+        return label | {"chips": "each seed"} if self.own_chip else label
 
 
 def trial_key(config: Config) -> str:

@@ -180,15 +180,15 @@ def make_steps(
         tested: Mapping[str, Chip] | None = None
         if eval_images is not None and eval_chips is not None:
             tested = eval_on_array.chip(network.params, network.rest, eval_images, hardware=hardware)
-            tested = tested if read_offsets_again else _with_readings_of(tested, eval_chips)
-        trained = trained if read_offsets_again else _with_readings_of(trained, chips)
+            tested = tested if read_offsets_again else with_readings_of(tested, eval_chips)
+        trained = trained if read_offsets_again else with_readings_of(trained, chips)
         return Given(given.key, trained, tested)
 
     changes = () if hardware is None else tuple((epoch, then(changed)) for epoch, changed in later)
     return Steps(*steps, initial, on_array, changes)
 
 
-def _with_readings_of(chips: Mapping[str, Chip], first: Mapping[str, Chip]) -> dict[str, Chip]:
+def with_readings_of(chips: Mapping[str, Chip], first: Mapping[str, Chip]) -> dict[str, Chip]:
     """Chips whose digital side subtracts, and divides by, what it learned of the first ones."""
     return {
         name: chip._replace(correction=first[name].correction, multiplier=first[name].multiplier)

@@ -17,6 +17,7 @@ from imctrain.records.runs import RunRecord
 from imctrain.report.axis_figure import draw_axis_figure
 from imctrain.report.claims import summarise
 from imctrain.report.crossing import ASSUMED_SEED_STD, crossing, ratio, seed_std
+from imctrain.report.mixture import chips_told, one_configuration
 from imctrain.report.sweep_results import write_sweep
 from imctrain.report.sweep_table import as_csv, as_markdown, curves_of
 from imctrain.report.variant_figure import draw_variants, lowest_shown
@@ -273,3 +274,25 @@ def test_snr_of_sites_at_the_end_of_training(tmp_path):
     assert "input gradient" not in table
     assert (tmp_path / "noise-snr.svg").read_text().count("<path") > 5
     assert (tmp_path / "noise-snr.png").stat().st_size > 5000
+
+
+def test_readers_are_told_on_which_chips_seeds_were_trained(tmp_path):
+    def trials(chips, seeds=(0, 1), own=False):
+        found = []
+        for seed, chip in zip(seeds, chips, strict=True):
+            made = record(tmp_path, "noise", "best", 0.8, seed=seed)
+            made.config["imc"] = {"path": "exact", "chip_seed": chip, "chip": {}}
+            if own:
+                made.labels["noise"]["chips"] = "each seed"
+            found.append(made)
+        return found
+
+    assert "all seeds were trained on the same chip" in chips_told(trials((0, 0)), "noise")
+    assert "each seed was trained on a chip of its own" in chips_told(trials((0, 1), own=True), "noise")
+    assert chips_told(trials((0,), (0,)), "noise") is None
+    assert chips_told(trials((0, 5)), "noise") is None
+    # Chips that seeds have of their own make no configurations of their own.
+    first, second = (one_configuration(one, "each seed") for one in trials((0, 1), own=True))
+    assert first == second
+    apart = [one_configuration(one) for one in trials((0, 1))]
+    assert apart[0] != apart[1]

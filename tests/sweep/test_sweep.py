@@ -18,6 +18,7 @@ from run_tools import assert_same_bits, call, metrics, spawn, write
 import imctrain
 from imctrain.errors import UserError
 from imctrain.settings import dump_toml, load_config
+from imctrain.sweep.base import marks_of
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.search.candidates import Candidates
 from imctrain.sweep.search.spec import read_question
@@ -495,3 +496,35 @@ def test_two_processes_do_not_train_one_run(tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_each_seed_may_have_a_chip_of_its_own(tmp_path):
+    write(tmp_path, BASE)
+    path = tmp_path / "own.toml"
+    text = 'config = "tiny.toml"\nseeds = [0, 3]\nreferences = ["float"]\n'
+
+    def chips(more=""):
+        path.write_text(text + more)
+        trials = [trial for trial in expand(read_sweep(path)) if trial.reference is None]
+        return [(t.config.imc.chip_seed, t.config.imc.chip.die, t.label.get("chips")) for t in trials]
+
+    assert chips() == [(0, None, None), (0, None, None)]
+    assert chips('chips = "each seed"\n') == [(0, None, "each seed"), (3, None, "each seed")]
+    dies = 'chips = "each seed"\n[set]\n"imc.calibration" = "example-three-dies"\n'
+    assert chips(dies) == [(0, 1, "each seed"), (0, 4, "each seed")]
+    # A float reference is the same trial whatever the chips are.
+    path.write_text(text)
+    plain = expand(read_sweep(path))
+    path.write_text(text + 'chips = "each seed"\n')
+    spec = read_sweep(path)
+    own = expand(spec)
+    assert [t.key for t in own if t.reference] == [t.key for t in plain if t.reference]
+    assert [t.key for t in own if not t.reference][1] != [t.key for t in plain if not t.reference][1]
+    one = spec.model_copy(update={"chips": "one"})
+    assert marks_of(spec, own)[0]["base"] != marks_of(one, plain)[0]["base"]
+    tables = ('[set]\n"imc.chip_seed" = 1\n', '[axes]\n"imc.chip.die" = [1, 2]\n', '[variants.a]\n"imc.chip.die" = 1\n')
+    for table in tables:
+        with pytest.raises(UserError, match=r"chooses a chip for every seed, and imc\.chip"):
+            chips('chips = "each seed"\n' + table)
+    with pytest.raises(UserError, match="chips"):
+        chips('chips = "two"\n')

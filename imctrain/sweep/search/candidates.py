@@ -102,7 +102,8 @@ class Candidates:
         spec = self.question.sweep
         path = Path(spec.config)
         trials = tuple(
-            self._judged(Trial(config_of(spec, path, seed, changes), None, name, dict(values))) for seed in spec.seeds
+            self._judged(Trial(config_of(spec, path, seed, changes), None, name, dict(values), spec.own_chips))
+            for seed in spec.seeds
         )
         check_hardware(trials[:1], self.question.config_dir)
         config = trials[0].config
