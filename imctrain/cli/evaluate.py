@@ -28,7 +28,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; may be repeated.", show_default=False),
     ] = None,
-    dies: Annotated[int, typer.Option("--dies", min=0, metavar="N", help="Other dies, 1, 2 ... N.")] = 0,
+    dies: Annotated[
+        str, typer.Option("--dies", metavar="N|A,B", help="Other dies, 1, 2 ... N; or measured ones by name.")
+    ] = "0",
     spread_bounds: Annotated[
         bool,
         typer.Option(
@@ -85,7 +87,8 @@ def evaluate(
     Nothing is trained. Test images go through the network on its own die and on N
     others, each drawn with the calibration's spread of columns; noise draws are the
     same on every die. All dies run in one compiled step. The table says how much of
-    the accuracy belongs to the die that the network was trained on.
+    the accuracy belongs to the die that the network was trained on. `--dies A,B`
+    takes dies of the calibration that were measured.
 
     A float run goes on the array with `--set imc.path=exact`: ranges and learned
     clips are then calibrated on training images first. `--set imc.path=float` takes
@@ -125,8 +128,7 @@ def evaluate(
     from imctrain.evaluation.evaluate import Request
     from imctrain.evaluation.evaluate import evaluate as measure
     from imctrain.evaluation.evaluator import calibration_for
-    from imctrain.evaluation.overrides import at_spread, conditions, overridden, parse_overrides
-    from imctrain.evaluation.overrides import dies as other_dies
+    from imctrain.evaluation.overrides import asked_dies, at_spread, conditions, overridden, parse_overrides
     from imctrain.evaluation.summary import checked_levels
     from imctrain.experiment.network_file import trained_network
     from imctrain.training.signals import Interrupted
@@ -141,7 +143,7 @@ def evaluate(
     changes = parse_overrides([*(overrides or []), *([f"imc.calibration={calibration}"] if calibration else [])])
     changed = overridden(trained.known_config, changes)
     chip = None if changed.imc.path == "float" else calibration_for(trained, changed)
-    others = tuple(other_dies(changed, dies, chip))
+    others = tuple(asked_dies(changed, dies, chip))
     request = Request(
         overrides=changes,
         others=others,

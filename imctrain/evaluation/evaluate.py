@@ -113,7 +113,7 @@ class _Session:
             points, chips = [points[number] for number in kept], [chips[number] for number in kept]
         if any(condition_of(point.overrides) for point in points) and found.calibration_provenance != "measured":
             notes.append(f"temperature and supply: slopes of {found.calibration} are {found.calibration_provenance}")
-        if any(DIE in point.overrides for point in points):
+        if any(isinstance(point.overrides.get(DIE), int) for point in points):
             notes += filter(None, [spread_bounds_unknown(evaluator.calibration(config))])
         statistics = None
         if "batch-norm" in remedies:

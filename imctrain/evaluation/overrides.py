@@ -52,6 +52,22 @@ def dies(config: Config, count: int, calibration: Calibration | None = None) -> 
     return [Point(f"die {number}", {key: number}) for number in numbers]
 
 
+def asked_dies(config: Config, asked: str, calibration: Calibration | None) -> list[Point]:
+    """Of `--dies`: so many that the network was not trained on (`dies`), or measured ones by name, with commas.
+
+    Raises UserError for a name that the calibration does not have.
+    """
+    if asked.strip().isdigit():
+        return dies(config, int(asked), calibration)
+    known = [die.die for die in (calibration.dies if calibration is not None else None) or ()]
+    names = [name.strip() for name in asked.split(",")]
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        there = f"the calibration's dies are {', '.join(known)}" if known else "the calibration has no dies by name"
+        raise UserError(f"--dies {asked}: {unknown!r} is neither a number of dies nor the name of one: {there}")
+    return [Point(f"die {name}", {DIE: name}) for name in dict.fromkeys(names) if name != config.imc.chip.die]
+
+
 def conditions(temperatures: Sequence[float], supplies: Sequence[float]) -> list[Point]:
     """Every temperature at every supply; those of the config where one of them is not given."""
     return [
@@ -68,7 +84,7 @@ def at_spread(config: Config, others: Sequence[Point], calibration: Calibration)
     Empty where the calibration does not tell them (`schema.die_spread.spread_bounds_unknown`), and where the config
     has chosen one of them.
     """
-    drawn = [point for point in others if DIE in point.overrides]
+    drawn = [point for point in others if isinstance(point.overrides.get(DIE), int)]
     chosen = config.imc.chip.die_spread != "value"
     if not drawn or chosen or spread_bounds_unknown(calibration) is not None:
         return []

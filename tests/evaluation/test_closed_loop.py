@@ -34,7 +34,7 @@ def source():
         update={
             "name": "source",
             "array": Array(columns=COLUMNS),
-            "noise": Noise(sigma_lsb=exactly(1.0), sigma_array_lsb=exactly(0.8), sigma_adc_lsb=exactly(0.6)),
+            "noise": Noise(sigma_lsb=exactly(0.5), sigma_array_lsb=exactly(0.4), sigma_adc_lsb=exactly(0.3)),
             "spread": Spread(gain_std=0.03, offset_std_lsb=0.8),
             "die_spread": DieSpread(gain_std=0.02, offset_std_lsb=0.5, sigma_std_lsb=0.05),
             "temperature": slopes(25.0, -40.0, 85.0, -4e-4, 0.02, 0.003),
@@ -86,8 +86,9 @@ def test_the_fit_finds_what_the_chip_has(files):
         ]
         # 64 columns at 95 %: fewer than 52 are within theirs once in 20,000.
         assert sum(held) >= 52, figure
-    for real, die in zip(true.dies, fitted.dies, strict=True):
-        assert real.die == die.die
+    by_name = {die.die: die for die in true.dies}
+    for die in fitted.dies:
+        real = by_name[die.die]
         assert within(real.gain_mean * gain_by, die.gain_mean, die.gain_mean_ci)
         assert within(real.offset_mean_lsb + offset_by, die.offset_mean_lsb, die.offset_mean_ci_lsb)
     ends = fitted.die_spread
@@ -101,31 +102,31 @@ def test_a_network_is_as_good_on_the_fitted_chip_as_on_the_true_one(files, monke
     text = """
         name = "loop"
         baseline = false
-        data = { name = "digits", batch_size = 32, eval_batch_size = 180, train_limit = 512 }
+        data = { name = "digits", batch_size = 32, eval_batch_size = 180 }
         model = { name = "mlp", width = 16 }
-        training = { epochs = 4, log_every = 16 }
+        training = { epochs = 5, log_every = 16 }
+        imc.preset = "robust"
         imc.calibration = "fitted.json"
     """
     accuracies = {}
+    config = write(folder, text, "loop.toml")
     for seed in SEEDS:
         run = folder / f"seed-{seed}"
-        config = write(folder, text, "loop.toml")
-        assert call(monkeypatch, "run", "--config", config, "--set", f"seed={seed}", "--out", run) == 0
+        assert call(monkeypatch, "run", "--config", config, "--seed", seed, "--out", run) == 0
         for name in ("fitted", "true"):
-            for die in (None, "d1", "d2"):
-                chosen = () if die is None else ("--set", f"imc.chip.die={die}")
-                capsys.readouterr()
-                asked = ("--calibration", folder / f"{name}.json", *chosen, "--repeats", 2, "--json")
-                at = () if die else ("--temperature", "-40,85", "--supply", "0.72,0.88")
-                assert call(monkeypatch, "evaluate", run, *asked, *at, "--out", folder / f"{name}-{seed}-{die}") == 0
-                (found,) = json.loads(capsys.readouterr().out)
-                for one in found["dies"]:
-                    where = (die, *sorted((one.get("conditions") or {}).items()))
-                    accuracies.setdefault(where, {}).setdefault(name, []).append(np.mean(one["accuracies"]))
-    assert len(accuracies) == 7
+            at = ("--dies", "d1,d2", "--temperature", "-40,85", "--supply", "0.72,0.88", "--repeats", 2)
+            out = ("--calibration", folder / f"{name}.json", "--out", folder / f"{name}-{seed}", "--json")
+            capsys.readouterr()
+            assert call(monkeypatch, "evaluate", run, *at, *out) == 0
+            (found,) = json.loads(capsys.readouterr().out)
+            for one in found["dies"]:
+                where = (one["overrides"].get("imc.chip.die"), *sorted((one.get("conditions") or {}).items()))
+                accuracies.setdefault(where, {}).setdefault(name, []).append(np.mean(one["accuracies"]))
+    # Three dies, at their reference and at four corners.
+    assert len(accuracies) == 15
     for where, found in accuracies.items():
         fitted, true = np.array(found["fitted"]), np.array(found["true"])
-        assert fitted.min() > 0.5, where
         spread = np.hypot(fitted.std(ddof=1), true.std(ddof=1))
-        # One image in 360 is 0.3 points; means of three seeds, each evaluated twice with equal noise draws.
+        # One image of 360 is 0.3 points.
         assert abs(fitted.mean() - true.mean()) <= max(spread, 0.01), (where, found)
+        assert fitted.mean() > 0.9, where

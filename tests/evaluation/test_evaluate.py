@@ -297,6 +297,7 @@ def test_conditions_that_are_not_known_are_refused(trained, warm, finished, tmp_
         (("--temperature", "hot"), "no number"),
         (("--temperature", "150", "--calibration", str(warm)), "150"),
         (("--supply", "0.8"), "supply"),
+        (("--dies", "d1"), "'d1' is neither a number of dies nor the name of one: the calibration has no dies by name"),
         (("--temperature", "25", "--set", "imc.path=float"), "neither dies nor conditions"),
     ):
         assert call(monkeypatch, "evaluate", str(finished), *arguments, "--out", str(tmp_path / "out")) == 2

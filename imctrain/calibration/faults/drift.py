@@ -26,6 +26,7 @@ from imctrain.calibration.faults.rows import Rows
 from imctrain.calibration.faults.significance import FALSE_ALARM
 from imctrain.calibration.fit.chip_fit import ChipFit
 from imctrain.calibration.fit.design import hat_basis
+from imctrain.calibration.fit.transfer import by_slopes, gain_factor
 
 BLOCKS = 64
 FEWEST_ROWS = 400
@@ -100,15 +101,16 @@ def order_effects(fit: ChipFit, rows: Rows) -> OrderEffects | None:
     hats = hat_basis(rows.v, transfer.knots)
     units, unit = np.unique(rows.unit, return_inverse=True)
     at = np.arange(rows.count)
-    lever = rows.u + (hats @ p.inl) * rows.inverse_range
+    about = transfer.about(rows.setting)
+    factor = gain_factor(about, p)
+    lever = (rows.u + (hats @ p.inl) * rows.inverse_range) * factor
     own = sparse.csr_array(
         (np.stack([lever, rows.inverse_range], axis=1).ravel(), (np.repeat(at, 2), _pairs(unit))),
         shape=(rows.count, 2 * units.size),
     )
-    shared = [sparse.diags_array(p.gain[rows.unit] * rows.inverse_range) @ hats]
-    for condition in transfer.conditions:
-        x = condition.about[rows.setting]
-        shared.append(sparse.csr_array(np.stack([x * rows.u, x * rows.inverse_range], axis=1)))
+    gain = p.gain[rows.unit]
+    shared = [sparse.diags_array(gain * rows.inverse_range * factor) @ hats]
+    shared += by_slopes(about, gain * lever, rows.inverse_range, p)
     nuisance = sparse.csc_array(sparse.hstack([own, *shared], format="csc"))
     left = _without(nuisance, extras, rows.information)
     weight = rows.information[:, None]

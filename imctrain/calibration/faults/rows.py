@@ -11,6 +11,7 @@ from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.fit.chip_fit import ChipFit
 from imctrain.calibration.fit.design import hat_basis
 from imctrain.calibration.fit.likelihood import cell_scores
+from imctrain.calibration.fit.transfer import gain_factor, offset_shift
 
 FRACTIONS = 64
 CLIP_SIGMAS = 3.0
@@ -55,11 +56,9 @@ def rows_in_order(fit: ChipFit) -> Rows | None:
     inverse_range = 1.0 / h.range[order.setting]
     v = order.u / (inverse_range * setup.codes_per_v)
     p = fit.parameters
-    lever = order.u + (hat_basis(v, transfer.knots) @ p.inl) * inverse_range
-    mean = p.gain[unit] * lever + p.offset[unit] * inverse_range
-    for index, condition in enumerate(transfer.conditions):
-        x = condition.about[order.setting]
-        mean += x * (p.slopes[2 * index] * order.u + p.slopes[2 * index + 1] * inverse_range)
+    about = transfer.about(order.setting)
+    lever = (order.u + (hat_basis(v, transfer.knots) @ p.inl) * inverse_range) * gain_factor(about, p)
+    mean = p.gain[unit] * lever + (p.offset[unit] + offset_shift(about, p)) * inverse_range
     sigma = np.sqrt(fit.noise.variance(transfer))[order.setting]
     # By the mean and not by the code: a choice by codes would bend the scores.
     inside = (mean > setup.lowest + CLIP_SIGMAS * sigma) & (mean < setup.highest - CLIP_SIGMAS * sigma)

@@ -1,10 +1,11 @@
 """The mean of a conversion before rounding, in codes, and how it depends on the parameters.
 
-    mean = gain * (u + inl(v) / R) + offset / R  +  sum over x of x * (g_x * u + o_x / R),      u = v * codes_per_v / R
+    mean = gain * (u + inl(v) / R) * product over x of (1 + x g_x)  +  (offset + sum over x of x o_x) / R
 
-gain and offset (LSB at R = 1) are those of a unit, which is one column of one die; inl (LSB at R = 1) is shared by all
-units, piecewise linear in v and zero at both ends of the measured span, so that it holds no gain and no offset; x are
-temperature and supply about their means, with slopes shared by all units.
+with u = v * codes_per_v / R. gain and offset (LSB at R = 1) are those of a unit, which is one column of one die; inl
+(LSB at R = 1) is shared by all units, piecewise linear in v and zero at both ends of the measured span, so that it has
+no gain and no offset; x are temperature and supply about their means, with slopes shared by all units: that of the gain
+is relative to each unit's own, as in `schema.Dependence` and `variation`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True)
 class Parameters:
-    """Of the mean. gain, offset: [U]. inl: at the inner knots, [K]. slopes: (gain, offset) of each condition, [2 X]."""
+    """Of the mean. gain, offset: [U]. inl: at the inner knots, [K]. slopes: of each condition, of gains (relative) and
+    of offsets, [2 X]."""
 
     gain: Floats
     offset: Floats
@@ -48,6 +50,34 @@ class Parameters:
             self.inl + step * shared[:k],
             self.slopes + step * shared[k:],
         )
+
+
+def gain_factor(about: list[Floats], p: Parameters) -> Floats | float:
+    """What conditions multiply gains by, of rows; about: each condition about its reference."""
+    factor: Floats | float = 1.0
+    for index, x in enumerate(about):
+        factor = factor * (1.0 + x * p.slopes[2 * index])
+    return factor
+
+
+def offset_shift(about: list[Floats], p: Parameters) -> Floats | float:
+    """What conditions add to offsets, LSB at R = 1, of rows."""
+    shift: Floats | float = 0.0
+    for index, x in enumerate(about):
+        shift = shift + x * p.slopes[2 * index + 1]
+    return shift
+
+
+def by_slopes(about: list[Floats], share: Floats, inverse_range: Floats, p: Parameters) -> list[sparse.csr_array]:
+    """Derivatives of the mean by the slopes of each condition, [rows, 2] sparse.
+
+    Args:
+        share: of the mean, what gains multiply, conditions included.
+    """
+    return [
+        sparse.csr_array(np.stack([x * share / (1.0 + x * p.slopes[2 * index]), x * inverse_range], axis=1))
+        for index, x in enumerate(about)
+    ]
 
 
 @dataclass(frozen=True)
@@ -95,25 +125,27 @@ class Transfer:
         """inl(v), LSB at R = 1, [G]."""
         return self.hats @ p.inl
 
+    def about(self, setting: Ints) -> list[Floats]:
+        """Each condition about its reference, of any rows by their settings."""
+        return [condition.about[setting] for condition in self.conditions]
+
     def lever(self, p: Parameters) -> Floats:
-        """Derivative of the mean by a unit's gain: u + inl / R, [G]. That by its offset is 1 / R."""
-        return self.histogram.u + self.inl_at_bins(p) * self.inverse_range
+        """Derivative of the mean by a unit's gain, [G]. That by its offset is 1 / R."""
+        ideal = self.histogram.u + self.inl_at_bins(p) * self.inverse_range
+        return ideal * gain_factor(self.about(self.histogram.setting), p)
 
     def mean(self, p: Parameters) -> Floats:
         """[G], codes before rounding."""
-        mean = p.gain[self.unit_of_bin] * self.lever(p) + p.offset[self.unit_of_bin] * self.inverse_range
-        for index, condition in enumerate(self.conditions):
-            x = condition.about[self.histogram.setting]
-            mean += x * (p.slopes[2 * index] * self.histogram.u + p.slopes[2 * index + 1] * self.inverse_range)
-        return mean
+        about = self.about(self.histogram.setting)
+        offset = p.offset[self.unit_of_bin] + offset_shift(about, p)
+        return p.gain[self.unit_of_bin] * self.lever(p) + offset * self.inverse_range
 
     def shared_design(self, p: Parameters) -> sparse.csr_array:
         """Derivative of the mean by inl and slopes, [G, K + 2 X] sparse."""
-        scale = p.gain[self.unit_of_bin] * self.inverse_range
-        columns = [sparse.diags_array(scale) @ self.hats]
-        for condition in self.conditions:
-            x = condition.about[self.histogram.setting]
-            columns.append(sparse.csr_array(np.stack([x * self.histogram.u, x * self.inverse_range], axis=1)))
+        about, gain = self.about(self.histogram.setting), p.gain[self.unit_of_bin]
+        scale = gain * self.inverse_range * gain_factor(about, p)
+        slopes = by_slopes(about, gain * self.lever(p), self.inverse_range, p)
+        columns = [sparse.diags_array(scale) @ self.hats, *slopes]
         return sparse.csr_array(sparse.hstack(columns, format="csr"))
 
     def v(self) -> Floats:

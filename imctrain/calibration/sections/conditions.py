@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from imctrain.calibration.fit.bootstrap import half_width
 from imctrain.calibration.schema import Dependence
 from imctrain.calibration.sections.bounds import rounded, signed
@@ -19,7 +17,6 @@ def dependence_of(e: Evidence, name: Literal["temperature", "supply"]) -> Depend
         if condition.name != name:
             continue
         k = fit.parameters.inl.size
-        gain = float(np.mean(fit.parameters.gain[fit.usable]))
         half = half_width(e.replicates.shared[:, k + 2 * index : k + 2 * index + 2])
         slopes = fit.parameters.slopes[2 * index : 2 * index + 2]
         half_sigma = float(half_width(e.replicates.noise[:, 2 + index]))
@@ -27,7 +24,7 @@ def dependence_of(e: Evidence, name: Literal["temperature", "supply"]) -> Depend
             reference=condition.reference,
             lowest=rounded(condition.lowest),
             highest=rounded(condition.highest),
-            gain_per_unit=signed(slopes[0] / gain, half[0] / gain),
+            gain_per_unit=signed(slopes[0], half[0]),
             offset_lsb_per_unit=signed(slopes[1], half[1]),
             sigma_per_unit=signed(fit.noise.slopes[index], half_sigma),
         )
