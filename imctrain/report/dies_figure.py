@@ -55,6 +55,7 @@ def draw_dies(evaluations: Sequence[Evaluation], target: Path) -> None:
         2, 1, figsize=(6.4, height + 3.1), sharex=True, layout="constrained", height_ratios=(height, 2.4)
     )
     _draw_dots(dots, rows)
+    figure.legend(*dots.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=7)
     _draw_yield(curve, rows)
     _draw_lines((dots, curve), shown)
     first = shown[0]
@@ -92,7 +93,6 @@ def _draw_dots(axis: Axes, rows: list[_Row]) -> None:
     axis.set_ylim(len(rows) - 0.45, -0.5)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
-    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3, fontsize=7, borderaxespad=0)
 
 
 def _draw_ends(axis: Axes, place: int, row: _Row) -> None:
@@ -156,7 +156,8 @@ def _draw_lines(axes: tuple[Axes, Axes], shown: list[Evaluation]) -> None:
             axis.axvline(x, color="0.35", ls=style, lw=0.9, zorder=0)
         # Where two lines are close their labels stand on the outer sides of both; a third stands above.
         near = [abs(x - other) < 0.03 * (right - left) for other, _, _ in shown_lines[max(number - 2, 0) : number]]
-        side = "left" if label == BASELINE or any(near) else "right"
+        at_edge = x - left < 0.04 * (right - left)
+        side = "left" if label == BASELINE or any(near) or at_edge else "right"
         height = 56 if len(near) == 2 and all(near) else 3
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
         curve.text(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imctrain
-from imctrain.cli.evaluation_table import of_the_die, percent, yield_line
+from imctrain.cli.evaluation_table import of_the_die, of_the_spread, percent, yield_line, yield_lines
 from imctrain.evaluation.summary import at_conditions, summarise
 from imctrain.records.evaluation import Evaluations
 
@@ -43,3 +43,29 @@ def test_the_table_of_conditions_is_that_of_the_kept_evaluation():
     for at in one.at_conditions:
         row = " ".join(map(percent, (at.mean, at.std, at.lowest, at.highest)))
         assert f"at {at.conditions['temperature_c']:g} C training die {percent(at.own_accuracy)} 10 {row}" in page
+
+
+def test_the_closed_loop_is_that_of_the_kept_evaluations():
+    page = " ".join((ROOT / "docs" / "chips.md").read_text(encoding="utf-8").split())
+    folder = ROOT / "experiments" / "chips" / "results"
+    fitted, true = Evaluations.read(folder / "loop" / "evaluate.json").evaluations
+    assert (fitted.overrides, fitted.calibration) == ({}, "fitted")
+    assert true.calibration == "source-drawn"
+    on_fitted, on_true = (
+        {(die.overrides.get("imc.chip.die", "d0"), *sorted((die.conditions or {}).items())): die.accuracy for die in of}
+        for of in (fitted.dies, true.dies)
+    )
+    conditions = list(dict.fromkeys(where[1:] for where in on_fitted))
+    assert len(conditions) == 5
+    for condition in conditions:
+        at = dict(condition)
+        name = f"{at['temperature_c']:g} C, {at['supply_v']:g} V" if at else "at the reference"
+        pairs = [f"{percent(on_fitted[d, *condition])}, {percent(on_true[d, *condition])}" for d in ("d0", "d1", "d2")]
+        assert f"| {name} | {' | '.join(pairs)} |" in page
+    assert max(abs(on_fitted[where] - on_true[where]) for where in on_fitted) == pytest.approx(2 / 360)
+
+    first, *_, last = Evaluations.read(folder / "loop-dies" / "evaluate.json").evaluations
+    for line in (yield_lines(first)[0], *of_the_spread(first)):
+        assert f"{first.name}: {line}" in page
+    assert first.at_spread[-1].yields[0].low > 1 / 3
+    assert min(level.yields[0].share for level in last.at_spread) == 0.95

@@ -108,9 +108,9 @@ def order_effects(fit: ChipFit, rows: Rows) -> OrderEffects | None:
         (np.stack([lever, rows.inverse_range], axis=1).ravel(), (np.repeat(at, 2), _pairs(unit))),
         shape=(rows.count, 2 * units.size),
     )
-    gain = p.gain[rows.unit]
-    shared = [sparse.diags_array(gain * rows.inverse_range * factor) @ hats]
-    shared += by_slopes(about, gain * lever, rows.inverse_range, p)
+    gains = p.gain[rows.unit]
+    shared = [sparse.diags_array(gains * rows.inverse_range * factor) @ hats]
+    shared += by_slopes(about, gains * lever, rows.inverse_range, p)
     nuisance = sparse.csc_array(sparse.hstack([own, *shared], format="csc"))
     left = _without(nuisance, extras, rows.information)
     weight = rows.information[:, None]
