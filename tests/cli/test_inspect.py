@@ -90,3 +90,20 @@ def test_the_table_says_which_path_auto_takes(tmp_path, monkeypatch, capsys):
 def test_a_float_experiment_has_nothing_to_inspect(tmp_path, monkeypatch, capsys):
     assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", "imc.path=float") == 2
     assert "imc.path = 'float' has no sites: nothing is on the array" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_dead_columns_and_spare_ones_have_a_line(tmp_path, monkeypatch, capsys):
+    from imctrain.calibration import load_calibration, save_calibration
+    from imctrain.calibration.schema import Column, Fit
+
+    columns = (Column(column=0, gain=0.0, offset_lsb=2.0), *(Column(column=k) for k in range(1, 64)))
+    chip = load_calibration("feasible-assumed").model_copy(update={"columns": columns, "fit": Fit(dead_columns=(0,))})
+    save_calibration(chip, tmp_path / "dead.json")
+    asked = ("--set", "imc.calibration=dead.json", "--set", "imc.array.spare_columns=16")
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), *asked) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "columns of 16 macros are dead (1.6 % of the measured ones are); 16 of 256 columns of a macro are spare" in text
+    )
+    assert "240 hold operands, 0 dead ones among them" in text

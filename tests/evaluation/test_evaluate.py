@@ -172,6 +172,20 @@ def test_offsets_that_are_read_and_subtracted_bring_the_accuracy_back(trained, t
     assert read.summary.mean > trained.accuracy - 0.15
 
 
+@pytest.mark.slow
+def test_gains_that_are_read_and_divided_out_bring_the_accuracy_back(trained, tmp_path):
+    content = json.loads(_shipped())
+    content["spread"] = {"gain_std": 0.15, "offset_std_lsb": 0.0}
+    chip = tmp_path / "gains.json"
+    chip.write_text(json.dumps(content))
+    request = Request({"imc.calibration": str(chip)}, tuple(dies(trained.config, 2)), recalibrate=("gains",))
+    plain, read = evaluate(trained, request, tmp_path / "out", QUIET)
+    assert (plain.recalibrate, read.recalibrate) == ((), ("gains",))
+    assert read.config["imc"]["adc"]["gain_conversions"] == 64
+    assert read.summary.mean > plain.summary.mean + 0.05
+    assert read.summary.mean > trained.accuracy - 0.1
+
+
 def test_what_is_not_possible_is_one_line(trained, finished, tmp_path):
     for request, message in (
         (Request({"imc.path": "float"}, tuple(dies(trained.config, 1))), "neither dies nor conditions"),
