@@ -1,93 +1,61 @@
-"""`imctrain data`: import data sets, and list what is prepared."""
+"""`imctrain data`: import data sets, list what is prepared, and read it again."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from imctrain.data.archive import Progress
+from imctrain.cli.data_import import import_command
+from imctrain.cli.options import DataDir
+from imctrain.cli.stages import stages
+from imctrain.errors import UserError
 
 app = typer.Typer(
-    help="Import data sets and list what is prepared.",
+    help="Import data sets, list what is prepared, and verify it.",
     no_args_is_help=True,
 )
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="DIR",
-        help="Folder of prepared data sets (default: $IMCTRAIN_DATA_DIR, else ~/.cache/imctrain/datasets).",
-        show_default=False,
-        file_okay=False,
-    ),
-]
+app.command("import")(import_command)
 
 
-@app.command("import")
-def import_command(
-    name: Annotated[
-        str, typer.Argument(help="cifar10, fashion_mnist, or a new name for images of your own.", metavar="NAME")
-    ],
-    path: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Archive or folder to import; left out, the official CIFAR-10 archive is downloaded.",
-            metavar="[PATH]",
-            show_default=False,
-        ),
+@app.command("verify")
+def verify_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Data sets; left out, all that are prepared.", metavar="[NAME...]", show_default=False),
     ] = None,
     data_dir: DataDir = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace the data set if it is prepared from another source.")
-    ] = False,
 ) -> None:
-    """Verify a data set and prepare it for training.
+    """Read every record of prepared data sets again, and compare them with what was imported.
 
-    The records are written in TFDS's own layout as ArrayRecord, without
-    TensorFlow, and decoded once into a memory-mapped cache. Everything is
-    verified before anything is written; an interrupted import leaves no data
-    set behind; importing the same source again does nothing.
-
-    cifar10 takes the official cifar-10-binary.tar.gz or cifar-10-python.tar.gz
-    (the official checksum is enforced), or an image tree. Counts, sizes and
-    classes are verified. JPEG images are noted as lossy: results say so.
-
-    fashion_mnist takes the folder of its four idx files, gzipped or not.
-
-    Any other name takes an image tree: train/CLASS/IMAGE and test/CLASS/IMAGE
-    in a folder or a tar (.gz, .bz2, .xz), all images of one size, 8-bit RGB or
-    grey.
+    Every image is decoded, counted, and compared by a digest that the import
+    kept; the decoded cache is compared with its own. Exit code 2 if anything is
+    damaged.
 
     Examples:
 
-      imctrain data import cifar10
+      imctrain data verify
 
-      imctrain data import cifar10 ~/Downloads/cifar-10-python.tar.gz
-
-      imctrain data import fashion_mnist ~/Downloads/fashion-mnist
-
-      imctrain data import leaves ~/leaves --data-dir /scratch/datasets
+      imctrain data verify leaves --data-dir /scratch/datasets
     """
-    from imctrain.data.importing import import_dataset
-    from imctrain.data.loading import load
+    from imctrain.data.checking import check_prepared
+    from imctrain.data.prepared import list_prepared
 
-    with _progress() as progress:
-        prepared, written = import_dataset(name, path, data_dir=data_dir, replace=replace, progress=progress)
-        dataset = load(name, data_dir, progress=progress)
-    height, width, channels = dataset.shape
-    what = "imported" if written else "was already imported"
-    typer.echo(
-        f"{name} {what}: {len(dataset.train)} training and {len(dataset.test)} test images of "
-        f"{height}x{width}x{channels}, {len(dataset.classes)} classes, in {prepared.path}"
-    )
-    if prepared.source.lossy:
-        typer.echo(f"note: {prepared.source.file} holds lossy (JPEG) copies; results trained on it say so")
+    wanted = names or [entry.name for entry in list_prepared(data_dir)]
+    if not wanted:
+        typer.echo("no data set is prepared")
+        return
+    faults = []
+    for name in wanted:
+        with stages() as progress:
+            try:
+                typer.echo(f"{name}: {check_prepared(name, data_dir, progress=progress)}")
+            except UserError as fault:
+                faults.append(name)
+                typer.echo(f"{name}: DAMAGED: {fault}")
+    if faults:
+        raise UserError(f"{len(faults)} of {len(wanted)} data sets cannot be used: {', '.join(faults)}")
 
 
 @app.command("list")
@@ -105,6 +73,7 @@ def list_command(data_dir: DataDir = None) -> None:
       imctrain data list --data-dir /scratch/datasets
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from imctrain.data import cache
@@ -123,7 +92,13 @@ def list_command(data_dir: DataDir = None) -> None:
         source = entry.source.file or entry.source.kind
         if entry.source.lossy:
             source += " (lossy)"
-        table.add_row(entry.name, entry.version, splits, shape, str(entry.classes or "-"), source, entry.file_format)
+        if entry.source.how:
+            source += f" ({entry.source.how})"
+        if entry.source.remark:
+            source += f" (not as published: {entry.source.remark})"
+        table.add_row(
+            entry.name, entry.version, splits, shape, str(entry.classes or "-"), escape(source), entry.file_format
+        )
         home = next(folder for folder in folders if entry.path.is_relative_to(folder))
         decoded = cache.cache_path(entry.path, entry.name, home)
         places.append(f"{entry.name}: {entry.path} ({entry.size / 2**20:.0f} MiB)")
@@ -134,41 +109,3 @@ def list_command(data_dir: DataDir = None) -> None:
     for place in places:
         console.print(place, soft_wrap=True, markup=False, highlight=False)
     console.print(f"searched: {', '.join(map(str, folders))}", soft_wrap=True, markup=False, highlight=False)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar for each stage on a terminal; a line for each stage elsewhere. Both go to stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        told: set[str] = set()
-
-        def line(what: str, done: int, total: int) -> None:
-            if what not in told:
-                told.add(what)
-                console.print(f"{what} ...", soft_wrap=True, markup=False, highlight=False)
-
-        yield line
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Bars(*columns, console=console) as bars:
-        stages: dict[str, TaskID] = {}
-
-        def bar(what: str, done: int, total: int) -> None:
-            if what not in stages:
-                for earlier in bars.tasks:
-                    bars.update(earlier.id, total=earlier.total or 1, completed=earlier.total or 1)
-                stages[what] = bars.add_task(what, total=None)
-            bars.update(stages[what], completed=done, total=total or None)
-
-        yield bar

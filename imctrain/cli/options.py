@@ -19,3 +19,13 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of prepared data sets (default: $IMCTRAIN_DATA_DIR, else ~/.cache/imctrain/datasets).",
+        show_default=False,
+        file_okay=False,
+    ),
+]

@@ -19,8 +19,8 @@ from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.core.utils import tfds_path
 
 from imctrain.data.archive import Progress
-from imctrain.data.dataset import Images, Labels, RawImages
-from imctrain.data.official import Official
+from imctrain.data.dataset import PixelDigest, RawImages, RawSplit
+from imctrain.data.published.official import Official
 from imctrain.errors import UserError
 
 PNG_COMPRESSION = 1
@@ -81,24 +81,33 @@ class _FromRawImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterable[Example]]:
         raw = self._reader(dl_manager)
         self.info.features["label"].names = list(raw.classes)
+        if raw.coarse is not None and "coarse_label" in self.info.features:
+            self.info.features["coarse_label"].names = list(raw.coarse[0])
         self.info.metadata.update(raw.source.as_dict())
-        return {name: self._examples(name, split.images, split.labels) for name, split in raw.splits.items()}
+        digest = PixelDigest()
+        return {name: self._examples(name, split, raw, digest) for name, split in raw.splits.items()}
 
-    def _examples(self, split: str, images: Images, labels: Labels) -> Iterator[Example]:
+    def _examples(self, name: str, split: RawSplit, raw: RawImages, digest: PixelDigest) -> Iterator[Example]:
         has_id = "id" in self.info.features
+        coarse = raw.coarse[1][name] if raw.coarse is not None and "coarse_label" in self.info.features else None
         encoded = 0
-        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
             png = png_bytes(image)
             encoded += len(png)
             if encoded > LARGEST_SPLIT:
                 raise UserError(
-                    f"{self.name} has more than {LARGEST_SPLIT >> 20} MiB of {split} images: "
-                    "import smaller or fewer images"
+                    f"{self.name} has more than {LARGEST_SPLIT >> 20} MiB of {name} images: "
+                    "import smaller (--size) or fewer images"
                 )
-            known: dict[str, object] = {"id": f"{split}_{index:05d}"} if has_id else {}
-            yield index, {"image": png, "label": int(label)} | known
-            if index % 1000 == 999 or index == len(labels) - 1:
-                self._progress(f"writing {split} images", index + 1, len(labels))
+            digest.add(name, int(label), image)
+            more: dict[str, object] = {"id": f"{name}_{index:05d}"} if has_id else {}
+            if coarse is not None:
+                more["coarse_label"] = int(coarse[index])
+            yield index, {"image": png, "label": int(label)} | more
+            if index % 1000 == 999 or index == len(split) - 1:
+                self._progress(f"writing {name} images", index + 1, len(split))
+        # TFDS writes the metadata after the last split.
+        self.info.metadata["pixels"] = digest.hexdigest()
 
     def _generate_examples(self, *args: object, **kwargs: object) -> Iterator[Example]:
         raise NotImplementedError("_split_generators hands over the generators")
@@ -110,7 +119,10 @@ def known_urls(name: str) -> Mapping[str, checksums.UrlInfo]:
 
 
 def official_builder(official: Official) -> MakeBuilder:
-    """TFDS's own builder of a published data set, from any of the sources that `importing` reads."""
+    """TFDS's own builder of a published data set, from any of the sources that `importing` reads; one like it where
+    TFDS has none."""
+    if not official.tfds:
+        return image_tree_builder(official.name, official.expected.shape, official.expected.classes)
     stock = getattr(tfds.image_classification, official.tfds)
 
     class Stock(_FromRawImages, stock, skip_registration=True):  # type: ignore[call-arg, misc, valid-type]
@@ -130,7 +142,7 @@ class _ImageTree(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # ty
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Images imported by imctrain from a folder tree.",
+            description="Images imported by imctrain.",
             features=tfds.features.FeaturesDict(
                 {
                     "id": tfds.features.Text(),

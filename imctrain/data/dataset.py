@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,31 +41,76 @@ class Source:
     """Where the pixels came from, so that a result can say what it was measured on.
 
     Attributes:
-        kind: "embedded", "cifar-10-binary", "cifar-10-python", "image-tree", "idx", or "tfds" (prepared by TFDS).
+        kind: "embedded", "cifar-10-binary", "cifar-10-python", the same of CIFAR-100, "image-tree", "image-list" (with
+            a table of labels), "arrays", "idx", "svhn", or "tfds" (prepared by TFDS).
         file: name of the archive or folder, without its path; empty where there was none.
         sha256: of the archive; of the sorted list of (relative path, SHA-256) for a folder; empty if unknown.
         lossy: the images are lossy (JPEG) copies of the originals, so accuracies compare with care.
+        how: options of the import that pixels and splits depend on; empty where none was given.
+        remark: in what it differs from the data set that was published under its name; empty where it does not.
+        pixels: `PixelDigest` of all that was written; empty where it is not known.
     """
 
     kind: str
     file: str = ""
     sha256: str = ""
     lossy: bool = False
+    how: str = ""
+    remark: str = ""
+    pixels: str = ""
 
     def as_dict(self) -> dict[str, str | bool]:
-        return {"kind": self.kind, "file": self.file, "sha256": self.sha256, "lossy": self.lossy}
+        """What a prepared data set keeps of it; what is empty and newer than the others is left out."""
+        kept: dict[str, str | bool] = {
+            "kind": self.kind,
+            "file": self.file,
+            "sha256": self.sha256,
+            "lossy": self.lossy,
+        }
+        newer = {"how": self.how, "remark": self.remark, "pixels": self.pixels}
+        return kept | {key: text for key, text in newer.items() if text}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, object]) -> Source:
         """The source stored in a prepared data set's metadata; data sets of TFDS's own have none."""
         if "kind" not in found:
             return cls("tfds")
-        return cls(
-            kind=str(found["kind"]),
-            file=str(found.get("file", "")),
-            sha256=str(found.get("sha256", "")),
-            lossy=bool(found.get("lossy", False)),
-        )
+        texts = {key: str(found.get(key, "")) for key in ("file", "sha256", "how", "remark", "pixels")}
+        return cls(kind=str(found["kind"]), lossy=bool(found.get("lossy", False)), **texts)
+
+
+class Rows(Protocol):
+    """Images uint8 [n, height, width, channels], in an array or somewhere else, one after another."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Images]: ...
+
+
+class RawSplit(Protocol):
+    """A split before it is written; a `Split` is one."""
+
+    @property
+    def images(self) -> Rows: ...
+    @property
+    def labels(self) -> Labels: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class StreamedSplit:
+    """A split whose images are not in memory.
+
+    Attributes:
+        images: `Rows`. labels: int32 [n], class indices.
+    """
+
+    images: Rows
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -72,14 +118,16 @@ class RawImages:
     """A data set as read from its source, before it is verified and written.
 
     Attributes:
-        splits: "train" and "test".
+        splits: "train" and "test" (or "validation" in its place), and "validation" beside them where it has one.
         classes: class names; a label is an index into them.
         source: where it was read from.
+        coarse: names of coarser classes, and int32 [n] of them by split, where it has both (CIFAR-100).
     """
 
-    splits: dict[str, Split]
+    splits: Mapping[str, RawSplit]
     classes: tuple[str, ...]
     source: Source
+    coarse: tuple[tuple[str, ...], Mapping[str, Labels]] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +142,8 @@ class Dataset:
         mean, std: of each channel over the training images, in units of full scale (pixel / 255).
         source: where the pixels came from.
         path: folder of the prepared records; None for the embedded data set.
-        known_content: `content_hash` of the splits where it is known already (a cache keeps it); empty if not.
+        known_content: `content_hash` of train and test where it is known already (a cache keeps it); empty if not.
+        validation: images that the data set itself keeps for validation; `data.validation = "given"` uses them.
     """
 
     name: str
@@ -107,6 +156,7 @@ class Dataset:
     source: Source
     path: Path | None = None
     known_content: str = ""
+    validation: Split | None = None
 
     @cached_property
     def content(self) -> str:
@@ -122,6 +172,23 @@ def content_hash(train: Split, test: Split) -> str:
             digest.update(f"{values.dtype.str} {values.shape}\n".encode())
             digest.update(np.ascontiguousarray(values).data.cast("B"))
     return digest.hexdigest()
+
+
+class PixelDigest:
+    """A digest of images with their splits and labels, whatever order they come in."""
+
+    def __init__(self) -> None:
+        self._found: list[bytes] = []
+
+    def add(self, split: str, label: int, image: Images) -> None:
+        """One image, uint8 [height, width, channels]."""
+        digest = hashlib.sha256(f"{split} {label} {image.shape}\n".encode())
+        digest.update(np.ascontiguousarray(image).data.cast("B"))
+        self._found.append(digest.digest()[:16])
+
+    def hexdigest(self) -> str:
+        """SHA-256 over the sorted digests of the images."""
+        return hashlib.sha256(b"".join(sorted(self._found))).hexdigest()
 
 
 def channel_statistics(images: Images, chunk: int = 4096) -> tuple[tuple[float, ...], tuple[float, ...]]:

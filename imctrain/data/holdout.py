@@ -56,12 +56,14 @@ def held_images(total: int, validation: float) -> int:
     return round(validation * total) if validation < 1 else int(validation)
 
 
-def held_out(labels: Labels, validation: float, where: str = "validation") -> npt.NDArray[np.intp]:
+def held_out(
+    labels: Labels, validation: float, where: str = "validation", seed: tuple[int, ...] = (SEED,)
+) -> npt.NDArray[np.intp]:
     """Rows that are held out, in order: of each class its share, as exactly as whole images allow.
 
     Args:
         labels: int [n] of the training images.
-        validation: a share of them, or how many. where: what an error names.
+        validation: a share of them, or how many. where: what an error names. seed: of the choice.
 
     Raises UserError where a class would have no image on one of the two sides.
     """
@@ -87,7 +89,7 @@ def held_out(labels: Labels, validation: float, where: str = "validation") -> np
         distance = np.where(possible, (quota - held) * np.sign(missing), -np.inf)
         held[np.argmax(distance)] += np.sign(missing)
     chosen = [
-        np.random.default_rng((SEED, int(label))).permutation(np.flatnonzero(labels == label))[:images]
+        np.random.default_rng((*seed, int(label))).permutation(np.flatnonzero(labels == label))[:images]
         for label, images in zip(classes, held, strict=True)
     ]
     return np.sort(np.concatenate(chosen))

@@ -48,6 +48,7 @@ def load(name: str, data_dir: str | Path | None = None, *, progress: Progress = 
         source=Source.from_dict(dict(info.metadata or {})),
         path=records,
         known_content=content.content,
+        validation=content.validation,
     )
 
 

@@ -117,6 +117,40 @@ def read_builder(path: Path) -> tfds.core.DatasetBuilder:
         raise UserError(f"{path} holds no readable TFDS data set ({reason}): delete it and import it again") from fault
 
 
+def check_records(path: Path) -> None:
+    """Reads every record once, undecoded.
+
+    Raises:
+        UserError: a file that is damaged or cut, or fewer records than the description says.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = read_builder(path)
+    image, _ = image_and_label(builder.info, builder.info.name)
+    for split, facts in builder.info.splits.items():
+        with damaged_records(path):
+            with quiet_tfds():
+                records = builder.as_data_source(split=split, decoders={image: tfds.decode.SkipDecoding()})
+            if len(records) != facts.num_examples:
+                raise ValueError(f"{len(records)} of {facts.num_examples} {split} records")
+            for index in range(len(records)):
+                records[index]
+
+
+@contextlib.contextmanager
+def damaged_records(path: Path) -> Iterator[None]:
+    """Turns what ArrayRecord and TFDS raise at damaged records into a `UserError`."""
+    try:
+        yield
+    except (UserError, NotImplementedError, MemoryError):
+        raise
+    except Exception as fault:  # ArrayRecord raises whatever its C++ does
+        reason = " ".join((str(fault) or type(fault).__name__).split())[:160]
+        raise UserError(
+            f"the records in {path} are damaged or cut ({reason}): import the data set again with --replace"
+        ) from fault
+
+
 def image_and_label(info: tfds.core.DatasetInfo, name: str) -> tuple[str, str]:
     """Keys of the image and the label among a TFDS data set's features.
 

@@ -66,9 +66,10 @@ def data_shape(config: Config, dataset: Dataset | None = None) -> DataShape:
     Raises UserError for data that is neither known nor prepared.
     """
     name = config.data.name
-    if dataset is None and name in OFFICIAL:
-        known = OFFICIAL[name].expected
-        found = DataShape(known.shape, len(known.classes), known.per_class["train"] * len(known.classes))
+    known = OFFICIAL[name].expected if name in OFFICIAL else None
+    published = None if known is None else known.images("train")
+    if dataset is None and known is not None and published is not None:
+        found = DataShape(known.shape, len(known.classes), published)
     else:
         dataset = dataset or load(name, config.data.data_dir)
         found = DataShape(dataset.shape, len(dataset.classes), len(dataset.train))

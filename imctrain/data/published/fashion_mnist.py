@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 grey images of 28 x 28 pixels, in MNIST's four idx files.
 
 Source: H. Xiao et al., "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017. The
-files are published in a folder, packed again by many, so they are held to their content and not to a checksum.
+files are published in a folder, packed again by many, so they are compared by their counts and not by a checksum.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from imctrain.data.archive import Progress, no_progress
 from imctrain.data.dataset import RawImages
-from imctrain.data.idx import read_idx_folder
-from imctrain.data.official import Official
+from imctrain.data.published.idx import read_idx
+from imctrain.data.published.official import Official
+from imctrain.data.request import PLAIN, Request
 from imctrain.data.verify import Expected
 
 CLASSES = (
@@ -29,16 +29,17 @@ CLASSES = (
 )
 
 
-def read_fashion_mnist(path: Path, *, checksums: Mapping[str, str], progress: Progress = no_progress) -> RawImages:
-    """The four idx files of a folder, gzipped or not; see `official.Reader`."""
-    return read_idx_folder(path, CLASSES, progress=progress)
+def read_fashion_mnist(path: Path, *, checksums: Mapping[str, str], request: Request = PLAIN) -> RawImages:
+    """The four idx files, gzipped or not; see `official.Reader`."""
+    return read_idx(path, CLASSES, request)
 
 
 FASHION_MNIST = Official(
     name="fashion_mnist",
     title="Fashion-MNIST",
+    files="its four idx files",
     expected=Expected((28, 28, 1), CLASSES, {"train": 6000, "test": 1000}),
     tfds="FashionMNIST",
     read=read_fashion_mnist,
-    checksums={},
+    idx="",
 )
