@@ -8,6 +8,7 @@ from imctrain.data.dataset import Source as Source
 from imctrain.data.dataset import Split as Split
 from imctrain.data.holdout import Parts as Parts
 from imctrain.data.holdout import held_images as held_images
+from imctrain.data.holdout import in_words as in_words
 from imctrain.data.holdout import limit as limit
 from imctrain.data.holdout import parts_of as parts_of
 from imctrain.data.loading import load as load

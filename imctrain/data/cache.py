@@ -44,7 +44,7 @@ _ABANDONED_S = 24 * 3600.0
 class Decoded:
     """A decoded data set: its splits, mean and standard deviation of each channel of the training images, and the hash
     of its content (empty where nothing keeps it: the data set is then hashed when somebody asks). `validation`: images
-    that the data set keeps for validation, beside test images."""
+    that the data set keeps for validation, beside test images, and `given_content`, their hash."""
 
     train: Split
     test: Split
@@ -52,6 +52,7 @@ class Decoded:
     std: tuple[float, ...]
     content: str = ""
     validation: Split | None = None
+    given_content: str = ""
 
 
 def fingerprint(records: Path) -> str:
@@ -135,7 +136,8 @@ def open_cache(folder: Path) -> Decoded:
         for split in facts.get("splits", SPLITS)
     }
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    return Decoded(parts["train"], parts["test"], mean, std, facts.get("content", ""), parts.get(GIVEN))
+    content, given = facts.get("content", ""), facts.get("given_content", "")
+    return Decoded(parts["train"], parts["test"], mean, std, content, parts.get(GIVEN), given)
 
 
 def _with_content(folder: Path, found: Decoded) -> Decoded:
@@ -160,7 +162,10 @@ def _write(sources: dict[str, Records], name: str, progress: Progress, scratch: 
     for split, part in parts.items():
         np.save(scratch / f"{split}_labels.npy", part.labels)
     content = content_hash(result.train, result.test)
-    facts = {"name": name, "splits": list(parts), "mean": result.mean, "std": result.std, "content": content}
+    facts: dict[str, object] = {"name": name, "splits": list(parts), "mean": result.mean, "std": result.std}
+    facts["content"] = content
+    if result.validation is not None:
+        facts["given_content"] = content_hash(result.validation)
     (scratch / _FACTS).write_text(json.dumps(facts))
     for file in scratch.iterdir():
         with file.open("rb") as handle:

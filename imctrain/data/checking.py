@@ -64,6 +64,9 @@ def _cache(path: Path, name: str, data_dir: str | Path | None) -> str:
     content = None
     with contextlib.suppress(OSError, ValueError, KeyError):
         content = cache.open_cache(folder)
-    if content is None or (content.content and content_hash(content.train, content.test) != content.content):
+    whole = content is not None and content.content in ("", content_hash(content.train, content.test))
+    if content is not None and content.validation is not None:
+        whole = whole and content.given_content == content_hash(content.validation)
+    if not whole:
         raise UserError(f"its decoded cache is damaged: delete {folder}, it is made again")
     return "; its cache is whole"

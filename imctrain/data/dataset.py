@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,6 +130,11 @@ class RawImages:
     source: Source
     coarse: tuple[tuple[str, ...], Mapping[str, Labels]] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the decoded images."""
+        return sum(math.prod(split.images.shape) for split in self.splits.values())
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -144,6 +150,7 @@ class Dataset:
         path: folder of the prepared records; None for the embedded data set.
         known_content: `content_hash` of train and test where it is known already (a cache keeps it); empty if not.
         validation: images that the data set itself keeps for validation; `data.validation = "given"` uses them.
+        known_validation: `content_hash` of those, where it is known already.
     """
 
     name: str
@@ -157,17 +164,26 @@ class Dataset:
     path: Path | None = None
     known_content: str = ""
     validation: Split | None = None
+    known_validation: str = ""
 
     @cached_property
     def content(self) -> str:
-        """`content_hash` of the splits: other data under the same name has another one."""
-        return self.known_content or content_hash(self.train, self.test)
+        """A hash of the splits: other data under the same name has another one.
+
+        Of train and test, and of the images kept for validation where this project imported them. Data sets that TFDS
+        prepared are known by train and test alone, as results that were kept of them are.
+        """
+        content = self.known_content or content_hash(self.train, self.test)
+        if self.validation is None or self.source.kind == "tfds":
+            return content
+        given = self.known_validation or content_hash(self.validation)
+        return hashlib.sha256(f"{content} {given}".encode()).hexdigest()
 
 
-def content_hash(train: Split, test: Split) -> str:
-    """SHA-256 of every pixel and label of both splits, with their shapes; 0.23 s for CIFAR-10 on one core."""
+def content_hash(*splits: Split) -> str:
+    """SHA-256 of every pixel and label of the splits, with their shapes; 0.23 s for CIFAR-10 on one core."""
     digest = hashlib.sha256()
-    for split in (train, test):
+    for split in splits:
         for values in (split.images, split.labels):
             digest.update(f"{values.dtype.str} {values.shape}\n".encode())
             digest.update(np.ascontiguousarray(values).data.cast("B"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from imctrain.errors import UserError
 
 SEED = 20240229
 """Of the choice. It never changes: the same images are held out whatever the seed of a training is."""
+GIVEN: Literal["given"] = "given"
+"""In place of a share: the images that the data set itself keeps for validation."""
 
 
 class Parts(NamedTuple):
@@ -27,20 +29,32 @@ class Parts(NamedTuple):
 
 
 def parts_of(
-    dataset: Dataset, *, train_limit: int | None = None, test_limit: int | None = None, validation: float | None = None
+    dataset: Dataset,
+    *,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    validation: float | Literal["given"] | None = None,
 ) -> Parts:
     """The images of a training.
 
     Args:
         train_limit, test_limit: the first so many images of a split; None for all.
         validation: of the training images that the limit leaves, a share (below 1) or a number (1 and more) is held
-            out, and epochs are judged by those. None: by the test images, and nothing is held out.
+            out, and epochs are judged by those. "given": by the images that the data set itself keeps for that. None:
+            by the test images, and nothing is held out.
 
-    Raises UserError for a number of images that cannot be held out.
+    Raises UserError for a number of images that cannot be held out, and where none are given.
     """
     train, test = limit(dataset.train, train_limit), limit(dataset.test, test_limit)
     if validation is None:
         return Parts(train, test, test)
+    if validation == GIVEN:
+        if dataset.validation is None:
+            raise UserError(
+                f"data.validation = 'given' is not possible: {dataset.name} has no validation images; give a share of "
+                "the training images, such as 0.2"
+            )
+        return Parts(train, dataset.validation, test)
     held = held_out(train.labels, validation, f"{dataset.name}, data.validation = {validation:g}")
     rest = np.delete(np.arange(len(train)), held)
     return Parts(_rows(train, rest), _rows(train, held), test)
@@ -51,8 +65,15 @@ def limit(split: Split, count: int | None) -> Split:
     return split if count is None else Split(split.images[:count], split.labels[:count])
 
 
-def held_images(total: int, validation: float) -> int:
-    """How many of `total` training images are held out: a share below 1, or a number."""
+def in_words(validation: float | Literal["given"]) -> str:
+    """A setting of `data.validation` as it is written."""
+    return validation if validation == GIVEN else f"{validation:g}"
+
+
+def held_images(total: int, validation: float | Literal["given"]) -> int:
+    """How many of `total` training images are held out: a share below 1, or a number; none where others are given."""
+    if validation == GIVEN:
+        return 0
     return round(validation * total) if validation < 1 else int(validation)
 
 

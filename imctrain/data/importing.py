@@ -93,7 +93,7 @@ def import_dataset(
             before = "it with other options" if same else existing.source.file or "another source"
             raise UserError(f"{name} is already prepared in {existing.path} from {before}: add --replace to replace it")
         builder = _builder(name, raw, own, stage, request)
-        _prepare(builder, folder, stage)
+        _prepare(builder, folder, stage, 0 if raw is None else raw.size)
         _move_into_place(Path(builder.data_dir), folder / Path(builder.data_dir).relative_to(stage), stage)
     done = _existing(name, folder, replace=False)
     assert done is not None
@@ -206,8 +206,11 @@ def _download(name: str, manager: tfds.download.DownloadManager, progress: Progr
         raise UserError(f"cannot download {url} ({type(fault).__name__}); {elsewhere}") from fault
 
 
-def _prepare(builder: tfds.core.DatasetBuilder, folder: Path, stage: Path) -> None:
-    """Writes the records, and reads them again: a full disk is not always an error of the library that writes them."""
+def _prepare(builder: tfds.core.DatasetBuilder, folder: Path, stage: Path, size: int) -> None:
+    """Writes the records, and reads them again: a full disk is not always an error of the library that writes them.
+
+    `size`: bytes of the decoded images; their PNG files take no more, but for noise. 0 where it is not known.
+    """
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(force_checksums_validation=True, try_download_gcs=False)
@@ -218,18 +221,17 @@ def _prepare(builder: tfds.core.DatasetBuilder, folder: Path, stage: Path) -> No
     except UserError:
         raise
     except Exception as fault:
-        raise _written_fault(fault, folder, stage) from fault
+        raise _written_fault(fault, folder, size) from fault
 
 
-def _written_fault(fault: Exception, folder: Path, stage: Path) -> Exception:
+def _written_fault(fault: Exception, folder: Path, size: int) -> Exception:
     """What went wrong when records were written: of the disk, if the library says so or nothing is free."""
     full = isinstance(fault, OSError) and is_full(fault)
     words = str(fault).lower()
     free = shutil.disk_usage(folder).free
     if full or "no space" in words or "quota" in words or "file too large" in words or free < _FREE_ENOUGH:
-        written = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
         reason = fault if isinstance(fault, OSError) else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return no_room(reason, folder, max(written, 1), "writing the records (so far)")
+        return no_room(reason, folder, size, "writing the records")
     if isinstance(fault, OSError):
         return UserError(f"cannot write the data set to {folder} ({fault.strerror or fault})")
     return fault

@@ -49,6 +49,7 @@ def load(name: str, data_dir: str | Path | None = None, *, progress: Progress = 
         path=records,
         known_content=content.content,
         validation=content.validation,
+        known_validation=content.given_content,
     )
 
 

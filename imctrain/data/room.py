@@ -48,13 +48,14 @@ def no_room(fault: OSError, folder: Path, needed: int, what: str) -> UserError:
 
     Args:
         fault: what the system said. folder: where it was to be written.
-        needed: bytes that it takes. what: the thing that is written.
+        needed: bytes that it takes; 0 where that is not known. what: the thing that is written.
     """
     try:
         free = f"{shutil.disk_usage(folder).free} bytes are free"
     except OSError:
         free = "how much is free is not known"
     return UserError(
-        f"{what} takes {needed} bytes in {folder}, and they cannot be written ({fault.strerror or fault}; {free}): "
+        f"{what} takes {f'about {needed} bytes' if needed else 'room'} in {folder}, which cannot be written "
+        f"({fault.strerror or fault}; {free}): "
         "make room, or choose another folder with --data-dir"
     )

@@ -72,4 +72,6 @@ class Spool:
         return self
 
     def _fault(self, fault: OSError) -> Exception:
-        return no_room(fault, self._scratch, self._size, f"decoding {self._what}") if is_full(fault) else fault
+        # Users know the folder that holds the hidden one.
+        folder = self._scratch.parent if self._scratch.name.startswith(".") else self._scratch
+        return no_room(fault, folder, self._size, f"decoding {self._what}") if is_full(fault) else fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,9 @@ from imctrain.settings.imc import ImcConfig
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 BatchSize = Annotated[int, Field(ge=1, le=2**16)]
 LearningRate = Annotated[float, Field(ge=1e-9, le=1e3)]
+
+_MOST_HELD = 10**9
+"""Images held out."""
 
 
 class AugmentConfig(Section):
@@ -33,7 +36,8 @@ class DataConfig(Section):
     """[data]"""
 
     name: str = "digits"
-    """digits, cifar10, fashion_mnist, or any prepared TFDS data set."""
+    """digits; cifar10, cifar100, mnist, fashion_mnist, kmnist, svhn, emnist_balanced, emnist_byclass, emnist_bymerge,
+    emnist_digits, emnist_letters, emnist_mnist; or any other data set that is prepared."""
     batch_size: BatchSize = 128
     """Images per training step."""
     eval_batch_size: BatchSize = 500
@@ -44,17 +48,28 @@ class DataConfig(Section):
     """Use the first N training images only."""
     test_limit: PositiveInt | None = None
     """Use the first N test images only."""
-    validation: Annotated[float, Field(gt=0, le=10**9)] | None = None
-    """Training images held out, a share or how many, that epochs are judged by; the same ones for every seed."""
+    validation: Annotated[float, Field(gt=0, le=_MOST_HELD)] | Literal["given"] | None = None
+    """Training images held out, a share or how many, that epochs are judged by; the same ones for every seed. "given":
+    those that the data set keeps for it."""
     test_at_end: bool = False
     """With validation: measure the test images too, once, after the last step."""
     data_dir: str | None = None
     """Folder of prepared data sets."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _number_or_given(cls, found: Any) -> Any:
+        """Told here, in one line: of a union, pydantic tells every part."""
+        value = found.get("validation") if isinstance(found, dict) else None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST_HELD
+        if value is None or value == "given" or (number and (value < 1 or not value % 1)):
+            return found
+        raise NotPossible(
+            "validation", value, "above 0: a share below 1, or a whole number of images up to 1e+09; or 'given'"
+        )
+
     @model_validator(mode="after")
-    def _whole_images(self) -> DataConfig:
-        if self.validation is not None and self.validation >= 1 and self.validation % 1:
-            raise NotPossible("validation", self.validation, "a share below 1, or a whole number of images")
+    def _test_at_end(self) -> DataConfig:
         if self.test_at_end and self.validation is None:
             raise NotPossible(
                 "test_at_end", True, "false without data.validation: every epoch measures the test images"

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from imctrain.data import Augment, Batches, Dataset, Parts, parts_of
+from imctrain.data import Augment, Batches, Dataset, Parts, in_words, parts_of
 from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.records.layout import RunFiles
@@ -191,7 +191,7 @@ def make_batches(config: Config, dataset: Dataset) -> tuple[Batches, Batches, Ba
     data = config.data
     train, judged, test = data_parts(config, dataset)
     if data.batch_size > len(train):
-        held = "" if data.validation is None else f" that data.validation = {data.validation:g} leaves"
+        held = "" if data.validation is None else f" that data.validation = {in_words(data.validation)} leaves"
         raise UserError(
             f"data.batch_size = {data.batch_size} is more than the {len(train)} training images of {dataset.name}"
             f"{held}: make it smaller"

@@ -32,10 +32,10 @@ from data_archives import (
 
 from imctrain.data import OFFICIAL, Split, builders, load
 from imctrain.data.archive import sha256_of_file
-from imctrain.data.cifar10 import BINARY_FOLDER
-from imctrain.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from imctrain.data.importing import import_dataset
 from imctrain.data.prepared import list_prepared
+from imctrain.data.published.cifar10 import BINARY_FOLDER
+from imctrain.data.published.cifar10 import CLASSES as CIFAR10_CLASSES
 from imctrain.errors import UserError
 
 SPLITS = random_splits()
@@ -272,7 +272,9 @@ def test_mistaken_paths_and_names(tmp_path):
         ("leaves", archive, "import it as cifar10"),
         ("cifar10", tmp_path / "extracted", "give the .tar.gz itself"),
         ("cifar10", tmp_path / "extracted" / "cifar-10-batches-bin", "give the .tar.gz itself"),
-        ("fashion_mnist", archive, "is not a folder"),
+        ("fashion_mnist", archive, "import it as cifar10, not fashion_mnist"),
+        ("emnist", archive, "import it as one of emnist_balanced, .*, emnist_mnist"),
+        ("a" * 101, archive, "has 101 characters: 100 are possible"),
     ]
     for name, path, message in cases:
         with pytest.raises(UserError, match=message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -133,14 +134,14 @@ def test_a_damaged_cache_is_made_again(home, file):
     assert (folder / file).stat().st_size > 40
 
 
-def test_without_room_for_a_cache_the_data_set_is_held_in_memory(home, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
+def test_where_a_cache_may_not_be_written_the_data_set_is_held_in_memory(home, monkeypatch):
+    def refused(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
 
     expected = sorted(image.tobytes() for image in SPLITS["train"].images)
-    for broken in ("numpy.lib.format.open_memmap", "tempfile.mkdtemp"):
+    for broken in ("imctrain.data.cache.allocate", "tempfile.mkdtemp"):
         with monkeypatch.context() as patch:
-            patch.setattr(broken, full)
+            patch.setattr(broken, refused)
             loaded = load("cifar10", home)
         assert not isinstance(loaded.train.images, np.memmap)
         assert sorted(image.tobytes() for image in loaded.train.images) == expected

@@ -7,19 +7,23 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 from imctrain.data import OFFICIAL
-from imctrain.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from imctrain.data.dataset import Split
+from imctrain.data.published.cifar10 import CLASSES as CIFAR10_CLASSES
 
 PER_CLASS = {"train": 5, "test": 2}
 SMALL = {
-    name: replace(known, expected=replace(known.expected, per_class=PER_CLASS), checksums={})
+    name: replace(
+        known, expected=replace(known.expected, per_class=PER_CLASS, totals=None, enforced=True), checksums={}
+    )
     for name, known in OFFICIAL.items()
 }
 """The official data sets with fewer images, whose archives are not the published ones."""
@@ -136,17 +140,90 @@ def tree_archive(path: Path, files: dict[str, bytes], mode: str = "w:gz", prefix
     return path
 
 
-def idx_folder(folder: Path, splits: dict[str, Split], packed: bool = True) -> Path:
-    """The four idx files, gzipped or not."""
+def idx_folder(folder: Path, splits: dict[str, Split], packed: bool = True, kind: str = "") -> Path:
+    """The four idx files, gzipped or not; `kind`: of EMNIST, whose images lie column by column, and letters from 1."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
-        for file, array in zip(IDX_NAMES[name], (split.images[..., 0], split.labels.astype(np.uint8)), strict=True):
+        images = split.images[..., 0].transpose(0, 2, 1) if kind else split.images[..., 0]
+        labels = split.labels + (kind == "letters")
+        for file, array in zip(IDX_NAMES[name], (images, labels.astype(np.uint8)), strict=True):
+            if kind:
+                file = f"emnist-{kind}-{file.replace('t10k', 'test')}"
             content = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
             if packed:
                 (folder / f"{file}.gz").write_bytes(gzip.compress(content))
             else:
                 (folder / file).write_bytes(content)
     return folder
+
+
+def cifar100_archive(path: Path, splits: dict[str, Split], names: tuple[str, ...], binary: bool = True) -> Path:
+    """cifar-100-binary.tar.gz or cifar-100-python.tar.gz; the coarse class of class k is k % 20."""
+    coarse = [f"coarse{index}" for index in range(20)]
+    folder, files = ("cifar-100-binary" if binary else "cifar-100-python"), {}
+    for name, split in splits.items():
+        if binary:
+            labels = np.stack([split.labels % 20, split.labels], axis=1).astype(np.uint8)
+            files[f"{name}.bin"] = np.concatenate([labels, planes(split.images)], axis=1).tobytes()
+        else:
+            fine = split.labels.tolist()
+            batch = {"data": planes(split.images), "fine_labels": fine, "coarse_labels": [k % 20 for k in fine]}
+            files[name] = python2_pickle(batch)
+    if binary:
+        files |= {
+            "fine_label_names.txt": "\n".join(names).encode(),
+            "coarse_label_names.txt": "\n".join(coarse).encode(),
+        }
+    else:
+        files["meta"] = python2_pickle({"fine_label_names": list(names), "coarse_label_names": coarse})
+    return tree_archive(path, {f"{folder}/{name}": content for name, content in files.items()})
+
+
+def svhn_folder(folder: Path, splits: dict[str, Split]) -> Path:
+    """train_32x32.mat and test_32x32.mat, where the digit 0 has the label 10."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in splits.items():
+        labels = np.where(split.labels == 0, 10, split.labels).astype(np.uint8)[:, None]
+        savemat(folder / f"{name}_32x32.mat", {"X": np.moveaxis(split.images, 0, -1), "y": labels}, do_compression=True)
+    return folder
+
+
+def tree_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def picture(mode: str, size: tuple[int, int] = (12, 10), value: int = 90) -> Image.Image:
+    """A flat image of one of Pillow's modes, (width, height)."""
+    if mode.startswith("I;16"):
+        return Image.fromarray(np.full(size[::-1], 257 * value, np.uint16))
+    return Image.new(
+        mode,
+        size,
+        value if len(Image.new(mode, (1, 1)).getbands()) == 1 else (value,) * len(Image.new(mode, (1, 1)).getbands()),
+    )
+
+
+def stored(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """An image as a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def small_tree(
+    classes: tuple[str, ...] = ("cat", "dog"), each: int = 3, splits: tuple[str, ...] = ("train", "test")
+) -> dict[str, bytes]:
+    """SPLIT/CLASS/N.png of grey images that all differ; CLASS/N.png for the split ""."""
+    files = {}
+    for s, split in enumerate(splits):
+        for c, name in enumerate(classes):
+            for index in range(each):
+                pixels = np.full((6, 5), 60 * c + 20 * s + index, np.uint8)
+                files[f"{split}/{name}/{index}.png".lstrip("/")] = stored(Image.fromarray(pixels))
+    return files
 
 
 def by_class(split: Split) -> Split:

@@ -15,6 +15,7 @@ from imctrain.data.reading.names import shown
 from imctrain.data.request import Request, Tell
 from imctrain.errors import UserError
 
+_ORDER = ("all", "train", "validation", "test")
 FEW = 10
 """Training images of a class: fewer are told."""
 
@@ -75,7 +76,7 @@ def choose_splits(
     """
     options, tell = request.options, request.tell
     rows = {part: np.arange(len(found)) for part, found in labels.items()}
-    chosen = {("train" if part == "all" else part): (part, row) for part, row in rows.items()}
+    chosen = {("train" if part == "all" else part): (part, rows[part]) for part in _ORDER if part in rows}
     if "train" not in chosen:
         raise UserError(
             f"{where} has no {layout.format('train')}, only {' and '.join(chosen)}: nothing is there to train on"

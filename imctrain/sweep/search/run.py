@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import JsonValue
 from rich.console import Console
 
+from imctrain.data import in_words
 from imctrain.errors import UserError
 from imctrain.records.kept_config import setting
 from imctrain.sweep.base import marks_of, require_one_sweep
@@ -238,13 +239,14 @@ def _asked(question: Question, judge: Judge) -> str:
 
 def _notes(question: Question, asking: Asking, chosen: Sequence[Row], known: dict[str, Row]) -> list[str]:
     counts = asking.known.counts
-    images = next(row[0].config.data for row in known.values())
-    held = images.validation or 0.0
+    held = next(row[0].config.data.validation for row in known.values())
+    assert held is not None  # `check` refuses questions without
     tried = asking.note().partition(";")[0]
     notes = [
         f"{tried}; in this call {counts.pruned} stopped early, diverged or refused, {counts.failed} "
         f"failed; not trained: {counts.impossible} impossible, {counts.dear} too dear, {counts.repeats} known",
-        f"chosen by validation accuracy (data.validation = {held:g}); the test images were measured once, after that",
+        f"chosen by validation accuracy (data.validation = {in_words(held)}); the test images were measured once, "
+        "after that",
         "the interval is that of so many test images (Wilson); it holds neither seeds nor dies",
     ]
     if not chosen:
