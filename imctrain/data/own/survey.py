@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from imctrain.data.own.junk import LeftOut, junk_name
 from imctrain.data.own.pixels import SUFFIXES, BadImage, Facts, facts_of, looks_like_image
-from imctrain.data.reading.faults import readable
 from imctrain.data.reading.files import Entry, Files
 from imctrain.data.request import Request
 from imctrain.errors import UserError
@@ -88,7 +87,7 @@ def _sort(found: Survey, entry: Entry, files: Files) -> None:
 def _look(found: Survey, entry: Entry, files: Files) -> None:
     """At the header of what may be an image; a file of another kind is not read on."""
     named = entry.parts[-1].lower().endswith(SUFFIXES)
-    with readable(files.path / entry.path if files.path.is_dir() else files.path), closing(entry.stream()) as stream:
+    with closing(entry.stream()) as stream:
         head = stream.read(_HEAD)
         if not looks_like_image(head) and not named:
             found.left_out.add_other(entry.path)

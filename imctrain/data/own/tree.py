@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,6 @@ from imctrain.data.own.pixels import BadImage, pixels_of
 from imctrain.data.own.splitting import check_class_names, choose_splits, in_order, number_of_classes
 from imctrain.data.own.survey import Survey, survey
 from imctrain.data.own.uniform import Splits, mode_of, place_of, size_of, tell_copies, tell_rules
-from imctrain.data.reading.faults import readable
 from imctrain.data.reading.files import Files
 from imctrain.data.reading.names import shown
 from imctrain.data.request import PLAIN, Request
@@ -191,8 +189,7 @@ def _decode(
         if entry.kind != "file" or entry.path not in place:
             continue
         split, row = place[entry.path]
-        with readable(files.path), closing(entry.stream()) as stream:
-            content = entry.rest(stream, b"", request.bounds.image_file)
+        content = entry.content(request.bounds.image_file)
         try:
             image, deepest = pixels_of(content, mode, request.options)
             if image.shape != spools[split].shape[1:]:

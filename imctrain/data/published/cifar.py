@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from imctrain.data.archive import open_files
 from imctrain.data.dataset import Images, Labels
-from imctrain.data.reading.faults import readable
 from imctrain.data.request import PLAIN, Request
 from imctrain.errors import UserError
 
@@ -56,8 +55,7 @@ def read_members(
     for entry in open_files(path, request.bounds, whole=whole):
         *above, name = entry.parts
         if entry.kind == "file" and above[-1:] == [folder] and name in wanted:
-            with readable(path):
-                found[name] = entry.content(_LARGEST)
+            found[name] = entry.content(_LARGEST)
             request.progress(f"reading {path.name}", len(found), len(wanted))
     missing = sorted(wanted - found.keys())
     if missing:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imctrain.data.reading.names import shown
+from imctrain.data.reading.unpack import Stream
 from imctrain.errors import UserError
 
 _FAULTS = (
@@ -28,6 +29,21 @@ _FAULTS = (
 )
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, the quota, or the largest size of a file."""
+
+
+class Guarded:
+    """A stream whose faults are those of its archive."""
+
+    def __init__(self, stream: Stream, path: Path):
+        self._stream = stream
+        self._path = path
+
+    def read(self, size: int = -1, /) -> bytes:
+        with readable(self._path):
+            return self._stream.read(size)
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from imctrain.data.reading.bounds import DEFAULT, Bounds, Meter
+from imctrain.data.reading.faults import Guarded
 from imctrain.data.reading.files import Entry, nothing
 from imctrain.data.reading.names import shown
 from imctrain.data.reading.unpack import Stream
@@ -78,6 +79,7 @@ class Folder:
 def _open(file: Path) -> Stream:
     try:
         # Not to wait for ever where a pipe has taken the file's place.
-        return os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        stream = os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as fault:
         raise UserError(f"{shown(file)} cannot be read: {fault.strerror or fault}") from fault
+    return Guarded(stream, file)

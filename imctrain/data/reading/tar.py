@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from imctrain.data.reading.bounds import DEFAULT, Bounds, Meter
-from imctrain.data.reading.faults import readable
+from imctrain.data.reading.faults import Guarded, readable
 from imctrain.data.reading.files import Entry, nothing
 from imctrain.data.reading.names import inside, shown
 from imctrain.data.reading.unpack import Stream, Unpacked
@@ -69,7 +69,7 @@ class Tar:
                     f"{shown(self.path)} holds {shown(member.name)}, which is no regular file: pack files, not links"
                 )
             else:
-                yield Entry(path, "file", member.size, partial(_stream, archive, member))
+                yield Entry(path, "file", member.size, partial(_stream, archive, member, self.path))
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all of them
 
     def _check_end(self, unpacked: Unpacked, end: int) -> None:
@@ -81,7 +81,7 @@ class Tar:
         )
 
 
-def _stream(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Stream:
+def _stream(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> Stream:
     stream = archive.extractfile(member)
     assert stream is not None
-    return stream
+    return Guarded(stream, path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imctrain.data.reading.bounds import DEFAULT, Bounds, Meter
-from imctrain.data.reading.faults import readable
+from imctrain.data.reading.faults import Guarded, readable
 from imctrain.data.reading.files import Entry, nothing
 from imctrain.data.reading.names import inside, shown
 from imctrain.data.reading.unpack import Stream
@@ -56,7 +56,12 @@ class Zip:
                 f"{shown(self.path)} holds {shown(name)} packed by method {member.compress_type}: "
                 "pack it with `zip`, or unpack it and give the folder"
             )
-        yield Entry(path, "file", member.file_size, partial(_Metered, archive, member, meter))
+        yield Entry(path, "file", member.file_size, partial(_stream, archive, member, meter, self.path))
+
+
+def _stream(archive: zipfile.ZipFile, member: zipfile.ZipInfo, meter: Meter, path: Path) -> Stream:
+    with readable(path):
+        return Guarded(_Metered(archive, member, meter), path)
 
 
 class _Metered:
