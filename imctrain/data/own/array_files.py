@@ -166,7 +166,7 @@ def _array(name: str, where: str, stream: Callable[[], Stream]) -> ArrayFile:
         shape, fortran, dtype = _header(opened, where)
     if dtype.hasobject:
         raise UserError(f"{where} holds pickled objects, which can run any code: write plain arrays")
-    if dtype.fields is not None or dtype.kind not in "?iufSU":
+    if dtype.fields is not None or dtype.kind not in "biufSU":
         raise UserError(f"{where} has values of type {dtype}: allowed are whole numbers, floats, truth values and text")
     if any(side < 0 for side in shape):
         raise UserError(f"{where} has the shape {shape}: write it again")

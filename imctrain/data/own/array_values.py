@@ -92,13 +92,13 @@ def scale_of(arrays: Sequence[ArrayFile]) -> Scale:
         UserError: values that are neither 0 to 1, nor 0 to 255, nor 16 bits.
     """
     kinds = {array.dtype.kind for array in arrays}
-    if kinds - set("?iuf"):
+    if kinds - set("biuf"):
         raise UserError(f"{arrays[0].where} has values of type {arrays[0].dtype}: images are numbers")
     if len(kinds) > 1 and kinds != {"i", "u"}:
         raise UserError(f"{arrays[0].where} and {arrays[-1].where} are of different types: write them alike")
     if all(array.dtype == np.uint8 for array in arrays):
         return Scale(1.0)
-    if kinds == {"?"}:
+    if kinds == {"b"}:
         return Scale(255.0, "truth values became 0 and 255")
     low, high = _range(arrays)
     found = f"{arrays[0].where} and its siblings have values from {low:g} to {high:g}"
@@ -139,7 +139,7 @@ def labels_of(array: ArrayFile) -> tuple[list[str], npt.NDArray[np.intp]]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 2:
-        hot = values.astype(np.float64) if values.dtype.kind in "?iuf" else np.zeros(values.shape)
+        hot = values.astype(np.float64) if values.dtype.kind in "biuf" else np.zeros(values.shape)
         if not (np.isin(hot, (0, 1)).all() and (hot.sum(1) == 1).all()):
             raise UserError(
                 f"{array.where} has shape {values.shape} and is not one-hot: a label is one class an image, [n]"

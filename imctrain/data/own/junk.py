@@ -9,7 +9,7 @@ from imctrain.data.reading.names import shown
 
 _FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
-_TOLD = 6
+_TOLD = 10
 
 
 def junk_name(parts: tuple[str, ...]) -> str | None:

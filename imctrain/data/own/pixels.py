@@ -41,7 +41,17 @@ _GREY = {"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I"}
 _DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 _PLAIN = _GREY | {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
 _ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What turns an image upright, by EXIF's orientation."""
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 class BadImage(Exception):
@@ -90,8 +100,8 @@ def facts_of(content: bytes, most: int) -> Facts:
             )
         if image.mode not in _PLAIN:
             raise BadImage(f"has pixel mode {image.mode}: convert it to 8-bit or 16-bit grey or colour")
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        if orientation in _TURNED:
+        orientation = _orientation(image)
+        if orientation in _SIDEWAYS and image.format != "TIFF":  # of which Pillow says the upright size
             width, height = height, width
         clear = "A" in image.mode or "a" in image.mode or "transparency" in image.info
         return Facts(
@@ -100,7 +110,7 @@ def facts_of(content: bytes, most: int) -> Facts:
             mode=image.mode,
             lossy=image.format in _LOSSY,
             frames=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
-            turned=orientation in range(2, 9),
+            turned=orientation in _TURNS,
             deep=image.mode in _DEEP,
             clear=clear,
         )
@@ -112,11 +122,11 @@ def pixels_of(content: bytes, mode: Literal["rgb", "grey"], options: Options) ->
     Raises:
         BadImage: it cannot be decoded.
     """
-    from PIL import ImageOps
+    from PIL import Image
 
     with _opened(content) as image:
-        upright = ImageOps.exif_transpose(image)
-        flat, largest = _eight_bits(upright)
+        turn = _TURNS.get(_orientation(image)) if image.format != "TIFF" else None  # which Pillow turns itself
+        flat, largest = _eight_bits(image if turn is None else image.transpose(Image.Transpose[turn]))
         if "A" in flat.mode or "a" in flat.mode or "transparency" in flat.info:
             flat = _over(flat, options.background)
         wanted = "L" if mode == "grey" else "RGB"
@@ -158,6 +168,16 @@ def _over(image: Image.Image, background: str) -> Image.Image:
 
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, 1 where there is none. Of a PNG it is looked for before the pixels alone: the rest would be decoded."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # EXIF that is damaged says nothing, and the pixels may be good
+        return 1
 
 
 def _colour(image: Image.Image) -> Colour:
