@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from imctrain.data.archive import check_source
+from imctrain.data.archive import check_source, open_files
 from imctrain.data.dataset import RawImages
 from imctrain.data.own.array_files import is_arrays
 from imctrain.data.own.arrays import read_arrays
 from imctrain.data.own.tree import read_tree
 from imctrain.data.published.idx import has_idx, read_idx
 from imctrain.data.published.official import Official
+from imctrain.data.published.svhn import FORMAT_1, FULL_IMAGES
 from imctrain.data.reading.names import shown
 from imctrain.data.request import AS_THEY_ARE, Request
 from imctrain.errors import UserError
@@ -46,6 +47,8 @@ def read_source(name: str, path: Path, official: Mapping[str, Official], request
     try:
         return read_tree(path, request, () if own is None else own.expected.classes)
     except UserError as fault:
+        if path.is_file() and _holds(path, FULL_IMAGES, request):
+            raise UserError(f"{shown(path)} {FORMAT_1}") from fault
         hint = _hint(path)
         if hint is None and own is not None and "has no" in str(fault):
             hint = f"{own.title} comes as {own.files}"
@@ -85,6 +88,14 @@ def _idx(
 
 def _name_of(kind: str, official: Mapping[str, Official]) -> str:
     return next((known.name for known in official.values() if known.idx == kind), kind) if kind else "MNIST's names"
+
+
+def _holds(path: Path, name: str, request: Request) -> bool:
+    """Whether an archive holds a file of that name, as far as it can be read."""
+    try:
+        return any(entry.parts[-1] == name for entry in open_files(path, request.bounds))
+    except UserError:
+        return False
 
 
 def _hint(path: Path) -> str | None:

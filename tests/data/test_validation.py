@@ -14,7 +14,9 @@ from run_tools import call, metrics, spawn_killed, write
 
 import imctrain
 from imctrain.data import Split, load, parts_of
+from imctrain.data.dataset import Source
 from imctrain.data.holdout import held_out
+from imctrain.data.importing import import_dataset
 from imctrain.errors import UserError
 from imctrain.records.result import Result
 from imctrain.settings import load_config
@@ -105,6 +107,69 @@ def test_without_validation_nothing_is_another(tmp_path):
     order = np.random.default_rng((0, 0, 0)).permutation(400)
     assert np.array_equal(train.batch(0, 1).labels, data.train.labels[order[32:64]])
     assert trial_key(config) != trial_key(config_of(tmp_path, "validation = 0.5"))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """A data directory with a data set that has validation images of its own."""
+    home = tmp_path_factory.mktemp("three")
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 60), ("val", 24), ("test", 20)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 4, 4), dtype=np.uint8)
+        arrays[f"y_{split}"] = np.arange(count) % 2
+    np.savez(home / "three.npz", **arrays)
+    import_dataset("three", home / "three.npz", data_dir=home)
+    return home, arrays
+
+
+def pixels(split: Split) -> list[bytes]:
+    return sorted(image.tobytes() for image in split.images)
+
+
+def test_validation_images_that_a_data_set_gives_are_used_when_asked_for(three, tmp_path):
+    home, arrays = three
+    data = load("three", home)
+    given = parts_of(data, validation="given")
+    assert pixels(given.train) == sorted(image.tobytes() for image in arrays["x_train"])
+    assert pixels(given.evaluation) == sorted(image.tobytes() for image in arrays["x_val"])
+    assert pixels(given.test) == sorted(image.tobytes() for image in arrays["x_test"])
+    assert parts_of(data).evaluation is data.test
+    # A share holds out training images, as of every data set.
+    assert len(parts_of(data, validation=0.2).train) == 48
+    with pytest.raises(UserError, match=r"data.validation = 'given' is not possible: digits has no validation images"):
+        parts_of(load("digits"), validation="given")
+    config = config_of(tmp_path, "validation = 'given'")
+    assert config.data.validation == "given"
+    assert trial_key(config) != trial_key(config_of(tmp_path, "validation = 0.5"))
+
+
+def test_given_validation_images_are_part_of_the_content(three):
+    """Train and test alone for data sets that TFDS prepared: so results that were kept of those say."""
+    home, _ = three
+    data = load("three", home)
+    assert data.validation is not None
+    fields = {name: value for name, value in vars(data).items() if name != "content"}
+    assert data.__class__(**fields | {"known_content": "", "known_validation": ""}).content == data.content
+    plain = data.__class__(**fields | {"validation": None})
+    assert data.content != plain.content == data.known_content
+    labels = np.array(data.validation.labels)
+    labels[0] ^= 1
+    other = fields | {"validation": Split(data.validation.images, labels), "known_validation": ""}
+    assert data.__class__(**other).content != data.content
+    assert data.__class__(**other | {"source": Source("tfds")}).content == plain.content
+
+
+@pytest.mark.slow
+def test_a_run_is_judged_by_given_validation_images(three, tmp_path):
+    home, _ = three
+    text = FLOAT.replace('name = "digits", batch_size = 32', f'name = "three", data_dir = "{home}", batch_size = 20')
+    path = write(tmp_path, text.replace("train_limit = 400, VALIDATION", 'validation = "given", test_at_end = true'))
+    imctrain.train(imctrain.load_config(path), out=tmp_path / "out", quiet=True)
+    result = Result.read(tmp_path / "out" / "result.json")
+    assert (result.validation_images, result.test_images) == (24, 20)
+    assert result.steps == 2 * (60 // 20)
+    assert tomllib.loads((tmp_path / "out" / "config.toml").read_text())["data"]["validation"] == "given"
 
 
 @pytest.mark.parametrize(
