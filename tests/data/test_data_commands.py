@@ -1,7 +1,8 @@
-"""`imctrain data import` as users call it: a summary, notes, one line for what is wrong; the kinds of files that people have."""
+"""`imctrain data import` as users call it: a summary, notes, one line for what is wrong, the files that people have."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,12 @@ from typer.testing import CliRunner
 
 from imctrain.cli.data import app
 from imctrain.data import OFFICIAL, load
+from imctrain.data.builders import LARGEST_SPLIT
 from imctrain.data.importing import import_dataset
+from imctrain.data.own.layout import SPLIT_NAMES
+from imctrain.data.own.pixels import FORMATS
+from imctrain.data.own.splitting import FEW
+from imctrain.data.reading.bounds import FREE_BYTES, Bounds
 from imctrain.errors import UserError
 
 
@@ -252,3 +258,21 @@ def test_published_files_take_no_options(tmp_path):
     folder = idx_folder(tmp_path / "idx", random_splits((28, 28, 1)))
     with pytest.raises(UserError, match="mnist is imported as it was published: leave the options"):
         command("import", "mnist", folder, "--size", "8x8", "--data-dir", tmp_path / "home")
+
+
+def test_the_page_on_data_says_what_the_code_does():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    bounds = vars(Bounds())
+    for name, bound in bounds.items():
+        assert re.search(rf"\| `--max-{name}` \|.*\| {bound} \|", page)
+    assert f"{FREE_BYTES >> 20} MiB" in page
+    assert f"{LARGEST_SPLIT >> 20} MiB of PNG" in page
+    assert f"fewer than {FEW} training images" in page
+    for name in (*OFFICIAL, *(name for names in SPLIT_NAMES.values() for name in names)):
+        assert f"`{name}`" in page
+    assert "Formats: PNG, JPEG, GIF, BMP, TIFF, and WebP" in page
+    assert len(FORMATS) == 6
+    shown = CliRunner().invoke(app, ["import", "--help"], env={"COLUMNS": "200"}).output
+    options = set(re.findall(r"(--[a-z]+(?:-[a-z]+)*)", page)) - {"--replace", "--data-dir"}
+    assert options
+    assert all(option in shown for option in options)
