@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_archives import SMALL, binary_archive, random_splits, small_tree, write_tree
+from tiers import slow
 
 from imctrain.data import cache, load
 from imctrain.data.importing import import_dataset
@@ -126,8 +127,8 @@ def test_records_that_were_cut_by_a_full_disk_are_found_at_once(tmp_path, monkey
     nothing_left(tmp_path / "home")
 
 
-@pytest.mark.parametrize("file", ["train", "test"])
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
+@pytest.mark.parametrize("file", ["train", slow("test")])
+@pytest.mark.parametrize("share", [0.0, slow(0.5), 0.97])
 def test_cut_records_are_told(tmp_path, file, share):
     home = tmp_path / "home"
     path, _ = import_dataset(

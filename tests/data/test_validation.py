@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_training_images_never_include_a_held_out_one(tmp_path):
     # The number of the image in its first two pixels.
     numbered.images[:, 0, 0, 0] = np.arange(len(numbered)) % 256
     numbered.images[:, 0, 1, 0] = np.arange(len(numbered)) // 256
-    marked = data.__class__(**{**vars(data), "train": numbered, "mean": (0.0,), "std": (1 / 255,)})
+    marked = dataclasses.replace(data, train=numbered, mean=(0.0,), std=(1 / 255,))
     config = config_of(tmp_path, "validation = 0.2", "data.train_limit=1000")
     train, judged, test = make_batches(config, marked)
 
@@ -149,15 +150,14 @@ def test_given_validation_images_are_part_of_the_content(three):
     home, _ = three
     data = load("three", home)
     assert data.validation is not None
-    fields = {name: value for name, value in vars(data).items() if name != "content"}
-    assert data.__class__(**fields | {"known_content": "", "known_validation": ""}).content == data.content
-    plain = data.__class__(**fields | {"validation": None})
+    assert dataclasses.replace(data, known_content="", known_validation="").content == data.content
+    plain = dataclasses.replace(data, validation=None)
     assert data.content != plain.content == data.known_content
     labels = np.array(data.validation.labels)
     labels[0] ^= 1
-    other = fields | {"validation": Split(data.validation.images, labels), "known_validation": ""}
-    assert data.__class__(**other).content != data.content
-    assert data.__class__(**other | {"source": Source("tfds")}).content == plain.content
+    other = dataclasses.replace(data, validation=Split(data.validation.images, labels), known_validation="")
+    assert other.content != data.content
+    assert dataclasses.replace(other, source=Source("tfds")).content == plain.content
 
 
 @pytest.mark.slow
