@@ -43,7 +43,7 @@ def import_command(
         float | None,
         typer.Option(
             "--test-fraction",
-            metavar="SHARE",
+            metavar="FRACTION",
             help="Make this share of every class test images, where there are none.",
             show_default=False,
         ),
@@ -76,7 +76,9 @@ def import_command(
     skip_bad: Annotated[
         float,
         typer.Option(
-            "--skip-bad", metavar="SHARE", help="Leave out images that cannot be read, up to this share, and say which."
+            "--skip-bad",
+            metavar="FRACTION",
+            help="Leave out images that cannot be read, up to this share, and say which.",
         ),
     ] = 0.0,
     follow_links: Annotated[
