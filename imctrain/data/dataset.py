@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+BLOCK = 8 << 20
+"""Bytes of images that are looked at together."""
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 
@@ -186,7 +189,8 @@ def content_hash(*splits: Split) -> str:
     for split in splits:
         for values in (split.images, split.labels):
             digest.update(f"{values.dtype.str} {values.shape}\n".encode())
-            digest.update(np.ascontiguousarray(values).data.cast("B"))
+            for rows in blocks(values):
+                digest.update(np.ascontiguousarray(rows).data.cast("B"))
     return digest.hexdigest()
 
 
@@ -207,7 +211,28 @@ class PixelDigest:
         return hashlib.sha256(b"".join(sorted(self._found))).hexdigest()
 
 
-def channel_statistics(images: Images, chunk: int = 4096) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def blocks(values: npt.NDArray[Any], size: int = BLOCK) -> Iterator[npt.NDArray[Any]]:
+    """Consecutive rows of an array, about `size` bytes at a time.
+
+    A whole file that is mapped is read instead: pages of a map count as memory of the process.
+    """
+    row = max(math.prod(values.shape[1:]) * values.itemsize, 1)
+    step = max(size // row, 1)
+    name = values.filename if isinstance(values, np.memmap) else None
+    whole = name is not None and values.offset + values.nbytes == os.path.getsize(name)  # type: ignore[attr-defined]
+    if name is None or not whole or not values.flags.c_contiguous:
+        for start in range(0, len(values), step):
+            yield values[start : start + step]
+        return
+    with open(name, "rb") as file:
+        file.seek(values.offset)  # type: ignore[attr-defined]
+        for start in range(0, len(values), step):
+            count = min(step, len(values) - start)
+            found = np.fromfile(file, values.dtype, count * math.prod(values.shape[1:]))
+            yield found.reshape(count, *values.shape[1:])
+
+
+def channel_statistics(images: Images, size: int = BLOCK) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel of uint8 [n, h, w, c], in units of full scale (pixel / 255).
 
     A channel that never changes gets a standard deviation of one, so that it can be divided by.
@@ -215,8 +240,8 @@ def channel_statistics(images: Images, chunk: int = 4096) -> tuple[tuple[float, 
     channels = images.shape[-1]
     total = np.zeros(channels, np.int64)
     squares = np.zeros(channels, np.int64)
-    for start in range(0, len(images), chunk):
-        pixels = images[start : start + chunk].reshape(-1, channels).astype(np.int64)
+    for rows in blocks(images, size):
+        pixels = rows.reshape(-1, channels).astype(np.int64)
         total += pixels.sum(axis=0)
         squares += (pixels * pixels).sum(axis=0)
     count = images.size // channels

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from imctrain.cli.data import app
 from imctrain.data import cache, load, paths
-from imctrain.data.dataset import Split, channel_statistics, content_hash
+from imctrain.data.dataset import Split, blocks, channel_statistics, content_hash
 from imctrain.data.importing import import_dataset
 from imctrain.errors import UserError
 
@@ -50,10 +51,32 @@ def test_digits_are_embedded_and_split_evenly():
 
 def test_channel_statistics_match_numpy():
     images = SPLITS["train"].images
-    mean, std = channel_statistics(images, chunk=7)
+    mean, std = channel_statistics(images, size=7 * images[0].nbytes)
     np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(std, (images / 255).std((0, 1, 2)), rtol=1e-12)
     assert channel_statistics(np.full((3, 2, 2, 1), 51, np.uint8)) == ((0.2,), (1.0,))
+
+
+def test_blocks_of_arrays_and_of_mapped_files_are_their_rows(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (23, 5, 4, 3), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", values)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    views = (values, mapped, mapped[:20], mapped[3:], mapped[::2], mapped[:, ::-1], np.arange(9))
+    for view in views:
+        for size in (1, 7 * 60, 1 << 20):
+            found = list(blocks(view, size))
+            np.testing.assert_array_equal(np.concatenate(found), view)
+            assert all(len(rows) * view[0].nbytes <= max(size, view[0].nbytes) for rows in found)
+    assert not any(isinstance(rows, np.memmap) for rows in blocks(mapped))
+
+
+def test_statistics_of_large_images_take_little_memory():
+    images = np.zeros((40, 300, 300, 3), np.uint8)
+    tracemalloc.start()
+    channel_statistics(images, size=1 << 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30 << 20  # int64 twice, of three images
 
 
 def test_the_content_of_a_data_set_is_told_by_every_pixel_and_label(home, tmp_path, monkeypatch):
