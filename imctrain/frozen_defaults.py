@@ -37,6 +37,7 @@ FROZEN: dict[str, Any] = {
     "data.data_dir": None,
     "model.name": "mlp",
     "model.width": None,
+    "model.arguments": {},
     "training.epochs": 10,
     "training.steps": None,
     "training.optimizer": "sgd",

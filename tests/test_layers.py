@@ -21,6 +21,7 @@ BELOW = {
     "files": {"errors"},
     "records": {"frozen_defaults", "files", "errors"},
     "families": set(),
+    "own_code": {"files", "errors"},
     "formats": {"families"},
     "calibration": {"files", "limits", "errors"},
     "technology": {"files", "families", "limits", "errors"},
@@ -29,8 +30,8 @@ BELOW = {
     "cost": {"imc", "technology", "settings", "formats", "files", "errors"},
     "intercept": {"cost", "imc", "technology", "settings", "errors"},
     "data": {"errors"},
-    "models": {"limits", "errors"},
-    "training": {"models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
+    "models": {"own_code", "limits", "errors"},
+    "training": {"own_code", "models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
     "report": {"records", "files", "intervals", "units", "errors"},
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
@@ -51,7 +52,18 @@ ROOMS += ("sections", "judging", "summary", "datasheet", "compare", "calibrate")
 """Rooms and files of calibration/, lowest first: each may import those before it."""
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")
 """Rooms of imc/, lowest first."""
-LIGHT = ("settings", "frozen_defaults", "errors", "limits", "files", "families", "records", "calibration", "technology")
+LIGHT = (
+    "own_code",
+    "settings",
+    "frozen_defaults",
+    "errors",
+    "limits",
+    "files",
+    "families",
+    "records",
+    "calibration",
+    "technology",
+)
 """Layers that every command loads."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
 HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}

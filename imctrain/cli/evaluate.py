@@ -131,6 +131,7 @@ def evaluate(
     from imctrain.evaluation.overrides import asked_dies, at_spread, conditions, overridden, parse_overrides
     from imctrain.evaluation.summary import checked_levels
     from imctrain.experiment.network_file import trained_network
+    from imctrain.experiment.own_sources import located
     from imctrain.training.signals import Interrupted
 
     trained = trained_network(network, checkpoint)
@@ -139,7 +140,8 @@ def evaluate(
 
         if trained.config is not None:
             raise UserError(f"{network} holds the config it was trained with: change it with --set, without --config")
-        trained = replace(trained, config=load_config(config))
+        loaded = load_config(config)
+        trained = replace(trained, config=loaded, model_name=located(loaded, config.parent))
     changes = parse_overrides([*(overrides or []), *([f"imc.calibration={calibration}"] if calibration else [])])
     changed = overridden(trained.known_config, changes)
     chip = None if changed.imc.path == "float" else calibration_for(trained, changed)

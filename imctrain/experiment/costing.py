@@ -15,11 +15,13 @@ from imctrain.cost.operations import count_operations
 from imctrain.cost.step import ChipPrices, MeasuredDrives, Part, Step, StepCost, step_cost
 from imctrain.data import OFFICIAL, Dataset, held_images, load
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
+from imctrain.experiment.own_sources import sources_of
 from imctrain.intercept import Rule, on_imc
+from imctrain.own_code import Source
 from imctrain.settings import Config, Hardware
 from imctrain.technology import load_technology
 from imctrain.training.network import Network
-from imctrain.training.optimizer import make_optimizer
+from imctrain.training.optimizer import make_optimizer, update
 from imctrain.training.step import training_loss
 
 FLOAT_BITS = 32
@@ -91,15 +93,22 @@ def training_of(config: Config, config_dir: Path | None = None, data: DataShape 
     """
     technology = load_technology(config.cost.technology, config_dir)
     data = data or data_shape(config)
-    model = config.model
+    model, sources = config.model, sources_of(config, config_dir)
     network = Network(
-        model.name, shape=data.shape, classes=data.classes, width=model.width, seed=config.seed, abstract=True
+        model.name,
+        shape=data.shape,
+        classes=data.classes,
+        width=model.width,
+        seed=config.seed,
+        abstract=True,
+        arguments=model.arguments,
+        source=sources.get("model"),
     )
     hardware, rules = _hardware(config, config_dir)
     function = on_imc(network.train_forward, hardware, rules)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *data.shape), jnp.float32)
     steps_per_epoch = max(data.train_images // config.data.batch_size, 1)
-    parts = (_loss(config, data.classes), _update(config, network.params, steps_per_epoch))
+    parts = (_loss(config, data.classes), _update(config, network.params, steps_per_epoch, sources.get("optimizer")))
     step = function.step(network.params, network.rest, images)
     step = replace(step, parts=(*step.parts, *parts), images=config.data.batch_size)
     prices = ChipPrices(technology, config.cost.supply_v, hardware.array.macros, split=config.cost.split_vectors)
@@ -124,16 +133,17 @@ def _loss(config: Config, classes: int) -> Part:
     return Part("loss", count_operations(jax.make_jaxpr(jax.value_and_grad(loss))(logits, labels)))
 
 
-def _update(config: Config, params: PyTree, steps_per_epoch: int) -> Part:
+def _update(config: Config, params: PyTree, steps_per_epoch: int, source: Source | None) -> Part:
     """The optimizer on float32 master weights: its arithmetic, and weights and its state read and written once."""
-    optimizer = make_optimizer(config.training, steps_per_epoch)
+    optimizer = make_optimizer(config.training, steps_per_epoch, source)
     state = jax.eval_shape(optimizer.init, params)
 
-    def update(gradient: PyTree, state: PyTree, params: PyTree) -> PyTree:
-        changes, state = optimizer.update(gradient, state, params)
+    def change(gradient: PyTree, state: PyTree, params: PyTree, loss: jax.Array) -> PyTree:
+        changes, state = update(optimizer, gradient, state, params, loss)
         return jax.tree.map(jnp.add, params, changes), state
 
-    operations = count_operations(jax.make_jaxpr(update)(params, state, params))
+    loss = jax.ShapeDtypeStruct((), jnp.float32)
+    operations = count_operations(jax.make_jaxpr(change)(params, state, params, loss))
     weights, kept = _elements(params), _elements(state)
     return Part("update", operations, FLOAT_BITS * (3 * weights + 2 * kept))
 

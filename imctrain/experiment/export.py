@@ -16,6 +16,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.from_config import build_hardware, build_rules
 from imctrain.experiment.identity import calibration_hash
 from imctrain.experiment.network_file import check_writable, write_network
+from imctrain.experiment.own_sources import text_of
 from imctrain.experiment.trained import Checkpoint, Trained, trained_by_run
 from imctrain.files import JsonValue
 from imctrain.imc.chip.ranges import choose_range
@@ -70,10 +71,20 @@ def export_run(folder: Path, out: Path, checkpoint: Checkpoint = "best", *, forc
         sites=tuple(sites),
         driven_images=images,
         sha256=trained.sha256,
+        **_code(trained),
         versions={package: metadata.version(package) for package in PACKAGES},
     )
     write_network(out, {**trained.arrays, **codes}, manifest)
     return manifest
+
+
+def _code(trained: Trained) -> dict[str, Any]:
+    """Of a network of the user's own: the file can be opened where that is not."""
+    source = trained.source()
+    if source is None:
+        return {}
+    text = text_of(source)
+    return {"code_sha256": source.sha256, **({} if text is None else {"code": text})}
 
 
 def held_by_the_array(

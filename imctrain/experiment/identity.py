@@ -52,9 +52,17 @@ class Difference:
 
 
 def identity(
-    config: Config, dataset: Dataset, calibration: Calibration | None, init: InitialNetwork | None = None
+    config: Config,
+    dataset: Dataset,
+    calibration: Calibration | None,
+    init: InitialNetwork | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> Identity:
-    """What a run is. The calibration is the one that is used, None on the float path; init: what it started from."""
+    """What a run is. The calibration is the one that is used, None on the float path; init: what it started from.
+
+    Args:
+        code: hashes of own code (`own_sources.hashes`).
+    """
     import jax
 
     devices = [f"{device.platform}:{device.device_kind}" for device in jax.local_devices()]
@@ -73,6 +81,8 @@ def identity(
             "devices": f"{len(devices)} x {devices[0]}",
         },
     )
+    if code:
+        made = made.replace(code=dict(code))
     return made if init is None else made.replace(init=init.plain())
 
 
@@ -93,6 +103,9 @@ def differences(before: Identity, now: Identity) -> list[Difference]:
         found += _compare(before.calibration, now.calibration, f"{CALIBRATION}.")
     if before.data.sha256 != now.data.sha256:
         found.append(Difference(DATA, _data(before.data), _data(now.data)))
+    for difference in _compare(before.code, now.code, ""):
+        shown = (f"SHA-256 {str(value)[:12]}" for value in (difference.before, difference.now))
+        found.append(Difference(difference.key, *shown))
     started = [None if side.init is None else side.init.sha256 for side in (before, now)]
     if started[0] != started[1]:
         found.append(Difference(INIT, *started))

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from imctrain.calibration import Calibration
 from imctrain.errors import UserError
+from imctrain.experiment.own_sources import unfolded
 from imctrain.experiment.trained import Arrays, Checkpoint, Trained, arrays_hash, network_arrays, trained_by_run
 from imctrain.files import replacing
 from imctrain.records.manifest import Manifest
@@ -60,7 +61,15 @@ class NetworkFile:
             baseline_accuracy=found.baseline_test_accuracy,
             shape=found.image_shape,
             classes=len(found.classes),
+            model_name=self._model_name(found),
         )
+
+    @staticmethod
+    def _model_name(found: Manifest) -> str | None:
+        model = found.config["model"]
+        if found.code is None or not isinstance(model, dict):
+            return None
+        return unfolded(found.code, str(model["name"]), found.code_sha256)
 
 
 def trained_network(source: Path, checkpoint: Checkpoint = "best") -> Trained:

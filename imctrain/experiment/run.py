@@ -24,6 +24,7 @@ from imctrain.experiment.identity import calibration_hash, identity
 from imctrain.experiment.initial import Initial, initial_from, kept_initial, tell
 from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.new_folder import new_folder, write_start
+from imctrain.experiment.own_sources import hashes, keep_code
 from imctrain.experiment.result_cost import counted, result_keys
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.experiment.technology_copy import keep_technology, with_own_files
@@ -71,6 +72,7 @@ def start(
             # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
             write_text(RunFiles(folder).calibration, setup.calibration.model_dump_json(indent=1) + "\n")
         keep_technology(config, config_dir, RunFiles(folder))
+        keep_code(setup.sources, RunFiles(folder))
         if setup.initial is not None and setup.init is not None:
             setup.initial.keep(folder)
             tell(setup.init, console)
@@ -166,14 +168,16 @@ def _baseline(
         kept = Result.read(files.result)
         differs = finished_with(where, kept, float_config, dataset, accept)
         return kept.replace(changed=(*(kept.changed or ()), *differs)) if differs else kept
-    setup = set_up(float_config, dataset, initial=initial)
+    own = with_own_files(float_config, RunFiles(where.parent))
+    setup = set_up(own, dataset, initial=initial)
     about = _about(where, float_config, dataset, setup, accept, console)
     where.mkdir(exist_ok=True)
     if initial is not None:
         initial.keep(where)
+    keep_code(setup.sources, files)
     write_start(where, float_config)
     title = f"{config.model.name} (float baseline)"
-    costed = counted(with_own_files(float_config, RunFiles(where.parent)), dataset)
+    costed = counted(own, dataset)
     result = _one(float_config, dataset, setup, costed, where, parallel, console, stop, title, about, [])
     result.write(files.result)
     return result
@@ -185,7 +189,8 @@ def _about(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    return about_run(folder, config, identity(config, dataset, setup.calibration, setup.init), accept, say)
+    now = identity(config, dataset, setup.calibration, setup.init, hashes(setup.sources))
+    return about_run(folder, config, now, accept, say)
 
 
 def _one(
@@ -215,6 +220,8 @@ def _one(
     result = result.replace(
         warnings=[*setup.notes, *hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
     ).replace(**result_keys(costed, trainer.total_steps, RunFiles(folder)))
+    if setup.sources:
+        result = result.replace(code=hashes(setup.sources))
     if setup.init is not None:
         result = result.replace(init=setup.init.plain())
     return result.replace(changed=about.changed) if about.changed else result

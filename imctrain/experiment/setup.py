@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -13,12 +14,14 @@ from imctrain.calibration.variation import lacks_spread
 from imctrain.data import Dataset
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.initial import Initial
+from imctrain.experiment.own_sources import sources_of
 from imctrain.intercept import Ledger, Rule
+from imctrain.own_code import Source
 from imctrain.records.result import InitialNetwork
 from imctrain.settings import Config, Hardware
 from imctrain.training.loop import make_batches
 from imctrain.training.network import Network
-from imctrain.training.optimizer import make_optimizer
+from imctrain.training.optimizer import check_optimizer, make_optimizer
 from imctrain.training.step import Steps, make_steps
 
 
@@ -28,6 +31,7 @@ class Setup:
 
     Attributes:
         notes: what the calibration does not know of the chip that is asked for, a line each.
+        sources: code that the config names, by what it is.
         initial: what the training starts from, and init what is told of it; None where weights are drawn.
     """
 
@@ -39,17 +43,21 @@ class Setup:
     notes: tuple[str, ...] = ()
     initial: Initial | None = None
     init: InitialNetwork | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None, initial: Initial | None = None) -> Setup:
-    """Build network and steps. Raises UserError for a bad calibration, hardware, rule or batch size, and for an
-    `initial` network that does not fit."""
+    """Build network and steps. Raises UserError for a bad calibration, hardware, rule, batch size or own code, and for
+    an `initial` network that does not fit."""
+    sources = sources_of(config, config_dir)
     network = Network(
         config.model.name,
         shape=dataset.shape,
         classes=len(dataset.classes),
         width=config.model.width,
         seed=config.seed,
+        arguments=config.model.arguments,
+        source=sources.get("model"),
     )
     calibration = hardware = None
     rules: tuple[Rule, ...] = ()
@@ -67,9 +75,12 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None, ini
         notes = () if told is None else (f"imc.chip.{told}",)
     images = jax.ShapeDtypeStruct((config.data.batch_size, *dataset.shape), jnp.float32)
     train, *_ = make_batches(config, dataset)
+    optimizer = make_optimizer(config.training, train.steps_per_epoch, sources.get("optimizer"))
+    if "optimizer" in sources:
+        check_optimizer(optimizer, network.params, sources["optimizer"])
     steps = make_steps(
         network,
-        make_optimizer(config.training, train.steps_per_epoch),
+        optimizer,
         images=images,
         seed=config.seed,
         label_smoothing=config.training.label_smoothing,
@@ -85,4 +96,4 @@ def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None, ini
     init = None
     if initial is not None:
         steps, init = initial.start(steps, network)
-    return Setup(network, steps, hardware, calibration, ledger, notes, initial, init)
+    return Setup(network, steps, hardware, calibration, ledger, notes, initial, init, sources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imctrain.experiment.own_sources import with_own_code
 from imctrain.files import write_text
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
@@ -29,9 +30,9 @@ def technology_text(config: Config, config_dir: Path | None) -> str:
 
 
 def with_own_files(config: Config, run: RunFiles) -> Config:
-    """A run's config with the copies that its folder holds, of calibration and technology."""
+    """A run's config with the copies that its folder holds, of calibration, technology and own code."""
     if run.calibration.is_file():
         config = config.replace(imc=config.imc.replace(calibration=str(run.calibration.absolute())))
     if run.technology.is_file():
         config = config.replace(cost=config.cost.replace(technology=str(run.technology.absolute())))
-    return config
+    return with_own_code(config, run)

@@ -17,12 +17,14 @@ from jaxtyping import PyTree
 from imctrain.calibration import Calibration, load_calibration
 from imctrain.errors import UserError
 from imctrain.experiment.costing import data_shape
+from imctrain.experiment.own_sources import IDENTITIES, model_name_of_run
+from imctrain.own_code import Source, find_source
 from imctrain.records.layout import RunFiles
 from imctrain.records.result import Result
 from imctrain.settings import Config, load_kept_config
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.network import Network
-from imctrain.training.stored import Stored
+from imctrain.training.stored import Stored, as_leaf, plain_form
 
 Checkpoint = Literal["best", "last"]
 PARAMS, REST, SITES = "params", "rest", "sites"
@@ -46,6 +48,7 @@ class Trained:
         accuracy: at that step; None where it was not evaluated. evaluation: number of that evaluation, which gives its
             noise. baseline_accuracy: of the float baseline beside it.
         shape, classes: of the images that it was trained on; None where the config would tell.
+        model_name: by which the code of a network of the user's own is found, in place of the config's.
     """
 
     where: str
@@ -59,6 +62,7 @@ class Trained:
     baseline_accuracy: float | None = None
     shape: tuple[int, int, int] | None = None
     classes: int | None = None
+    model_name: str | None = None
 
     @property
     def sha256(self) -> str:
@@ -79,8 +83,21 @@ class Trained:
         if shape is None or classes is None:
             data = data_shape(config)
             shape, classes = data.shape, data.classes
-        model = config.model
-        return Network(model.name, shape=shape, classes=classes, width=model.width, seed=config.seed, abstract=abstract)
+        return Network(
+            config.model.name,
+            shape=shape,
+            classes=classes,
+            width=config.model.width,
+            seed=config.seed,
+            abstract=abstract,
+            arguments=config.model.arguments,
+            source=self.source(),
+        )
+
+    def source(self) -> Source | None:
+        """Code of a network of the user's own; None of one that is built in. Raises UserError where it is gone, or has
+        changed."""
+        return find_source(self.model_name or self.known_config.model.name, None, "model.name")
 
     def parameters(self, network: Network) -> tuple[PyTree, PyTree]:
         """(params, rest) in the structure of a network. Raises UserError naming the first one that does not fit."""
@@ -116,13 +133,14 @@ class Trained:
             found = self.arrays.get(path)
             if found is None:
                 raise UserError(f"{self.where} does not fit this network: {path} is not in it{self._near(path)}")
-            if found.shape != expected.shape or found.dtype != expected.dtype:
+            plain = plain_form(expected)
+            if found.shape != plain.shape or found.dtype != plain.dtype:
                 raise UserError(
                     f"{self.where} does not fit this network: {path} is {found.dtype} {found.shape} in it, the network "
-                    f"has {expected.dtype} {expected.shape}"
+                    f"has {plain.dtype} {plain.shape}"
                 )
             wanted.add(path)
-            leaves.append(jnp.asarray(found))
+            leaves.append(jnp.asarray(as_leaf(found, expected)))
         extra = next((name for name in self.arrays if name.startswith(f"{part}/") and name not in wanted), None)
         if extra is not None:
             raise UserError(f"{self.where} does not fit this network, which has no {extra}: take the model it was of")
@@ -175,6 +193,7 @@ def trained_by_run(folder: Path, checkpoint: Checkpoint = "best") -> Trained:
     accuracy = _accuracy(stored, config)
     # A checkpoint that was evaluated stands at the start of the next epoch.
     evaluation = int(stored.position.get("epoch", 0)) - (accuracy is not None)
+    code = (stored.about or {}).get("code", {})
     result = Result.read(files.result) if files.is_finished else None
     baseline = result.baseline_test_accuracy if result is not None else None
     if baseline is None and files.baseline.is_finished:
@@ -189,6 +208,7 @@ def trained_by_run(folder: Path, checkpoint: Checkpoint = "best") -> Trained:
         accuracy=accuracy,
         evaluation=max(evaluation, 0),
         baseline_accuracy=baseline,
+        model_name=model_name_of_run(config, files, code.get(IDENTITIES["model"])),
     )
 
 

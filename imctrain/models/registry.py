@@ -10,11 +10,14 @@ import difflib
 import importlib
 import inspect
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from imctrain import limits
 from imctrain.errors import UserError
+from imctrain.models.own import build_own
+from imctrain.own_code import Source
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -52,7 +55,7 @@ def model(name: str) -> Model:
     if name not in MODELS:
         nearest = difflib.get_close_matches(name, MODELS, n=1)
         hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-        raise UserError(f"model {name!r} is not known{hint}: allowed is one of {', '.join(MODELS)}")
+        raise UserError(f"model {name!r} is not known{hint}: allowed is one of {', '.join(MODELS)}, or FILE.py:NAME")
     module, attribute = MODELS[name].split(":")
     return cast("Model", getattr(importlib.import_module(f"imctrain.models.{module}"), attribute))
 
@@ -63,7 +66,16 @@ def default_width(name: str) -> int:
     return int(inspect.signature(model(name).__init__).parameters["width"].default)  # type: ignore[misc]
 
 
-def build(name: str, *, shape: Shape, classes: int, width: int | None = None, rngs: nnx.Rngs) -> nnx.Module:
+def build(
+    name: str,
+    *,
+    shape: Shape,
+    classes: int,
+    width: int | None = None,
+    rngs: nnx.Rngs,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    source: Source | None = None,
+) -> nnx.Module:
     """A freshly initialised network, in training mode.
 
     It maps float32 [b, *shape] to logits [b, classes]. Modes are switched with nnx's `train()` and `eval()`.
@@ -74,11 +86,19 @@ def build(name: str, *, shape: Shape, classes: int, width: int | None = None, rn
         classes: number of classes.
         width: base width (see each model); None for the model's own.
         rngs: initialises the parameters.
+        arguments: of a user's network. source: its code, in place of one of `MODELS`.
 
     Raises:
         UserError: an unknown name, or a shape, number of classes or width that the model cannot have.
     """
+    if source is not None:
+        return build_own(source, shape=shape, classes=classes, width=width, arguments=arguments, rngs=rngs)
     make, own = model(name), default_width(name)
+    if arguments:
+        raise UserError(
+            f"model.arguments.{next(iter(arguments))} is not possible: {name} takes model.width alone; a network of "
+            "your own takes others"
+        )
     width = own if width is None else width
     if not limits.MODEL_WIDTH.hold(width):
         raise UserError(f"model width {width} is not possible: allowed is {limits.MODEL_WIDTH}")

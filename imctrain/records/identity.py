@@ -31,5 +31,7 @@ class Identity(Kept):
     """Versions and devices."""
     init: InitialNetwork | None = None
     """What it started from; missing where its weights were drawn."""
+    code: dict[str, JsonValue] = Field(default={})
+    """SHA-256 of own code that the config names, by model.code and training.optimizer.code; missing without any."""
     changed: tuple[Change, ...] = ()
     """What was another before some step."""

@@ -4,6 +4,7 @@ RUN/config.toml        the config as resolved; with it, a folder is a run
 RUN/environment.json   versions, devices, command
 RUN/calibration.json   the run's own copy of its calibration, where it has one
 RUN/technology.json    likewise of its technology, where the config names a file
+RUN/code/model/, optimizer/  likewise of the files of own code that the config names
 RUN/init.npz           the network that it started from, where it was given one
 RUN/ledger.json, .md   every matmul and where it runs
 RUN/metrics.jsonl      a line every few steps, and one an epoch
@@ -21,6 +22,7 @@ RUN/.lock              held by the process that trains it
 SWEEP/plan/KEY.json    what was asked for (see `plans`)
 SWEEP/trials/KEY/      a run folder
 SWEEP/calibrations/    calibration files that configs named
+SWEEP/code/            files of own code that configs named
 SWEEP/results/         tables and figures
 SWEEP/search/          studies of searches
 SWEEP/trials.tar.xz    finished trials that were packed, with their plans (see `packed`)
@@ -33,6 +35,7 @@ from pathlib import Path
 
 CHECKPOINTS = "checkpoints"
 BASELINE = "baseline"
+CODE = "code"
 RESULT = "result.json"
 FAILED = "failed.json"
 ARCHIVE = "trials.tar.xz"
@@ -61,6 +64,10 @@ class RunFiles:
     @property
     def technology(self) -> Path:
         return self.folder / "technology.json"
+
+    def code(self, role: str) -> Path:
+        """Folder of the run's own copy; role: model or optimizer."""
+        return self.folder / CODE / role
 
     @property
     def initial_network(self) -> Path:
@@ -147,6 +154,10 @@ class SweepFiles:
     @property
     def calibrations(self) -> Path:
         return self.folder / "calibrations"
+
+    @property
+    def code(self) -> Path:
+        return self.folder / CODE
 
     @property
     def results(self) -> Path:

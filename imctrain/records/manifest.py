@@ -76,4 +76,8 @@ class Manifest(Kept):
     """Training images that were driven where clips were read."""
     sha256: str
     """Of the float arrays: names, shapes and bits."""
+    code: dict[str, str] | None = None
+    """Files of a network of the user's own, by path; missing where it is built in, and for an installed module."""
+    code_sha256: str | None = None
+    """Of that network's code; missing where it is built in."""
     versions: dict[str, str]

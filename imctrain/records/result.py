@@ -131,6 +131,8 @@ class Result(Kept):
     """What cannot work on the hardware, and what went wrong in the training, a line each."""
     config_toml_sha256: str | None = None
     """Of the file config.toml that was trained: it may be edited later."""
+    code: dict[str, str] | None = None
+    """SHA-256 of own code that the config names, by model.code and training.optimizer.code; missing without any."""
     init: InitialNetwork | None = None
     """What it started from; missing where its weights were drawn."""
     changed: tuple[Change, ...] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -81,9 +81,19 @@ class ModelConfig(Section):
     """[model]"""
 
     name: str = "mlp"
-    """mlp, cnn5, resnet6, resnet8, vgg9, resnet20, resnet18 or vit."""
+    """mlp, cnn5, resnet6, resnet8, vgg9, resnet20, resnet18 or vit. Or a network of your own, FILE.py:NAME (relative to
+    the config) or PACKAGE.MODULE:NAME."""
     width: Annotated[int, within(limits.MODEL_WIDTH)] | None = None
     """Base width; the model's own by default."""
+    arguments: dict[str, Any] = Field(default={})
+    """What a network of your own is called with beside shape, classes and rngs."""
+
+    def __hash__(self) -> int:
+        # A table has no hash of its own.
+        return hash(self.model_dump_json())
+
+
+Optimizer = Literal["sgd", "adam", "adamw"]
 
 
 class TrainingConfig(Section):
@@ -93,8 +103,9 @@ class TrainingConfig(Section):
     """Passes over the training images."""
     steps: PositiveInt | None = None
     """End after this many steps where that is before the last epoch's end."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """How weights follow gradients."""
+    optimizer: str = "sgd"
+    """How weights follow gradients: sgd, adam or adamw. Or any optax transformation, FILE.py:NAME (relative to the
+    config) or PACKAGE.MODULE:NAME of what makes it."""
     learning_rate: LearningRate = 0.1
     """Peak learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -115,6 +126,13 @@ class TrainingConfig(Section):
     """Steps between two lines of metrics."""
     eval_every: PositiveInt = 1
     """Epochs between two evaluations; the last epoch always is."""
+
+    @model_validator(mode="after")
+    def _known_optimizer(self) -> TrainingConfig:
+        known = get_args(Optimizer)
+        if self.optimizer not in known and ":" not in self.optimizer:
+            raise NotPossible("optimizer", self.optimizer, f"{', '.join(known)}, or FILE.py:NAME of your own")
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> TrainingConfig:

@@ -12,15 +12,23 @@ from typing import Any
 from pydantic import ValidationError
 
 from imctrain.errors import UserError
-from imctrain.frozen_defaults import filled
+from imctrain.frozen_defaults import FROZEN, filled
 from imctrain.settings.base import explain
 from imctrain.settings.experiment import Config
 from imctrain.settings.imc import ImcConfig
 
+LATER = ("model.arguments",)
+"""Keys that are no part of the hash where they say what was done before there was such a key."""
+
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of the resolved config, in canonical JSON."""
-    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """SHA-256 of the resolved config, in canonical JSON; keys of `LATER` only where they are set."""
+    content = config.model_dump(mode="json")
+    for key in LATER:
+        table, _, name = key.rpartition(".")
+        if content[table][name] == FROZEN[key]:
+            del content[table][name]
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

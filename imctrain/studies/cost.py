@@ -11,6 +11,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.codes_driven import drives_of_reports, drives_of_run
 from imctrain.experiment.costing import Training, training_of
 from imctrain.experiment.epochs import at_epoch
+from imctrain.experiment.own_sources import with_own_code
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config, load_kept_config
 from imctrain.studies.inspect import reports_of_batch
@@ -50,7 +51,7 @@ def bill_of_run(
     imc = config.imc
     if run.calibration.is_file():
         imc = imc.model_copy(update={"calibration": str(run.calibration.absolute())})
-    config = config.model_copy(update={"imc": imc, "cost": config.cost.replace(**chosen)})
+    config = with_own_code(config.model_copy(update={"imc": imc, "cost": config.cost.replace(**chosen)}), run)
     return bill(config, folder, drives_of_run(run), epoch)
 
 

@@ -13,6 +13,7 @@ from imctrain.cost.step import design_of
 from imctrain.errors import UserError
 from imctrain.experiment.costing import training_of
 from imctrain.experiment.from_config import build_hardware, calibration_of
+from imctrain.experiment.own_sources import sources_of
 from imctrain.experiment.result_cost import int8_ratio
 from imctrain.experiment.technology_copy import with_own_files
 from imctrain.records.energy import SILICON_LSB, TrainingEnergy, stored_energy
@@ -150,6 +151,7 @@ def _key(config: Config, config_dir: Path | None) -> str:
     """Hash of what the energy depends on, with the content of the files that are named."""
     same = {"name": "run", "seed": 0, "baseline": False, "tensorboard": False, "checkpoint": CheckpointConfig()}
     files = [find_technology(config.cost.technology, config_dir).read_bytes()]
+    files += [source.sha256.encode() for source in sources_of(config, config_dir).values()]
     if config.imc.path != "float":
         files.append(calibration_of(config, config_dir).model_dump_json().encode())
     return ":".join([config_hash(config.replace(**same)), *(hashlib.sha256(found).hexdigest() for found in files)])

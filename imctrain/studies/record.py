@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jaxtyping import PyTree
 
@@ -22,6 +21,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.continuing import require_same
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.identity import identity
+from imctrain.experiment.own_sources import hashes, with_own_code
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.coding.levels import encode_gradient, rounding, scale_of_gradient
@@ -78,9 +78,9 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
         say(f"loading data set {config.data.name} ...")
         dataset = load(config.data.name, config.data.data_dir)
         written = config
-        config = _with_saved_calibration(config, folder)
+        config = with_own_code(_with_saved_calibration(config, folder), files)
         setup = set_up(config, dataset)
-        now = identity(written, dataset, setup.calibration)
+        now = identity(written, dataset, setup.calibration, code=hashes(setup.sources))
         function = array_function(config, setup)
         train, *_ = make_batches(config, dataset)
         read = reader(config, setup, function)
@@ -92,7 +92,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             if step > 0:
                 stored = checkpoints.whole(step)
                 require_same(folder, stored, now)
-                restored = stored.fit(jax.tree.map(np.asarray, state))
+                restored = stored.fit(state)
                 state, position = jax.tree.map(jnp.asarray, restored), Position(**stored.position)
             epochs.append(position.epoch + position.step / train.steps_per_epoch)
             operands = read(state, train, position)

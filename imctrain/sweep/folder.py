@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
+from imctrain.experiment.own_sources import kept_in
 from imctrain.experiment.technology_copy import names_a_file, technology_text
 from imctrain.files import write_text
 from imctrain.frozen_defaults import VERSION, apart
@@ -89,8 +90,9 @@ class SweepFolder:
                 self.files.plan(key).unlink(missing_ok=True)
 
     def _adopt(self, config: Config, config_dir: Path) -> Config:
-        """The config with files of its own folder, calibration and technology: the sweep can be moved, and the key
-        holds their hashes."""
+        """The config with files of its own folder, calibration, technology and own code: the sweep can be moved,
+        and the key holds their hashes."""
+        config = kept_in(config, config_dir, self.files.code, self.path)
         if names_a_file(config):
             text = technology_text(config, config_dir)
             kept = self._keep(f"{Path(config.cost.technology).stem}-technology", text)

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from imctrain.data import Augment, Batches, Dataset, Parts, in_words, parts_of
 from imctrain.errors import UserError
@@ -87,7 +86,7 @@ class Trainer:
         stored, latest = self._checkpoints.newest(), 0
         metrics = self._files.metrics
         if stored is not None:
-            restored = stored.fit(jax.tree.map(np.asarray, state))
+            restored = stored.fit(state)
             state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored.position)
             latest = stored.step
             self._checkpoints.set_aside(list(stored.damaged))

@@ -16,6 +16,7 @@ from imctrain.intercept import ImcFunction, Rule, on_imc
 from imctrain.settings import Hardware
 from imctrain.training.divergence import health
 from imctrain.training.network import Forward
+from imctrain.training.optimizer import update
 
 # What the training key is folded with, so that training and evaluation never share noise.
 _TRAIN, _EVAL = 0, 1
@@ -157,7 +158,7 @@ def make_steps(
             state.params, state.sites
         )
         sites, reports = ({}, {}) if on_array is None else on_array.update(state.sites, telemetry)
-        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+        updates, optimizer_state = update(optimizer, gradient, state.optimizer, state.params, loss)
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": loss,

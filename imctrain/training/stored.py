@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -40,7 +41,8 @@ class Stored:
         """
         # Given the template, orbax would cut or pad arrays of other shapes.
         leaves = []
-        for name, expected in flat(template).items():
+        originals = jax.tree.leaves(template)
+        for (name, expected), original in zip(flat(template).items(), originals, strict=True):
             leaf = self.arrays.get(name)
             if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
                 there = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
@@ -48,11 +50,35 @@ class Stored:
                     f"checkpoint {self.step} in {self.folder} does not fit this run: {name} is {there}, expected "
                     f"{expected.dtype} {expected.shape}; start a new run"
                 )
-            leaves.append(leaf)
+            leaves.append(as_leaf(leaf, original))
         return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
 def flat(tree: PyTree) -> dict[str, np.ndarray]:
     """The leaves of a tree by their paths."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): _plain(leaf) for path, leaf in leaves}
+
+
+def is_key(leaf: PyTree) -> bool:
+    """Whether a leaf holds random keys of jax, which numpy has no dtype for; it may be a `jax.ShapeDtypeStruct`."""
+    return jnp.issubdtype(getattr(leaf, "dtype", np.dtype(np.float32)), jax.dtypes.prng_key)
+
+
+def plain_form(leaf: PyTree) -> jax.ShapeDtypeStruct:
+    """Shape and dtype that a leaf is stored with: keys as the integers that they are."""
+    made = jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+    return jax.ShapeDtypeStruct(made.shape, made.dtype)
+
+
+def as_leaf(stored: np.ndarray, leaf: PyTree) -> PyTree:
+    """What is stored, as a leaf like `leaf`."""
+    if not is_key(leaf):
+        return stored
+    implementation = []
+    jax.eval_shape(lambda key: implementation.append(jax.random.key_impl(key)), leaf)
+    return jax.random.wrap_key_data(jnp.asarray(stored), impl=implementation[0])
+
+
+def _plain(leaf: PyTree) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)

@@ -57,7 +57,10 @@ def test_an_unknown_key_lists_what_its_table_may_hold(tmp_path):
     [
         ("[training]\nepochs = 'many'", "training.epochs = 'many' is not possible: it should be a valid integer"),
         ("[training]\nepochs = 0", "training.epochs = 0 is not possible: allowed is 1 to 1000000"),
-        ("[training]\noptimizer = 'sdg'", "training.optimizer = 'sdg' is not possible: allowed is 'sgd', 'adam' or"),
+        (
+            "[training]\noptimizer = 'sdg'",
+            "training.optimizer = 'sdg' is not possible: allowed is sgd, adam, adamw, or",
+        ),
         ("[training]\nlearning_rate = nan", "training.learning_rate = nan is not possible: allowed is 1e-09 to 1000"),
         ("[imc.adc]\nrange = 1.5", "imc.adc.range = 1.5 is not possible: allowed is 1.526e-05 to 1"),
         ("[imc.array]\nrows = 70000", "imc.array.rows = 70000 is not possible: allowed is 1 to 65536"),
