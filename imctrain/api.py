@@ -27,6 +27,7 @@ from imctrain.records.plans import Label
 from imctrain.records.result import Result
 from imctrain.settings import Config, Hardware
 from imctrain.settings import load_config as _load_config
+from imctrain.settings.shipped import find_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,11 +150,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """An experiment's TOML, validated.
 
     Args:
+        path: of the file, or the name of a shipped experiment ("quickstart").
         overrides: as `--set` takes them, such as "training.epochs=5".
 
     Raises UserError naming the file, the key, what was found and what is allowed.
     """
-    return _load_config(Path(path), overrides)
+    return _load_config(find_config(Path(path)), overrides)
 
 
 def train(
@@ -167,9 +169,9 @@ def train(
     """Train an experiment into a new folder, as `imctrain run` does.
 
     Args:
-        config: of `load_config`, or a TOML file.
+        config: of `load_config`, or a TOML file, or the name of a shipped one.
         out: the run's folder; runs/NAME-TIMESTAMP by default.
-        config_dir: what a calibration's path is relative to; of a TOML file its own folder.
+        config_dir: what paths of a calibration and of own code are relative to; of a TOML file its own folder.
         init: a run's folder or an exported file, whose network it starts from.
         quiet: print nothing.
 
@@ -183,7 +185,7 @@ def train(
 
     settings = config if isinstance(config, Config) else load_config(config)
     if not isinstance(config, Config):
-        config_dir = Path(config).parent
+        config_dir = find_config(Path(config)).parent
     prepare_jax()
     place = Place()
     where, network = (None if path is None else Path(path) for path in (out, init))

@@ -25,13 +25,14 @@ BELOW = {
     "formats": {"families"},
     "calibration": {"files", "limits", "errors"},
     "technology": {"files", "families", "limits", "errors"},
-    "settings": {"calibration", "frozen_defaults", "limits", "errors"},
+    "settings": {"calibration", "frozen_defaults", "files", "limits", "errors"},
     "imc": {"settings", "calibration", "formats", "families", "limits", "errors"},
     "cost": {"imc", "technology", "settings", "formats", "files", "errors"},
     "intercept": {"cost", "imc", "technology", "settings", "errors"},
     "data": {"errors"},
     "models": {"own_code", "limits", "errors"},
     "training": {"own_code", "models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
+    "starting": {"calibration", "files", "errors"},
     "report": {"records", "files", "intervals", "units", "errors"},
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
@@ -52,18 +53,8 @@ ROOMS += ("sections", "judging", "summary", "datasheet", "compare", "calibrate")
 """Rooms and files of calibration/, lowest first: each may import those before it."""
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")
 """Rooms of imc/, lowest first."""
-LIGHT = (
-    "own_code",
-    "settings",
-    "frozen_defaults",
-    "errors",
-    "limits",
-    "files",
-    "families",
-    "records",
-    "calibration",
-    "technology",
-)
+LIGHT = ("settings", "frozen_defaults", "errors", "limits", "files", "families", "records", "calibration", "technology")
+LIGHT += ("own_code",)
 """Layers that every command loads."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
 HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}

@@ -21,6 +21,7 @@ from imctrain.cli.evaluate import evaluate
 from imctrain.cli.export import export
 from imctrain.cli.inspect import inspect
 from imctrain.cli.mapping_snr import mapping_snr
+from imctrain.cli.new import new
 from imctrain.cli.pareto import pareto
 from imctrain.cli.record import record
 from imctrain.cli.report import report
@@ -49,7 +50,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     show_traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show the traceback of an internal error.")
+        bool, typer.Option("--traceback", help="Show the traceback of an internal error, or of your own code.")
     ] = False,
 ) -> None:
     """Train neural networks in JAX on a simulated in-memory-computing array.
@@ -57,11 +58,12 @@ def root(
     Every matmul of training runs through radix-4 encoding, bit planes, an
     analog array with noise, and an ADC, as a calibration file describes them.
 
-    Example: `imctrain run --config experiments/quickstart.toml`
+    Example: `imctrain run --config quickstart`
     """
 
 
 app.command()(run)
+app.command()(new)
 app.command()(evaluate)
 app.command()(export)
 app.command()(report)
@@ -87,6 +89,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=False, prog_name="imctrain") or 0
     except UserError as error:
+        if "--traceback" in sys.argv and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         _fail(str(error), 2)
     except BrokenPipeError:
         # The reader of a pipe has gone (`| head`): nothing is left to say, not even at exit.

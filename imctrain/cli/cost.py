@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imctrain.cli.options import Overrides
+from imctrain.cli.options import OptionalConfigFile, Overrides
 from imctrain.errors import UserError
 from imctrain.units import joules, joules_unit, seconds, seconds_unit
 
@@ -25,9 +25,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def cost(
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Experiment (TOML).", show_default=False)
-    ] = None,
+    config: OptionalConfigFile = None,
     overrides: Overrides = None,
     technology: Annotated[
         str | None,

@@ -7,9 +7,26 @@ from typing import Annotated
 
 import typer
 
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", metavar="FILE", help="Experiment (TOML).", show_default=False)
-]
+
+def find_experiment(given: Path | None) -> Path | None:
+    """The file of a config that is given as a file, or by the name of a shipped one. Raises UserError."""
+    if given is None:
+        return None
+    from imctrain.settings.shipped import find_config
+
+    return find_config(given)
+
+
+CONFIG = typer.Option(
+    "--config",
+    "-c",
+    metavar="FILE",
+    help="Experiment (TOML), or a shipped one's name (`imctrain run --list`).",
+    show_default=False,
+    callback=find_experiment,
+)
+ConfigFile = Annotated[Path, CONFIG]
+OptionalConfigFile = Annotated[Path | None, CONFIG]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

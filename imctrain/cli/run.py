@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from imctrain.cli.options import Overrides
+from imctrain.cli.options import OptionalConfigFile, Overrides
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
 from imctrain.records.result import Result
@@ -17,10 +17,7 @@ from imctrain.units import joules, seconds
 
 
 def run(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Experiment (TOML).", show_default=False),
-    ] = None,
+    config: OptionalConfigFile = None,
     overrides: Overrides = None,
     seed: Annotated[
         int | None,
@@ -51,6 +48,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    list_shipped: Annotated[bool, typer.Option("--list", help="List the shipped experiments, and do no more.")] = False,
 ) -> None:
     """Train the network of an experiment, every matmul on the simulated array.
 
@@ -76,6 +74,11 @@ def run(
     went wrong at its end, in lines that begin with "warning:" and name a
     remedy; result.json has them too. The exit code stays 0.
 
+    `-c NAME` is NAME, else NAME.toml, of the current folder, else the shipped
+    experiment of that name. A config may name a network and an optimizer of your
+    own (`[model] name = "my_nets.py:Net"`): `imctrain new DIR` writes one to start
+    from. The run keeps a copy of such files.
+
     Compiled steps are kept in ~/.cache/imctrain/xla for the next run;
     IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
 
@@ -84,7 +87,7 @@ def run(
 
     Examples:
 
-        imctrain run --config experiments/quickstart.toml
+        imctrain run --config quickstart
 
         imctrain run -c my.toml --set imc.noise.sigma_lsb=0.5 --seed 1
 
@@ -94,6 +97,9 @@ def run(
 
         imctrain run -c my.toml --init runs/float --set training.epochs=3
     """
+    if list_shipped:
+        _list()
+        return
     if (config is None) == (resume is None):
         raise UserError("run needs either --config FILE (a new run) or --resume DIR (one that stopped)")
     if resume is not None and (overrides or out is not None or seed is not None or init is not None):
@@ -152,6 +158,16 @@ def run(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _list() -> None:
+    """Names of the shipped experiments, and a line on each."""
+    from imctrain.settings.shipped import about, shipped_configs
+
+    found = shipped_configs()
+    width = max(map(len, found))
+    for name, path in found.items():
+        typer.echo(f"{name:<{width}}  {about(path)}")
 
 
 def _energy(result: Result) -> str:
