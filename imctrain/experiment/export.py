@@ -113,14 +113,15 @@ def held_by_the_array(
     @jax.jit
     def operands(params: PyTree, rest: PyTree, states: PyTree, images: jax.Array) -> Any:
         key = jax.random.key(config.seed)
-        return function.tapped(params, rest, images, key=key, added=added, state=states)[1]
+        return function.tapped(params, rest, images, key=key, added=added, state=states, pass_nested=True)[1]
 
     met = operands(params, rest, states, images)
     arrays: dict[str, np.ndarray] = {}
     sites = []
     for name in states:
         site = function.site(name)
-        if site.one_way or site.spec.stored_info.kind != "weight":
+        # What is in a loop (a recurrent cell) meets other operands every time: its floats are there, no codes.
+        if name not in met or site.one_way or site.spec.stored_info.kind != "weight":
             continue
         found, told = _codes(site, met[name], states[name])
         arrays |= {f"{CODES}/{name}/{key}": value for key, value in found.items()}

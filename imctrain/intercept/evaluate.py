@@ -48,11 +48,13 @@ class Taps:
     Attributes:
         added: what is added to each site's output.
         digital: sites compute the original float product.
+        pass_nested: sites in loops, branches ... run as they would, unread.
         operands: filled in while the function runs: (lhs, rhs) of each site.
     """
 
     added: Mapping[str, Array]
     digital: bool
+    pass_nested: bool = False
     operands: dict[str, tuple[Value, Value]] = field(default_factory=dict)
 
 
@@ -103,6 +105,8 @@ def _evaluate_equation(eqn: JaxprEqn, step: Step | None, args: list[Value], run:
             return _tapped(step.found.site, eqn, args, run, run.taps), {}
         return _site(step.found.site, args, run)
     if run.taps is not None and (isinstance(step, CustomStep) or eqn.primitive.name in _NESTED):
+        if run.taps.pass_nested:
+            return _evaluate_equation(eqn, step, args, replace(run, taps=None))
         inside = next(found.name for found in step.all_found if found.site is not None)
         raise UserError(
             f"site {inside} runs in a loop, a branch, a rematerialised part or a custom derivative, where its operands "

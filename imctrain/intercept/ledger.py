@@ -13,6 +13,7 @@ from imctrain.imc.mvm.contraction import ConvSpec, DotSpec
 from imctrain.imc.mvm.operand import OperandInfo
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.site.site import Site
+from imctrain.intercept import ledger_table
 from imctrain.intercept.naming import nearest
 from imctrain.intercept.plan import Found
 from imctrain.intercept.rules import FLOAT
@@ -60,7 +61,7 @@ class LedgerEntry:
 
 
 class Ledger(Sequence[LedgerEntry]):
-    """Matmuls in program order; by position, or by name (UserError for an unknown one)."""
+    """Matmuls in program order; by position, or by name (UserError for an unknown one). It prints as a table."""
 
     def __init__(self, entries: Sequence[LedgerEntry]):
         self._entries = tuple(entries)
@@ -96,7 +97,19 @@ class Ledger(Sequence[LedgerEntry]):
         return self._by_name[which]
 
     def __repr__(self) -> str:
-        return f"Ledger({', '.join(f'{entry.name}: {entry.path}' for entry in self._entries)})"
+        """A table, a line for each MVM that a training step runs."""
+        return ledger_table.as_text(self._rows())
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return ledger_table.as_html(self._rows())
+
+    def _rows(self) -> Iterator[ledger_table.Row]:
+        for entry in self._entries:
+            if not entry.mvms:
+                yield entry.name, entry.path, entry.kind, *[""] * (len(ledger_table.HEADER) - ledger_table.LEFT)
+            for plan in entry.mvms:
+                yield ledger_table.mvm_row(entry.name, entry.path, plan, entry.executions)
 
 
 def ledger_of(found: Sequence[Found]) -> Ledger:

@@ -117,6 +117,7 @@ class ImcFunction(Traced[R]):
         state: States | None = None,
         chip: Chips | None = None,
         digital: bool = False,
+        pass_nested: bool = False,
         **kwargs: PyTree,
     ) -> tuple[R, dict[str, tuple[Value, Value]]]:
         """The function's result, and the operands (lhs, rhs) that each simulated site met: for recording.
@@ -126,8 +127,9 @@ class ImcFunction(Traced[R]):
 
         Args:
             digital: every site computes the float product of the original program in place of the array's.
+            pass_nested: leave sites in a loop, a branch, `jax.checkpoint` or a custom derivative as they are, unread.
 
-        Raises UserError, naming it, for a site in a loop, a branch, `jax.checkpoint` or a custom derivative.
+        Raises UserError, naming it, for such a site otherwise.
         """
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             program = self._program(given)
@@ -135,7 +137,7 @@ class ImcFunction(Traced[R]):
             check_names(state, program.sites)
             check_names(added, program.sites)
             state = state if chip is None else program.on_chips(state, chip)
-            taps = Taps(added, digital)
+            taps = Taps(added, digital, pass_nested)
             outputs, _ = evaluate(program.block, given.dynamic, Execution(typed_key(key), state, taps=taps))
             return given.result(program.results, outputs), taps.operands
 
