@@ -190,5 +190,5 @@ def test_the_manifest_is_plain_json(exported):
     with np.load(exported) as found:
         manifest = json.loads(str(found["manifest"]))
     assert manifest["schema_version"] == "1.0"
-    assert manifest["config"]["model"] == {"name": "mlp", "width": 16}
+    assert manifest["config"]["model"] == {"name": "mlp", "width": 16, "arguments": {}}
     assert manifest["calibration"]["name"] == "feasible-assumed"

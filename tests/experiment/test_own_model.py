@@ -317,6 +317,7 @@ def test_every_command_takes_an_own_network_on_the_array(tmp_path, monkeypatch, 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_a_sweep_trains_an_own_network_in_processes(tmp_path, monkeypatch, executor):
+    monkeypatch.setenv("JAX_NUMPY_DTYPE_PROMOTION", "standard")
     write(tmp_path)
     (tmp_path / "s.sweep.toml").write_text(
         'config = "own.toml"\nreferences = []\nset = { "training.epochs" = 1 }\n'

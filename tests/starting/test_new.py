@@ -49,8 +49,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.slow
-def test_the_project_trains_at_once_and_on_its_own_images(tmp_path):
+def test_the_project_trains_at_once_and_on_its_own_images(tmp_path, monkeypatch):
     """The commands that it prints and that make_data.py names, copied from there."""
+    monkeypatch.setenv("JAX_NUMPY_DTYPE_PROMOTION", "standard")
     home = tmp_path / "mine"
     assert spawn("new", home).returncode == 0
     done = spawn("run", "-c", home / "config.toml", "-o", tmp_path / "run")
