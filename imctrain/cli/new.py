@@ -25,6 +25,8 @@ def new(
     """
     from imctrain.starting import write_project
 
-    for file in write_project(path, force=force):
+    files = write_project(path, force=force)
+    for file in files:
         typer.echo(f"written: {file}")
-    typer.echo(f"train it with: imctrain run -c {path / 'config.toml'}")
+    (config,) = (file for file in files if file.suffix == ".toml")
+    typer.echo(f"train it with: imctrain run -c {config}")
