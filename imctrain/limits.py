@@ -64,6 +64,15 @@ def noise_lsb(bits: int) -> Bounds:
     return Bounds(0.0, float(2**bits))
 
 
+MOST_DNL_BITS = 16
+"""Of a converter whose every code has a width of its own: with more, a table is larger than what it converts."""
+
+
+def is_part_of_noise(part_lsb: float, total_lsb: float) -> bool:
+    """Whether noise may be a part of the total, give or take 5 % and 0.01 LSB: both are estimates."""
+    return part_lsb <= 1.05 * total_lsb + 0.01
+
+
 def offset_lsb(bits: int) -> Bounds:
     """Offset of a column: all codes of the converter, in either direction."""
     return Bounds(-float(2**bits), float(2**bits))
@@ -77,6 +86,11 @@ def offset_std_lsb(bits: int) -> Bounds:
 def inl_lsb(bits: int) -> Bounds:
     """Integral non-linearity: beyond a quarter of all codes the figures are not in LSB."""
     return Bounds(-float(2**bits) / 4, float(2**bits) / 4)
+
+
+def inl_rms_lsb(bits: int) -> Bounds:
+    """What single columns deviate from it: as far as it may go itself."""
+    return Bounds(0.0, float(2**bits) / 4)
 
 
 def inl_v(polarity: str) -> Bounds:

@@ -3,8 +3,12 @@
     gain    = (mean + die + std eps1) (1 + x gain_per_unit)
     offset  =  mean + die + std eps2  + x offset_per_unit
     sigma   =  chip's * die * median exp(std eps3) * exp(x sigma_per_unit)
+    inl     =  chip's + rms sum over l of eps_l sqrt(2 l + 1) P_l(u) / sqrt(3),   l = 2, 3, 4
 
 in LSB at R = 1; x are degrees Celsius or volts off the reference, of temperature and of supply one after the other.
+P_l are Legendre polynomials of u, which goes from -1 to 1 over the inputs v of the calibrated converter and stays there
+beyond them. So a column's curve has neither gain nor offset, and its mean square over v and over columns is rms^2.
+
 `mean` and `std` are those of the columns, `die` is the deviation of the die: 0 for the calibrated one,
 that of its measured means for a die by name, a draw from `die_spread` for a die by number. eps are standard normal, one
 for each column, drawn by a seed, the macro and the die. So a die by number has the same deviation whatever the seed of
@@ -25,12 +29,20 @@ from imctrain.calibration.schema.die_spread import spread_at
 from imctrain.calibration.schema.typical import column_mean, die_mean, typical_columns
 from imctrain.errors import UserError
 
-_OWN_COLUMNS, _DEVIATION, _NOISE = 2, 3, 4
+_OWN_COLUMNS, _DEVIATION, _NOISE, _CURVES = 2, 3, 4, 5
 """Purposes of seeds; 1 is that of offset readings (`imc.chip.columns`)."""
 _SAME = 1e-5
 """Means are kept with six digits."""
 FEWEST_COLUMNS = 8
 """Columns with a sigma of their own from which its spread is told; with fewer, the others have the chip's sigma."""
+CURVE_SHAPES: Floats = np.array(
+    [
+        np.sqrt(5.0) * np.array([-0.5, 0.0, 1.5, 0.0, 0.0]),
+        np.sqrt(7.0) * np.array([0.0, -1.5, 0.0, 2.5, 0.0]),
+        np.sqrt(9.0) * np.array([0.375, 0.0, -3.75, 0.0, 4.375]),
+    ]
+)
+"""sqrt(2 l + 1) P_l for l = 2, 3, 4, by powers of u from 0 to 4: mean square 1 and no line over [-1, 1]."""
 _INTERVAL = 1.96
 """Standard errors from an estimate to the end of its 95 % interval."""
 _LEAST_GAIN = 0.01
@@ -44,6 +56,7 @@ class Population(NamedTuple):
         gain, gain_std: mean (1 nominal) and standard deviation. offset_lsb, offset_std_lsb: in LSB at R = 1.
         noise, noise_std: median of a column's sigma relative to its die's, and standard deviation of its logarithm.
         draw: tells the columns of dies apart; 0 for the calibrated die.
+        inl_rms_lsb: of what a column's INL deviates from the chip's.
     """
 
     gain: float
@@ -53,6 +66,7 @@ class Population(NamedTuple):
     noise: float = 1.0
     noise_std: float = 0.0
     draw: int = 0
+    inl_rms_lsb: float = 0.0
 
 
 class ListedColumn(NamedTuple):
@@ -108,6 +122,23 @@ def drawn_noise(of: Population, seed: int, macro: int, columns: int) -> Floats:
     return of.noise * np.exp(of.noise_std * rng.standard_normal(columns))
 
 
+def drawn_curves(of: Population, seed: int, macro: int, columns: int) -> Floats:
+    """What the columns of one macro deviate from the INL, all drawn: LSB of each of `CURVE_SHAPES`, [columns, 3]."""
+    rng = np.random.default_rng([seed, macro, _CURVES, *column_purpose(of.draw)])
+    return of.inl_rms_lsb / np.sqrt(len(CURVE_SHAPES)) * rng.standard_normal((columns, len(CURVE_SHAPES)))
+
+
+def curves_at(curves: Floats, v: float | Floats, lowest_v: float) -> Floats:
+    """Of drawn curves at inputs, LSB.
+
+    Args:
+        curves: [..., 3]. v: broadcastable to [...]. lowest_v: of the calibrated converter, -1 or 0; the highest is 1.
+    """
+    u = np.clip((2.0 * np.asarray(v) - 1.0 - lowest_v) / (1.0 - lowest_v), -1.0, 1.0)
+    powers = np.stack([u**k for k in range(CURVE_SHAPES.shape[1])], axis=-1)
+    return np.asarray(np.sum(curves * (powers @ CURVE_SHAPES.T), axis=-1))
+
+
 def column_purpose(draw: int) -> tuple[int, ...]:
     """What the seed of a macro's columns ends with."""
     return (_OWN_COLUMNS, draw) if draw else ()
@@ -121,6 +152,11 @@ def die_figures(c: Calibration, die: str | int | None = None, level: SpreadLevel
 
     Raises UserError for a name that the calibration does not have, and a low or a high that it does not tell.
     """
+    found = _figures(c, die, level)
+    return found._replace(population=found.population._replace(inl_rms_lsb=_inl_rms(c)))
+
+
+def _figures(c: Calibration, die: str | int | None, level: SpreadLevel) -> DieFigures:
     if isinstance(die, str):
         return _measured(c, die)
     if die is None:
@@ -175,6 +211,12 @@ def _measured(c: Calibration, name: str) -> DieFigures:
     of = of if listed else of._replace(draw=_number_of(name))
     noise = own.sigma_lsb.value / c.noise.sigma_lsb.value if c.noise.sigma_lsb.value > 0 else 1.0
     return DieFigures(of, noise, _listed(c, own.sigma_lsb.value) if listed else ())
+
+
+def _inl_rms(c: Calibration) -> float:
+    """Of single columns' curves, LSB; 0 where the interval holds 0: such a file does not tell that there are any."""
+    found = c.inl.column_rms_lsb
+    return found.value if found is not None and found.low > 0 else 0.0
 
 
 def _listed(c: Calibration, sigma_lsb: float) -> tuple[ListedColumn, ...]:

@@ -182,7 +182,7 @@ def design_of(hardware: Hardware, technology: Technology, supply_v: float | None
         adc_bits=hardware.adc.bits,
         input_bits=array.input_bits,
         cell=array.cell,
-        sigma_adc_lsb=hardware.sigma_adc,
+        sigma_adc_lsb=hardware.noise.scale * hardware.parts_lsb[1],
         sigma_array_lsb=hardware.noise.scale * hardware.parts_lsb[0],
     )
 

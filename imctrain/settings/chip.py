@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -29,6 +30,11 @@ class ChipSpec(Section):
     """Noise voltage that is there before the converter's range. It is a voltage: it does not shrink with R."""
     sigma_adc_lsb: float = 0.0
     """Noise of the converter itself, in its own LSB: it shrinks with R."""
+    sigma_slow_lsb: float = 0.0
+    """Part of the noise that a column keeps through an MVM, all of its passes and repeats: a voltage, before the
+    range."""
+    sigma_common_lsb: float = 0.0
+    """Part of the noise that all columns of a pass share: a voltage, before the range."""
     reference_bits: Annotated[int, Field(ge=2, le=24)] = 8
     """Bits of the converter that the figures were calibrated on."""
     reference_polarity: Literal["bipolar", "unipolar"] = "bipolar"
@@ -63,12 +69,27 @@ class ChipSpec(Section):
     """Integral non-linearity: knots in v, a fraction of full scale, in rising order; empty for none."""
     inl_lsb: tuple[float, ...] = ()
     """Its values at the knots; linear between them and constant outside."""
+    inl_column_rms_lsb: float = 0.0
+    """Rms of what single columns deviate from it, each by a smooth curve of its own without gain and offset."""
+
+    dnl_first_code: int = 0
+    """Differential non-linearity: the first code of the calibrated converter whose width is known."""
+    dnl_thresholds: tuple[float, ...] = ()
+    """Lower edge of every such code and the upper one of the last, in codes; nominal is code - 1/2, and a missing code
+    has two equal edges. Empty for codes of equal width."""
 
     @model_validator(mode="after")
     def _figures_are_physical(self) -> ChipSpec:
         bits = self.reference_bits
-        for name in ("sigma_array_lsb", "sigma_adc_lsb"):
+        for name in ("sigma_array_lsb", "sigma_adc_lsb", "sigma_slow_lsb", "sigma_common_lsb"):
             _hold(limits.noise_lsb(bits), name, getattr(self, name))
+        noise = math.hypot(self.sigma_array_lsb, self.sigma_adc_lsb)
+        if not limits.is_part_of_noise(math.hypot(self.sigma_slow_lsb, self.sigma_common_lsb), noise):
+            key = "sigma_slow_lsb" if self.sigma_slow_lsb >= self.sigma_common_lsb else "sigma_common_lsb"
+            within_all = (
+                f"slow and common noise within the noise of {noise:g} LSB (the root of the sum of their squares)"
+            )
+            raise NotPossible(key, getattr(self, key), within_all)
         _hold(limits.offset_lsb(bits), "offset_mean_lsb", self.offset_mean_lsb)
         _hold(limits.offset_std_lsb(bits), "offset_std_lsb", self.offset_std_lsb)
         for error in self.columns:
@@ -80,11 +101,16 @@ class ChipSpec(Section):
             _hold(limits.offset_lsb(bits), "dead_offsets_lsb", value)
         if self.dead_share and not self.dead_offsets_lsb:
             raise NotPossible("dead_offsets_lsb", self.dead_offsets_lsb, "at least one constant where columns are dead")
+        if self.dnl_thresholds and bits > limits.MOST_DNL_BITS:
+            raise NotPossible(
+                "reference_bits", bits, f"at most {limits.MOST_DNL_BITS} with code widths (dnl_thresholds)"
+            )
         if len(self.inl_v) != len(self.inl_lsb):
             raise NotPossible("inl_lsb", self.inl_lsb, "as many values as inl_v")
         for v, value in zip(self.inl_v, self.inl_lsb, strict=True):
             _hold(limits.inl_v(self.reference_polarity), "inl_v", v)
             _hold(limits.inl_lsb(bits), "inl_lsb", value)
+        _hold(limits.inl_rms_lsb(bits), "inl_column_rms_lsb", self.inl_column_rms_lsb)
         if not all(a < b for a, b in zip(self.inl_v, self.inl_v[1:], strict=False)):
             raise NotPossible("inl_v", self.inl_v, "knots in rising order")
         return self
@@ -114,6 +140,15 @@ class ChipSpec(Section):
     @property
     def has_inl(self) -> bool:
         return any(value != 0.0 for value in self.inl_lsb)
+
+    @property
+    def has_dnl(self) -> bool:
+        return bool(self.dnl_thresholds)
+
+    @property
+    def lowest_v(self) -> float:
+        """Lowest input of the calibrated converter; the highest is 1."""
+        return -1.0 if self.reference_polarity == "bipolar" else 0.0
 
 
 def _hold(bounds: limits.Bounds, key: str, found: float) -> None:

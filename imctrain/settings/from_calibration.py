@@ -51,10 +51,13 @@ def chip_of(
     figures = die_figures(calibration, die.die, die.die_spread)
     by = _change(calibration, conditions or ConditionsConfig())
     of, sigma, dead = figures.population, figures.noise * by.noise, dead_columns_of(calibration)
-    array_part, adc_part = noise_parts(calibration)
+    noise = calibration.noise
+    (array_part, adc_part), (slow, common) = noise.before_and_after, noise.shared
     return ChipSpec(
         sigma_array_lsb=array_part * sigma,
         sigma_adc_lsb=adc_part * sigma,
+        sigma_slow_lsb=slow * sigma,
+        sigma_common_lsb=common * sigma,
         reference_bits=calibration.adc.bits,
         reference_polarity=calibration.adc.polarity,
         columns=tuple(
@@ -76,6 +79,9 @@ def chip_of(
         noise_varies=any(column.sigma_lsb > 0 for column in calibration.columns),
         inl_v=tuple(calibration.inl.v),
         inl_lsb=tuple(calibration.inl.lsb),
+        inl_column_rms_lsb=of.inl_rms_lsb,
+        dnl_first_code=calibration.dnl.first_code if calibration.dnl else 0,
+        dnl_thresholds=calibration.dnl.thresholds if calibration.dnl else (),
     )
 
 
@@ -121,11 +127,3 @@ def _change(calibration: Calibration, conditions: ConditionsConfig) -> _By:
 
 COLUMN_OF = {"temperature_c": "temperature_c", "supply_v": "vdd_v"}
 """Of a file of measurements."""
-
-
-def noise_parts(calibration: Calibration) -> tuple[float, float]:
-    """(before the range, in the converter), LSB; what cannot be told apart counts as before the range."""
-    noise = calibration.noise
-    if noise.sigma_array_lsb is None or noise.sigma_adc_lsb is None:
-        return noise.sigma_lsb.value, 0.0
-    return noise.sigma_array_lsb.value, noise.sigma_adc_lsb.value

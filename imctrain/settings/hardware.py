@@ -27,7 +27,7 @@ from imctrain.calibration.schema import SpreadLevel
 from imctrain.calibration.variation import lacks_spread
 from imctrain.errors import HardwareWarning, UserError
 from imctrain.settings.base import NotPossible, Section
-from imctrain.settings.chip import ChipSpec
+from imctrain.settings.chip_in_use import ChipInUse
 from imctrain.settings.conditions import ConditionsConfig
 from imctrain.settings.die import DieConfig
 from imctrain.settings.formats import OPERANDS
@@ -42,7 +42,7 @@ NOMINAL: Mapping[str, Mapping[str, Any]] = {
 """What stands in for a calibration's figures where there is no calibration: the `vlsi21` geometry."""
 
 
-class Hardware(SiteSettings):
+class Hardware(ChipInUse):
     """Everything a site needs to know: settings, whose every None is filled, and the chip's figures."""
 
     path: Path = "exact"
@@ -50,8 +50,6 @@ class Hardware(SiteSettings):
     have; auto takes the statistical path where it is valid and the exact one elsewhere, for each MVM and step;
     digital keeps the number formats and computes the integer products digitally (no array: never reported as
     analog)."""
-    chip: ChipSpec = ChipSpec()
-    """The chip's figures; a nominal one without noise by default."""
     count_codes: bool = False
     """Telemetry counts the codes that are driven and stored, for an energy that knows them (`cost.value_aware`)."""
 
@@ -75,13 +73,22 @@ class Hardware(SiteSettings):
             allowed = "all three on an array; any of them with path = 'digital'"
             raise NotPossible("formats.quantise", self.formats.quantise, allowed)
         bounds = limits.noise_lsb(self.chip.reference_bits)
-        for name in ("sigma_lsb", "sigma_array_lsb", "sigma_adc_lsb"):
+        for name in ("sigma_lsb", "sigma_array_lsb", "sigma_adc_lsb", "sigma_slow_lsb", "sigma_common_lsb"):
             found = getattr(self.noise, name)
             if found is not None and not bounds.hold(found):
                 raise NotPossible(f"noise.{name}", found, str(bounds))
         if not bounds.hold(self.total_lsb):
             most = f"noise of at most {bounds.high:g} LSB, all codes of the calibrated converter"
             raise NotPossible("noise.scale", self.noise.scale, f"{most}; this makes {self.total_lsb:g}")
+        if self.has_dnl and not digital and self.adc.bits != self.chip.reference_bits:
+            known = f"{self.chip.reference_bits}, the bits of the converter whose code widths (DNL) the calibration has"
+            raise NotPossible("adc.bits", self.adc.bits, f"{known}, or any with noise.dnl = false")
+        total = math.hypot(*self.parts_lsb)
+        if not limits.is_part_of_noise(math.hypot(*self.shared_lsb), total):
+            slow, common = self.shared_lsb
+            key = "noise.sigma_slow_lsb" if slow >= common else "noise.sigma_common_lsb"
+            least = f"slow and common noise within the total of {total:g} LSB (the root of the sum of their squares)"
+            raise NotPossible(key, max(slow, common), least)
         return self
 
     @classmethod
@@ -132,54 +139,3 @@ class Hardware(SiteSettings):
             return cls(**with_figures(settings, calibration), path=path, chip=chip)
         except UserError as error:
             raise UserError(f"{error} (with calibration {calibration.name})") from None
-
-    @property
-    def parts_lsb(self) -> tuple[float, float]:
-        """Noise (before the range, of the converter) in LSB at R = 1, `noise.sigma_lsb` included, `scale` not."""
-        noise, chip = self.noise, self.chip
-        array = chip.sigma_array_lsb if noise.sigma_array_lsb is None else noise.sigma_array_lsb
-        adc = chip.sigma_adc_lsb if noise.sigma_adc_lsb is None else noise.sigma_adc_lsb
-        if noise.sigma_lsb is None:
-            return array, adc
-        total = math.hypot(array, adc)
-        # Without noise to split, all of it is put before the range: it then does not shrink with a smaller R.
-        share = (array / total, adc / total) if total > 0 else (1.0, 0.0)
-        return noise.sigma_lsb * share[0], noise.sigma_lsb * share[1]
-
-    @property
-    def total_lsb(self) -> float:
-        """Total noise before rounding in LSB at R = 1 of the calibrated converter, `noise.scale` included."""
-        return self.noise.scale * math.hypot(*self.parts_lsb)
-
-    @property
-    def sigma_array(self) -> float:
-        """Array noise as a fraction of full scale, `noise.scale` included."""
-        return self.noise.scale * self.parts_lsb[0] * self.chip.reference_lsb
-
-    @property
-    def sigma_adc(self) -> float:
-        """Converter noise in LSB of whatever converter is used, `noise.scale` included."""
-        return self.noise.scale * self.parts_lsb[1]
-
-    @property
-    def has_noise(self) -> bool:
-        return self.sigma_array > 0 or self.sigma_adc > 0
-
-    @property
-    def has_column_noise(self) -> bool:
-        """Whether columns differ in their noise."""
-        return self.has_noise and self.noise.mismatch and self.chip.has_column_noise
-
-    @property
-    def has_mismatch(self) -> bool:
-        """Whether the gain or the offset of any column is not nominal."""
-        return self.noise.mismatch and self.chip.has_mismatch
-
-    @property
-    def has_dead_columns(self) -> bool:
-        """Whether columns may not follow their input."""
-        return self.noise.mismatch and self.chip.dead_share > 0
-
-    @property
-    def has_inl(self) -> bool:
-        return self.noise.mismatch and self.chip.has_inl

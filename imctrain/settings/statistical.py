@@ -20,4 +20,5 @@ class StatisticalSpec(Section):
     clip_limit: Annotated[float, within(limits.CLIP_LIMIT)] = 2e-3
     """Largest fraction of conversions of a pass that may clip."""
     inl_limit: Annotated[float, within(limits.INL_LIMIT)] = 0.25
-    """Largest distance of the INL from a straight line, in LSB."""
+    """Largest distance of the INL from a straight line, in LSB: of the INL that all columns share, at R = 1; of what
+    single columns add to it, over the range in use and in LSB of that range."""

@@ -134,12 +134,15 @@ def summary(results: MappingSnr) -> list[str]:
 
 
 def array_of(imc: ImcConfig, calibration: Calibration, mapping: str, policy: str, sigma: float) -> Hardware:
-    """The run's hardware with a mapping, a range policy and a noise; without mismatch, replicated, exact."""
+    """The run's hardware with a mapping, a range policy and a noise, all of it drawn anew at every conversion; without
+    mismatch, replicated, exact."""
     update = {
         "path": "exact",
         "array": imc.array.replace(replicate=True, chop=False),
         "adc": imc.adc.replace(range_policy=policy),
-        "noise": imc.noise.replace(sigma_lsb=sigma, scale=1.0, mismatch=False),
+        "noise": imc.noise.replace(
+            sigma_lsb=sigma, sigma_slow_lsb=0.0, sigma_common_lsb=0.0, scale=1.0, mismatch=False
+        ),
         "mapping": imc.mapping.replace(gradient=mapping),
     }
     return build_hardware(imc.replace(**update), calibration)

@@ -2,7 +2,7 @@
 
 X = sum_p c_p X_p, W = sum_j beta_j W_j; for every row tile, pass, plane, vector and column
 
-    v    = gain * (v0 + inl(v0)) + offset,   v0 = dot / (rows_that_count * L)
+    v    = gain * (v0 + inl(v0) + own_tjn(v0)) + offset,   v0 = dot / (rows_that_count * L)
     code = clip(round(v / lsb + sigma eps), lo, hi),     lsb = span * R / steps
     Y   += c_p * beta_j * rows_that_count * L * lsb * code
 """
@@ -77,15 +77,23 @@ def array_matmul(
     gain=None,
     offset=None,
     inl=None,
+    own=None,
     sigma=None,
+    slow=None,
+    held=None,
+    common=None,
+    edges=None,
     rng=None,
     correction=None,
     multiplier=None,
 ):
     """Y [M, N] of x [M, K] and w [K, N]; `tiles` lists the row indices of every tile.
 
-    gain, offset: [T, J, N]. sigma: in LSB of the range, [T, J, N], drawn by rng. inl: function of v. ranges: R of each
-    pass. centre: what is driven as code 0. What it and the planes' centre leave out of the product is added digitally.
+    gain, offset: [T, J, N]. sigma: in LSB of the range, [T, J, N], drawn by rng. inl: function of v; own: of (t, j, v),
+    v [M, N], what single columns add to it. slow, common: in LSB at R = 1, [T, J, N]; slow times `held`, standard
+    normal [T, M, J, N], which the caller keeps through an MVM and its repeats; common times a draw for each tile, pass
+    and vector. edges: voltages in codes at which the codes above the lowest begin. ranges: R of each pass. centre:
+    what is driven as code 0. What it and the planes' centre leave out of the product is added digitally.
     correction, multiplier: what the digital side subtracts, as a fraction of full scale, and multiplies by, [T, J, N].
     """
     span = 1.0 if unipolar else 2.0
@@ -104,15 +112,27 @@ def array_matmul(
     for t, (index, full_scale) in enumerate(zip(tiles, full_scales, strict=True)):
         for c, drive, reference in zip(coefficients, drives, ranges, strict=True):
             lsb = span * reference / steps
+            alike = 0.0 if common is None else rng.standard_normal((len(x), 1)) / reference
             for j, (b, plane) in enumerate(zip(beta, planes, strict=True)):
                 dot = drive[:, index] @ plane[index]
-                v = dot / full_scale
+                v = v0 = dot / full_scale
                 if inl is not None:
-                    v = v + inl(v)
+                    v = v + inl(v0)
+                if own is not None:
+                    v = v + own(t, j, v0)
                 if gain is not None:
                     v = v * gain[t, j] + offset[t, j]
                 noise = 0.0 if sigma is None else sigma[t, j] * rng.standard_normal(dot.shape)
-                raw = np.round((dot / (full_scale * lsb) if inl is None and gain is None else v / lsb) + noise)
+                if common is not None:
+                    noise = noise + common[t, j] * alike
+                if slow is not None:
+                    noise = noise + slow[t, j] * held[t, :, j] / reference
+                ideal = inl is None and own is None and gain is None
+                volts = (dot / (full_scale * lsb) if ideal else v / lsb) + noise
+                raw = np.round(volts)
+                if edges is not None:
+                    counted = low + sum((volts >= edge).astype(float) for edge in edges)
+                    raw = np.where((raw < low) | (raw > high), raw, counted)
                 code = np.clip(raw, low, high)
                 clipped += int(np.sum(code != raw))
                 value = full_scale * lsb * code

@@ -42,7 +42,7 @@ def _bounded(c: Calibration) -> Iterator[tuple[str, float, Bounds, str]]:
     bits = c.adc.bits
     noise, offset = limits.noise_lsb(bits), limits.offset_lsb(bits)
     offset_std = limits.offset_std_lsb(bits)
-    for name in ("sigma_lsb", "sigma_array_lsb", "sigma_adc_lsb"):
+    for name in ("sigma_lsb", "sigma_array_lsb", "sigma_adc_lsb", "sigma_slow_lsb", "sigma_common_lsb"):
         estimate = getattr(c.noise, name)
         if estimate is not None:
             yield f"noise.{name}", estimate.value, noise, _IN_LSB
@@ -58,6 +58,8 @@ def _bounded(c: Calibration) -> Iterator[tuple[str, float, Bounds, str]]:
         span = f"knots are inputs of a {c.adc.polarity} converter, fractions of full scale"
         yield f"inl.v.{index}", v, limits.inl_v(c.adc.polarity), span
         yield f"inl.lsb.{index}", value, limits.inl_lsb(bits), f"{_IN_LSB}: is it in LSB?"
+    if c.inl.column_rms_lsb is not None:
+        yield "inl.column_rms_lsb", c.inl.column_rms_lsb.value, limits.inl_rms_lsb(bits), _IN_LSB
     for index, die in enumerate(c.dies or ()):
         where = f"dies.{index} (die {die.die})"
         yield f"{where}.gain_mean", die.gain_mean, limits.MEAN_GAIN, _GAIN
@@ -72,7 +74,20 @@ def _bounded(c: Calibration) -> Iterator[tuple[str, float, Bounds, str]]:
 
 
 def _contradictions(c: Calibration) -> list[str]:
+    lowest = -(2 ** (c.adc.bits - 1)) if c.adc.polarity == "bipolar" else 0
+    if c.dnl is not None and not lowest <= c.dnl.first_code <= lowest + 2**c.adc.bits - len(c.dnl.width):
+        last = c.dnl.first_code + len(c.dnl.width) - 1
+        return [
+            f"dnl: width lists codes {c.dnl.first_code} to {last}: codes of a {c.adc.polarity} converter of "
+            f"{c.adc.bits} bits are {lowest} to {lowest + 2**c.adc.bits - 1}"
+        ]
     noise = c.noise
+    shared = math.hypot(*noise.shared)
+    if not limits.is_part_of_noise(shared, noise.sigma_lsb.value):
+        return [
+            f"noise: sigma_slow_lsb and sigma_common_lsb make {shared:.3g} LSB, sigma_lsb is "
+            f"{noise.sigma_lsb.value:.3g}: they are parts of the total: correct one of the three"
+        ]
     if (noise.sigma_array_lsb is None) != (noise.sigma_adc_lsb is None):
         return ["noise: one of sigma_array_lsb and sigma_adc_lsb is null: give both, or neither"]
     if noise.sigma_array_lsb is None or noise.sigma_adc_lsb is None:

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from pydantic import model_validator
 
+from imctrain.calibration.arrays import Floats
 from imctrain.calibration.schema.base import Count, Estimate, Fraction, Model, NonNegative
+
+
+def all_thresholds(first_code: int, listed: Sequence[float], lowest: int, highest: int) -> Floats:
+    """Voltages in codes from which on the codes above the lowest are given, rising, float64 [highest - lowest].
+
+    Args:
+        first_code, listed: of a table (`Dnl.thresholds`); what it does not list is nominal.
+        lowest, highest: codes of the converter.
+    """
+    codes = np.arange(lowest + 1, highest + 1)
+    found = codes - 0.5
+    own = first_code + np.arange(len(listed))
+    inside = (own >= codes[0]) & (own <= codes[-1])
+    found[own[inside] - codes[0]] = np.asarray(listed, np.float64)[inside]
+    return np.sort(found)
 
 
 class Dnl(Model):

@@ -32,7 +32,8 @@ class Spread(Model):
 class Inl(Model):
     """Integral non-linearity that all columns share: values in LSB at knots in v, linear between, constant outside.
 
-    `low` and `high` bound it; `column_rms_lsb` is the rms of what single columns deviate from it.
+    `low` and `high` bound it; `column_rms_lsb` is the rms of what single columns deviate from it, smoothly and
+    without gain or offset.
     """
 
     v: tuple[float, ...] = ()

@@ -22,7 +22,9 @@ def inl_of(e: Evidence) -> Inl:
     kept = _needed(knots, value, max(0.005, 0.25 * float(np.median(half))))
     rms = None
     if e.curves is not None:
-        low, value_rms, high = (rounded(x) for x in (e.curves.low, e.curves.rms, e.curves.high))
+        # Curves are seen at the columns' outputs; as the INL, they lie before the gain.
+        gain = float(np.sqrt(np.mean(e.fit.parameters.gain[e.fit.usable & ~e.fit.outliers] ** 2)))
+        low, value_rms, high = (rounded(x / gain) for x in (e.curves.low, e.curves.rms, e.curves.high))
         rms = Estimate(value=value_rms, low=low, high=high)
     return Inl(
         v=tuple(rounded(x) for x in knots[kept]),

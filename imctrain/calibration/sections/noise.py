@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from imctrain.calibration.faults.slow_noise import Part
+from imctrain.calibration.faults.slow_noise import Part, SlowNoise
 from imctrain.calibration.fit.bootstrap import half_width
 from imctrain.calibration.schema import Estimate, Noise, RangeNoise
 from imctrain.calibration.sections.bounds import positive, root, rounded
@@ -16,21 +18,32 @@ def noise_of(e: Evidence) -> Noise:
     fit = e.fit
     law, changes = fit.noise, e.replicates.noise
     scale = e.freedom**2
-    # Single columns' curves are static and before the range; to the fit they look like noise there.
+    # Single columns' curves are static and before the range; to the fit they look like noise there. Where they show at
+    # the larger range alone they look like the converter's.
     curves = law.total**2 * (1 - e.temporal_share**2)
     array_variance = max(law.array * scale - curves, 0.0)
-    adc_variance = law.adc * scale
+    adc_variance = max(law.adc * scale + min(law.array * scale - curves, 0.0), 0.0)
     d_array, d_adc = changes[:, 0], changes[:, 1]
     total = root(array_variance + adc_variance, float(half_width(d_array + d_adc)))
     slow = e.faults.slow
-    of_time = {
-        "sigma_slow_lsb": None if slow is None else _part_of_time(slow.slow, total),
-        "sigma_common_lsb": None if slow is None else _part_of_time(slow.common, total),
-    }
+    of_time = {} if slow is None else _parts_of_time(slow, total)
     if not law.split:
         return Noise(sigma_lsb=total, **of_time)
     parts = (root(array_variance, float(half_width(d_array))), root(adc_variance, float(half_width(d_adc))))
     return Noise(sigma_lsb=total, sigma_array_lsb=parts[0], sigma_adc_lsb=parts[1], **of_time)
+
+
+def _parts_of_time(slow: SlowNoise, total: Estimate) -> dict[str, Estimate | None]:
+    """Both parts; where estimates of them make more than the total, each is lowered to its share of it."""
+    found = {"sigma_slow_lsb": _part_of_time(slow.slow, total), "sigma_common_lsb": _part_of_time(slow.common, total)}
+    made = math.hypot(*(0.0 if part is None else part.value for part in found.values()))
+    if made <= total.value:
+        return found
+    share = total.value / made
+    return {
+        name: part and Estimate(value=rounded(share * part.value), low=rounded(share * part.low), high=part.high)
+        for name, part in found.items()
+    }
 
 
 def _part_of_time(part: Part | None, total: Estimate) -> Estimate | None:

@@ -1,10 +1,13 @@
 """A chip that is only its calibration: draws conversions as the real one would give them.
 
-    code = clip(round((gain * (u + inl(v)) + offset + sigma_array * eps1) / R + sigma_adc * eps2)),  u = v * codes_per_v
+    code = clip(round((gain * (u + inl(v) + own(v)) + offset + sigma_array * eps1) / R + sigma_adc * eps2))
+    u    = v * codes_per_v
 
-in LSB at R = 1; dies, columns and conditions by the formulas of `variation`, as in the simulator. For tests,
-demonstrations, and to see how many measurements a calibration needs. What it draws is marked, and can never be
-calibrated to something `measured`.
+in LSB at R = 1; where the calibration has code widths, they are those of the converter. Of the noise before the range
+a part may be slow and a part common: where the order of conversions has passes, a column keeps the one through the
+repeats of an input, and all columns of a pass share the other; in random order every conversion is an MVM of its own.
+Dies, columns and conditions by the formulas of `variation`, as in the simulator. For tests, demonstrations, and to see
+how many measurements a calibration needs. What it draws is marked, and can never be calibrated to something `measured`.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.dead_columns import dead_columns_of, drawn_dead
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Calibration
-from imctrain.calibration.variation import change, die_figures, drawn_columns, drawn_noise
+from imctrain.calibration.schema.noise import drawn_anew
+from imctrain.calibration.variation import change, curves_at, die_figures, drawn_columns, drawn_curves, drawn_noise
 from imctrain.calibration.virtual_chip.faults import ConverterFaults
 from imctrain.calibration.virtual_chip.plan import SamplePlan
+from imctrain.calibration.virtual_chip.shared_noise import shared_noise
 from imctrain.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,6 +76,11 @@ class VirtualChip:
             gain[k], offset[k], noise[k] = own
         return gain, offset, figures.noise * noise
 
+    def curves_of(self, die: int) -> Floats:
+        """What the INL of each column deviates from that of all (`variation.drawn_curves`), [array.columns, 3]."""
+        figures = die_figures(self.calibration, die if die > 0 else None)
+        return drawn_curves(figures.population, self.seed, 0, self.calibration.array.columns)
+
     def check(self, plan: SamplePlan) -> None:
         """Raises UserError for what the calibration cannot tell."""
         c = self.calibration
@@ -85,12 +95,19 @@ class VirtualChip:
         """Conversions, some hundred thousand rows at a time."""
         dies = [self.columns_of(die) for die in range(plan.dies)]
         patterns = tuple(np.stack(values) for values in zip(*dies, strict=True))
+        curves = np.stack([self.curves_of(die) for die in range(plan.dies)])
         for number, start in enumerate(range(0, plan.conversions, CHUNK_ROWS)):
             rows = min(CHUNK_ROWS, plan.conversions - start)
-            yield self._chunk(np.random.default_rng([self.seed, 1 << 20, number]), start, rows, plan, patterns)
+            yield self._chunk(np.random.default_rng([self.seed, 1 << 20, number]), start, rows, plan, patterns, curves)
 
     def _chunk(
-        self, rng: np.random.Generator, start: int, rows: int, plan: SamplePlan, patterns: tuple[Floats, ...]
+        self,
+        rng: np.random.Generator,
+        start: int,
+        rows: int,
+        plan: SamplePlan,
+        patterns: tuple[Floats, ...],
+        curves: Floats,
     ) -> pl.DataFrame:
         import polars as pl
 
@@ -133,7 +150,9 @@ class VirtualChip:
             unit = die * (units // plan.dies) + column
             factor, shift = self.faults.shifts(self.seed, start, place, unit, units, v)
             gain, offset = gain * factor, offset + shift
-        data["code"] = self._codes(rng, v, reference, gain, offset, noise).astype(np.int32)
+        offset = offset + noise * shared_noise(c, self.seed, rng, plan, start, column)
+        own = curves_at(curves[die, column], v, setup.lowest_v) if curves.any() else 0.0
+        data["code"] = self._codes(rng, v, reference, gain, offset, noise, own).astype(np.int32)
         data["range"] = reference
         if plan.order == "passes":
             data["repeat"] = repeat.astype(np.int32)
@@ -141,19 +160,18 @@ class VirtualChip:
         return pl.DataFrame(data)
 
     def _codes(
-        self, rng: np.random.Generator, v: Floats, reference: Floats, gain: Floats, offset: Floats, noise: Floats
+        self,
+        rng: np.random.Generator,
+        v: Floats,
+        reference: Floats,
+        gain: Floats,
+        offset: Floats,
+        noise: Floats,
+        own: Floats | float,
     ) -> Ints:
         c, setup = self.calibration, self.setup
-        parts = c.noise
-        array, adc = (
-            (parts.sigma_lsb.value, 0.0)
-            if parts.sigma_array_lsb is None or parts.sigma_adc_lsb is None
-            else (parts.sigma_array_lsb.value, parts.sigma_adc_lsb.value)
-        )
+        array, adc = drawn_anew(*c.noise.before_and_after, *c.noise.shared)
         inl = np.interp(v, c.inl.v, c.inl.lsb) if c.inl.v else 0.0
-        voltage = gain * (v * setup.codes_per_v + inl) + offset + noise * array * rng.standard_normal(v.size)
+        voltage = gain * (v * setup.codes_per_v + inl + own) + offset + noise * array * rng.standard_normal(v.size)
         before = voltage / reference + noise * adc * rng.standard_normal(v.size)
-        if self.faults is not None:
-            return self.faults.convert(before, setup)
-        code = np.round(before)
-        return np.clip(code, setup.lowest, setup.highest).astype(np.int64)
+        return (self.faults or ConverterFaults()).convert(before, setup, c.dnl)

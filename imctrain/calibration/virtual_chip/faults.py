@@ -15,8 +15,8 @@ from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.options import require
 from imctrain.calibration.reading.setup import MeasurementSetup
 from imctrain.calibration.schema import Dnl
-
-BLOCK_PASSES = 4096
+from imctrain.calibration.schema.dnl import all_thresholds
+from imctrain.calibration.virtual_chip.shared_noise import held_draws, pass_draws
 
 
 @dataclass(frozen=True)
@@ -68,23 +68,21 @@ class ConverterFaults:
             part = self.slow_lsb / np.sqrt(self.slow_octaves)
             for octave in range(self.slow_octaves):
                 held = number // (self.slow_passes * 4**octave)
-                blocks, at = np.unique(held, return_inverse=True)
-                drawn = [np.random.default_rng([seed, 77, octave, block]).standard_normal(units) for block in blocks]
-                offset = offset + part * np.stack(drawn)[at, unit]
+                offset = offset + part * held_draws([seed, 77, octave], held, unit, units)
         if self.common_lsb:
-            blocks, at = np.unique(number // BLOCK_PASSES, return_inverse=True)
-            passes = [np.random.default_rng([seed, 78, block]).standard_normal(BLOCK_PASSES) for block in blocks]
-            offset = offset + self.common_lsb * np.stack(passes)[at, number % BLOCK_PASSES]
+            offset = offset + self.common_lsb * pass_draws([seed, 78], number)
         return gain, offset
 
-    def convert(self, voltage: Floats, setup: MeasurementSetup) -> Ints:
-        """Codes of voltages in codes, clipped."""
-        if self.dnl is not None:
-            nominal = np.arange(setup.lowest + 1, setup.highest + 1) - 0.5
-            listed = np.array(self.dnl.thresholds)
-            first = self.dnl.first_code - setup.lowest - 1
-            nominal[first : first + listed.size] = listed
-            code = np.searchsorted(nominal, voltage, side="right") + setup.lowest
+    def convert(self, voltage: Floats, setup: MeasurementSetup, dnl: Dnl | None = None) -> Ints:
+        """Codes of voltages in codes, clipped.
+
+        Args:
+            dnl: of the chip, where the faults have none.
+        """
+        dnl = self.dnl or dnl
+        if dnl is not None:
+            edges = all_thresholds(dnl.first_code, dnl.thresholds, setup.lowest, setup.highest)
+            code = np.searchsorted(edges, voltage, side="right") + setup.lowest
         else:
             code = np.floor(voltage) if self.truncates else np.round(voltage)
         pattern = np.clip(code, setup.lowest, setup.highest).astype(np.int64) - setup.lowest

@@ -1,11 +1,14 @@
 """The column converter: from an integer dot product to an ADC code.
 
     v     = dot / (rows * L)                                        a fraction of full scale
-    v'    = gain * (v + inl(v)) + offset + sigma_array * eps1
+    v'    = gain * (v + inl(v) + curve(v)) + offset + sigma_array * eps1
     code  = clip(round(v' / lsb + sigma_adc * eps2), lo, hi)        lsb = span * R / steps
 
+curve(v) is what a column's INL deviates from that of all (`curves`).
 bipolar: span 2, codes -2**(B-1) .. 2**(B-1)-1; unipolar: span 1, codes 0 .. 2**B-1. Both noises are Gaussian and
-fresh for each conversion, so one draw of sigma = sqrt((sigma_array/lsb)^2 + sigma_adc^2) LSB stands for both.
+fresh for each conversion, so one draw of sigma = sqrt((sigma_array/lsb)^2 + sigma_adc^2) LSB stands for both. Noise
+that conversions share comes with their offsets. Where the converter's codes differ in width (DNL), thresholds take the
+place of round.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from imctrain.imc.chip.code_widths import code_thresholds, look_up, rounding_power
+from imctrain.imc.chip.curves import curve
 from imctrain.settings import Hardware
 
 
 @dataclass(frozen=True)
-class Converter:
+class ConverterFigures:
     """One column ADC with its noise; all voltages are fractions of full scale.
 
     Attributes:
@@ -30,7 +35,13 @@ class Converter:
         unipolar: codes from 0 (True) or around 0.
         steps: 2**B, or 2**B - 1 (full scale on the last code).
         sigma_array: noise before the range. sigma_adc: noise in LSB. Both may be traced, as the INL's values.
+        sigma_slow, sigma_common: noise before the range that a column keeps through an MVM and its repeats, and that
+            all columns of a pass share; None without. They may be traced too.
         inl: (knots in v, values in v), linear between knots and constant outside; empty for none.
+        lowest_v: of the calibrated converter, for the curves of columns.
+        thresholds: voltages in codes above the lowest code from which on the codes after it are given, rising, [2**B -
+            1]; nominal is 1/2, 3/2, ...; equal ones are missing codes. Empty where all codes are one LSB wide. May be
+            traced.
         integers: readings are rounded to integers where the converter tells them apart (`resolves`).
     """
 
@@ -41,6 +52,10 @@ class Converter:
     sigma_adc: Array | float
     inl: tuple[tuple[float, ...], Any] = ((), ())
     integers: bool = True
+    lowest_v: float = -1.0
+    sigma_slow: Array | float | None = None
+    sigma_common: Array | float | None = None
+    thresholds: Any = ()
 
     @property
     def span(self) -> float:
@@ -59,10 +74,30 @@ class Converter:
         """lsb at R = 1; lsb = R * lsb_at_full_range."""
         return self.span / self.steps
 
+    @property
+    def has_dnl(self) -> bool:
+        return len(self.thresholds) > 0
+
+
+@dataclass(frozen=True)
+class Converter(ConverterFigures):
+    """What a column ADC does to voltages, and the noise that its readings have."""
+
     def sigma_lsb(self, reference: Array | float) -> Array:
-        """Total noise before rounding, in LSB at reference range R."""
+        """Noise before rounding that each conversion draws anew, in LSB at reference range R."""
         lsb = reference * self.lsb_at_full_range
         return jnp.sqrt(jnp.square(self.sigma_array / lsb) + self.sigma_adc**2)
+
+    @property
+    def rounding_power(self) -> Array | float:
+        """Variance of rounding, LSB^2: 1/12 where all codes are one LSB wide."""
+        return rounding_power(self.thresholds) if self.has_dnl else 1.0 / 12.0
+
+    @property
+    def shared_power(self) -> Array | float:
+        """Variance of the noise that conversions share, (fraction of full scale)^2."""
+        parts = (self.sigma_slow, self.sigma_common)
+        return sum((part**2 for part in parts if part is not None), start=0.0)
 
     def noise_power(
         self,
@@ -71,7 +106,7 @@ class Converter:
         relative: Array | float = 1.0,
         multiplier: Array | None = None,
     ) -> Array:
-        """Variance of a reading around v, rounding included, in units of (fraction of full scale)^2.
+        """Variance of a reading around v by what it draws anew and by rounding, in units of (fraction of full scale)^2.
 
         lsb^2 (sigma^2 + 1/12); of a reading that is rounded to integers, that of an integer whose noise is rounded
         away where it is small (`rounded_integer_variance`).
@@ -84,14 +119,18 @@ class Converter:
         sigma = sigma if isinstance(relative, float) else sigma * relative
         if multiplier is not None:
             lsb = lsb * multiplier
-        plain = jnp.square(lsb) * (jnp.square(sigma) + 1.0 / 12.0)
+        plain = jnp.square(lsb) * (jnp.square(sigma) + self.rounding_power)
         if not self.integers:
             return plain
+        if self.has_dnl:
+            # What codes of unequal width add to rounding is not rounded away: it counts as noise.
+            sigma = jnp.sqrt(jnp.square(sigma) + jnp.maximum(self.rounding_power - 1.0 / 12.0, 0.0))
         rounded = rounded_integer_variance(sigma * lsb * unit) / jnp.square(unit)
         return jnp.where(self.resolves(unit, reference), rounded, plain)
 
     def dithering(self, reference: Array | float, unit: Array | float) -> Array:
-        """Noise before rounding in units of the step that is rounded to: one LSB, or one integer where that is more."""
+        """Noise that each conversion draws anew in units of the step that is rounded to: one LSB, or one integer where
+        that is more. Noise that conversions share leaves the errors of their rounding alike, and dithers nothing."""
         step = reference * self.lsb_at_full_range
         noise = self.sigma_lsb(reference) * step
         return noise / (jnp.maximum(step, 1.0 / unit) if self.integers else step)
@@ -104,6 +143,7 @@ class Converter:
         eps: Array | None,
         gain: Array | None = None,
         offset: Array | None = None,
+        curves: tuple[Array, ...] | None = None,
     ) -> Array:
         """Codes before clipping, float32 integers.
 
@@ -112,36 +152,25 @@ class Converter:
             unit: rows * L, the dot product at full scale (exactly representable, so that a tie stays a tie).
             reference: R.
             eps: standard normal samples, or None without noise.
-            gain, offset: fixed pattern of the columns (offset as a fraction of full scale).
+            gain, offset: fixed pattern of the columns (offset as a fraction of full scale, shared noise included).
+            curves: what their INL deviates from that of all, of each shape, as fractions of full scale.
         """
-        if not self.inl[0] and gain is None and offset is None and eps is None:
-            return self._nearest_code(dots, unit, reference)
+        ideal = not self.inl[0] and not self.has_dnl
+        if ideal and all(part is None for part in (eps, gain, offset, curves)):
+            return _nearest_code(dots * (self.steps / self.span), reference * unit)
         lsb = reference * self.lsb_at_full_range
         code = dots / (lsb * unit)
         if self.inl[0]:
-            code = code + self._inl(dots / unit) / lsb
+            code = code + _hinges(dots / unit, *self.inl) / lsb
+        if curves is not None:
+            code = code + curve(curves, dots / unit, self.lowest_v) / lsb
         if gain is not None:
             code = gain * code
         if offset is not None:
             code = code + offset / lsb
         if eps is not None:
             code = code + self.sigma_lsb(reference) * eps
-        return jnp.round(code)
-
-    def _nearest_code(self, dots: Array, unit: Array | float, reference: Array | float) -> Array:
-        """round(dots / (lsb * unit)) of an ideal converter, a dot product half way between two codes to the even one.
-
-        A float division does not do: 1/255 has no float, and compilers divide by multiplying with a reciprocal. The
-        remainder tells on which side of half way a dot product lies, exactly where dots * steps is below 2**24 (beyond,
-        the division stands as it is: 10 bits and more with 2**B - 1 steps on large arrays).
-        """
-        numerator, width = dots * (self.steps / self.span), reference * unit
-        code = jnp.round(numerator / width)
-        rest = jnp.where(jnp.abs(numerator) < 2.0**24, numerator - code * width, 0.0)
-        half, odd = 0.5 * width, code != 2.0 * jnp.floor(0.5 * code)
-        up = (rest > half) | ((rest == half) & odd)
-        down = (rest < -half) | ((rest == -half) & odd)
-        return code + up.astype(jnp.float32) - down.astype(jnp.float32)
+        return look_up(code, self.thresholds, self.lowest) if self.has_dnl else jnp.round(code)
 
     def resolves(self, unit: Array | float, reference: Array | float) -> Array | bool:
         """Whether one LSB at reference range R is at most one unit of the dot product.
@@ -159,17 +188,6 @@ class Converter:
     def clip(self, code: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return jnp.clip(code, self.lowest, self.highest)
 
-    def _inl(self, v: Array) -> Array:
-        """The piecewise-linear INL as a sum of hinges: no table look-up, so it fuses with the conversion."""
-        knots, values = self.inl
-        total = jnp.full_like(v, 1.0) * values[0]
-        slopes = [(values[i + 1] - values[i]) / (knots[i + 1] - knots[i]) for i in range(len(knots) - 1)]
-        before: Array | float = 0.0
-        for knot, slope in zip(knots, [*slopes, 0.0], strict=True):
-            total = total + (slope - before) * jnp.maximum(v - knot, 0.0)
-            before = slope
-        return total
-
 
 def rounded_integer_variance(sigma: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Variance of round(n) for n ~ N(0, sigma^2): 2 sum over m >= 1 of (2 m - 1) Q((m - 1/2) / sigma).
@@ -179,6 +197,35 @@ def rounded_integer_variance(sigma: Float[Array, "*shape"]) -> Float[Array, "*sh
     small = jnp.clip(sigma, 1e-3, 1.0)
     tails = [(2 * m - 1) * jax.scipy.special.ndtr(-(m - 0.5) / small) for m in range(1, 7)]
     return jnp.where(sigma < 0.8, 2.0 * sum(tails), jnp.square(sigma) + 1.0 / 12.0)
+
+
+def _nearest_code(numerator: Array, width: Array | float) -> Array:
+    """round(numerator / width) of an ideal converter, a dot product half way between two codes to the even one.
+
+    A float division does not do: 1/255 has no float, and compilers divide by multiplying with a reciprocal. The
+    remainder tells on which side of half way a dot product lies, exactly where dots * steps is below 2**24 (beyond,
+    the division stands as it is: 10 bits and more with 2**B - 1 steps on large arrays).
+
+    Args:
+        numerator: dots * steps / span. width: R * unit.
+    """
+    code = jnp.round(numerator / width)
+    rest = jnp.where(jnp.abs(numerator) < 2.0**24, numerator - code * width, 0.0)
+    half, odd = 0.5 * width, code != 2.0 * jnp.floor(0.5 * code)
+    up = (rest > half) | ((rest == half) & odd)
+    down = (rest < -half) | ((rest == -half) & odd)
+    return code + up.astype(jnp.float32) - down.astype(jnp.float32)
+
+
+def _hinges(v: Array, knots: tuple[float, ...], values: Any) -> Array:
+    """The piecewise-linear INL as a sum of hinges: no table look-up, so it fuses with the conversion."""
+    total = jnp.full_like(v, 1.0) * values[0]
+    slopes = [(values[i + 1] - values[i]) / (knots[i + 1] - knots[i]) for i in range(len(knots) - 1)]
+    before: Array | float = 0.0
+    for knot, slope in zip(knots, [*slopes, 0.0], strict=True):
+        total = total + (slope - before) * jnp.maximum(v - knot, 0.0)
+        before = slope
+    return total
 
 
 def converter(hardware: Hardware, *, non_negative: bool) -> Converter:
@@ -196,4 +243,8 @@ def converter(hardware: Hardware, *, non_negative: bool) -> Converter:
         sigma_adc=hardware.sigma_adc,
         inl=inl,
         integers=adc.round_to_integers,
+        lowest_v=chip.lowest_v,
+        sigma_slow=hardware.sigma_slow if hardware.has_slow_noise else None,
+        sigma_common=hardware.sigma_common if hardware.has_common_noise else None,
+        thresholds=code_thresholds(hardware),
     )

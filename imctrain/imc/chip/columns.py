@@ -11,23 +11,27 @@ Macro 0 is the measured one: measured columns carry their measured gain and offs
 
     gain = gain_mean + gain_std * eps        offset = offset_mean + offset_std * eps
     noise = noise_median * exp(noise_std * eps), relative to the chip's
+
+and so are the curves by which single columns deviate from the INL, which no column has in the file.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from imctrain.calibration.variation import Population, drawn_columns, drawn_noise
+from imctrain.calibration.variation import Population, curves_at, drawn_columns, drawn_curves, drawn_noise
 from imctrain.imc.chip.adc import Converter, converter
 from imctrain.imc.chip.offset_readings import reading_moments
 from imctrain.imc.chip.spares import columns_in_use, macro_constants, macro_dead
 from imctrain.settings import MVMS, ChipSpec, Hardware
 
-CORRECTION = 1
-"""Sets the draws of corrections apart from those of the errors themselves (`variation` has other purposes)."""
+CORRECTION, SLOW = 1, 13
+"""Set the draws of corrections, and of slow noise in readings, apart from those of the errors themselves (`variation`
+has other purposes)."""
 
 
 @functools.cache
@@ -60,6 +64,13 @@ def macro_noise(macro: int, hardware: Hardware) -> np.ndarray:
     return noise
 
 
+@functools.cache
+def macro_curves(macro: int, hardware: Hardware) -> np.ndarray:
+    """What the INL of every column of one macro deviates from that of all: LSB of each shape (`chip.curves`), float64
+    [columns, 3]."""
+    return drawn_curves(_population(hardware.chip), hardware.chip_seed, macro, hardware.array.columns)
+
+
 def _population(chip: ChipSpec) -> Population:
     return Population(
         chip.gain_mean,
@@ -69,6 +80,7 @@ def _population(chip: ChipSpec) -> Population:
         chip.noise_median,
         chip.noise_std,
         chip.column_draw,
+        chip.inl_column_rms_lsb,
     )
 
 
@@ -78,24 +90,63 @@ def macro_corrections(macro: int, hardware: Hardware) -> np.ndarray:
     float64 [columns].
 
     The mean of `adc.offset_conversions` readings at zero input and range `adc.offset_range` by the converter in use:
-    a column's offset, and the INL there times its gain, as far as such readings tell them (`offset_readings`). Each
-    column keeps its draw, which is Gaussian with the exact mean and variance of the readings' mean.
+    a column's offset, and its INL there times its gain, as far as such readings tell them (`offset_readings`). Each
+    column keeps its draw, which is Gaussian with the exact mean and variance of the readings' mean. Slow noise is the
+    same in all readings of a column, so that no number of them averages it; common noise is the same in all columns of
+    a macro.
     """
     reference_lsb, count = hardware.chip.reference_lsb, hardware.adc.offset_conversions
     if count == 0:
         return np.zeros(hardware.array.columns)
-    conv = offset_converter(hardware)
-    lsb = hardware.adc.offset_range * conv.lsb_at_full_range
-    gain, offset = macro_errors(macro, hardware)
-    inl = float(np.interp(0.0, *conv.inl)) if conv.inl[0] else 0.0
-    voltage = offset * reference_lsb + gain * inl
-    sigma = math.hypot(conv.sigma_array / lsb, conv.sigma_adc)
-    noise = sigma * macro_noise(macro, hardware) if hardware.has_column_noise else sigma
-    moments = reading_moments(voltage / lsb, noise, conv.lowest, conv.highest)
+    found = macro_readings(macro, 0.0, hardware.adc.offset_range, hardware)
     draw = hardware.chip.column_draw
     rng = np.random.default_rng([hardware.chip_seed, macro, CORRECTION, *([draw] if draw else [])])
-    readings = moments.mean + np.sqrt(moments.variance / count) * rng.standard_normal(hardware.array.columns)
-    return readings * (lsb / reference_lsb)
+    readings = found.mean + np.sqrt(found.variance / count) * rng.standard_normal(hardware.array.columns)
+    if hardware.has_common_noise:
+        readings = readings + found.common / math.sqrt(count) * rng.standard_normal()
+    return readings * (found.lsb / reference_lsb)
+
+
+class Readings(NamedTuple):
+    """Of the columns of one macro at one input, in LSB of the range.
+
+    Attributes:
+        mean: of one reading, the slow noise of all of them included, [columns]. variance: of what each reading draws
+            for itself, [columns]. common: standard deviation of what all columns share in one, [columns] or 0.
+        lsb: a fraction of full scale.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    common: float | np.ndarray
+    lsb: float
+
+
+def macro_readings(macro: int, v: float, reference: float, hardware: Hardware) -> Readings:
+    """What the converter in use reads of every column of one macro, again and again.
+
+    Args:
+        v: input, a fraction of full scale. reference: R.
+    """
+    chip, columns, conv = hardware.chip, hardware.array.columns, offset_converter(hardware)
+    lsb = reference * conv.lsb_at_full_range
+    gain, offset = macro_errors(macro, hardware)
+    inl: float | np.ndarray = float(np.interp(v, *conv.inl)) if conv.inl[0] else 0.0
+    if hardware.has_curves:
+        inl = inl + curves_at(macro_curves(macro, hardware), v, chip.lowest_v) * chip.reference_lsb
+    voltage = gain * (v + inl) + offset * chip.reference_lsb
+    relative = macro_noise(macro, hardware) if hardware.has_column_noise else 1.0
+    if hardware.has_slow_noise:
+        rng = np.random.default_rng([hardware.chip_seed, macro, SLOW, chip.column_draw, int(v != 0.0)])
+        voltage = voltage + relative * hardware.sigma_slow * rng.standard_normal(columns)
+    common: float | np.ndarray = 0.0
+    noise = math.hypot(conv.sigma_array / lsb, conv.sigma_adc) * relative
+    if hardware.has_common_noise:
+        common = relative * hardware.sigma_common / lsb
+        noise = np.hypot(noise, common)
+    moments = reading_moments(voltage / lsb, noise, conv.lowest, conv.highest, conv.thresholds)
+    own = moments.variance - np.square(common) if hardware.has_common_noise else moments.variance
+    return Readings(moments.mean, np.maximum(own, 0.0), common, lsb)
 
 
 def offset_converter(hardware: Hardware) -> Converter:
@@ -113,7 +164,8 @@ def first_macro(site_index: int, mvm: str) -> int:
 
 def has_pattern(hardware: Hardware) -> bool:
     """Whether columns differ from ideal ones, or readings at zero input learn something of them (an INL there)."""
-    return hardware.has_mismatch or (hardware.has_inl and hardware.adc.offset_conversions > 0)
+    curved = hardware.has_inl or hardware.has_curves
+    return hardware.has_mismatch or (curved and hardware.adc.offset_conversions > 0)
 
 
 def macros_of(site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware) -> np.ndarray:
@@ -145,6 +197,19 @@ def column_errors(
         return (np.stack(values) * lsb).astype(np.float32)
 
     return np.stack(gains).astype(np.float32), fraction(offsets), fraction(corrections)
+
+
+def column_curves(
+    site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware
+) -> tuple[np.ndarray, ...] | None:
+    """What the INL of each tile's columns deviates from that of all (fractions of full scale), a float32 [T, W] for
+    each shape; None where it does not."""
+    if not hardware.has_curves:
+        return None
+    macros = macros_of(site_index, mvm, tiles, width, hardware).tolist()
+    rows = [side_by_side([macro_curves(macro, hardware) for macro in each], each, hardware)[:width] for each in macros]
+    curves = (np.stack(rows) * hardware.chip.reference_lsb).astype(np.float32)
+    return tuple(curves[..., shape] for shape in range(curves.shape[-1]))
 
 
 def column_noise(site_index: int, mvm: str, tiles: int, width: int, hardware: Hardware) -> np.ndarray | None:

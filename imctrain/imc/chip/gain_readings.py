@@ -8,7 +8,8 @@ variance of one reading at a voltage a (`offset_readings`), in LSB of that range
     its mean    (M(a1) - M(a0)) lsb / v0            a1 = gain (v0 + inl(v0)) + offset,   a0 = gain inl(0) + offset
     variance    (V(a1) + V(a0)) (lsb / v0)^2 / n
 
-The offset cancels, so gains may be calibrated without offsets. An INL between 0 and v0 counts as gain. The digital side
+The offset cancels, so gains may be calibrated without offsets. An INL between 0 and v0 counts as gain, that of a single
+column too. Slow noise is the same in the n readings at one input, so that they do not average it. The digital side
 multiplies what is left of a reading after its offset correction by 1/g, which takes a multiplier for every conversion
 (`cost.events`). A column with an estimate outside of 1/2 to 2 does not follow its input, and one that reads the highest
 code is not read at all: both are left as they are. All of this is this project's decision.
@@ -21,8 +22,7 @@ import math
 
 import numpy as np
 
-from imctrain.imc.chip.columns import macro_errors, macro_noise, macros_of, offset_converter, side_by_side
-from imctrain.imc.chip.offset_readings import reading_moments
+from imctrain.imc.chip.columns import macro_readings, macros_of, offset_converter, side_by_side
 from imctrain.settings import Hardware
 
 GAINS = 11
@@ -33,7 +33,8 @@ LEAST, MOST = 0.5, 2.0
 
 def has_multipliers(hardware: Hardware) -> bool:
     """Whether gains are calibrated, and there is something to tell."""
-    return hardware.adc.gain_conversions > 0 and (hardware.has_mismatch or hardware.has_inl)
+    curved = hardware.has_inl or hardware.has_curves
+    return hardware.adc.gain_conversions > 0 and (hardware.has_mismatch or curved)
 
 
 @functools.cache
@@ -45,23 +46,15 @@ def macro_multipliers(macro: int, hardware: Hardware) -> np.ndarray:
     count, columns = hardware.adc.gain_conversions, hardware.array.columns
     if not has_multipliers(hardware):
         return np.ones(columns)
-    conv = offset_converter(hardware)
-    lsb, driven = hardware.adc.gain_range * conv.lsb_at_full_range, hardware.adc.gain_input
-    gain, offset = macro_errors(macro, hardware)
-    noise = math.hypot(conv.sigma_array / lsb, conv.sigma_adc) * macro_noise(macro, hardware)
-
-    def reading(v: float) -> tuple[np.ndarray, np.ndarray]:
-        inl = float(np.interp(v, *conv.inl)) if conv.inl[0] else 0.0
-        voltage = gain * (v + inl) + offset * hardware.chip.reference_lsb
-        moments = reading_moments(voltage / lsb, noise, conv.lowest, conv.highest)
-        return moments.mean, moments.variance
-
-    (high, high_variance), (low, low_variance) = reading(driven), reading(0.0)
+    conv, driven = offset_converter(hardware), hardware.adc.gain_input
+    high, low = (macro_readings(macro, v, hardware.adc.gain_range, hardware) for v in (driven, 0.0))
     draw = hardware.chip.column_draw
     rng = np.random.default_rng([hardware.chip_seed, macro, GAINS, *([draw] if draw else [])])
-    error = np.sqrt((high_variance + low_variance) / count) * rng.standard_normal(columns)
-    estimate = (high - low + error) * (lsb / driven)
-    believed = (estimate >= LEAST) & (estimate <= MOST) & (high < conv.highest - 0.5)
+    error = np.sqrt((high.variance + low.variance) / count) * rng.standard_normal(columns)
+    if hardware.has_common_noise:
+        error = error + np.hypot(high.common, low.common) / math.sqrt(count) * rng.standard_normal()
+    estimate = (high.mean - low.mean + error) * (high.lsb / driven)
+    believed = (estimate >= LEAST) & (estimate <= MOST) & (high.mean < conv.highest - 0.5)
     return np.where(believed, 1.0 / np.where(believed, estimate, 1.0), 1.0)
 
 

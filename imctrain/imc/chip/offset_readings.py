@@ -19,6 +19,7 @@ since <V> = sigma^2 + 1/12 - S: a reading of a random offset is wrong by sigma^2
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,33 +44,50 @@ class Moments(NamedTuple):
     variance: Floats
 
 
-def reading_moments(voltage_lsb: Floats, sigma_lsb: float | Floats, lowest: int, highest: int) -> Moments:
+def reading_moments(
+    voltage_lsb: Floats, sigma_lsb: float | Floats, lowest: int, highest: int, edges: Sequence[float] = ()
+) -> Moments:
     """Mean and variance of clip(round(a + n), lowest, highest) for n ~ N(0, sigma^2).
 
     Args:
         voltage_lsb: a, any shape. sigma_lsb: 0 or more, one for all or one for each. lowest, highest: the
-            converter's codes.
+            converter's codes. edges: where codes that differ in width begin (`Converter.thresholds`).
     """
     a = np.asarray(voltage_lsb, np.float64)
     sigma = np.broadcast_to(np.asarray(sigma_lsb, np.float64), a.shape)
     # Sums are of what codes lie off the nearest one, so that no digit is lost where codes are large.
     nearest = np.clip(np.rint(a), lowest, highest)
-    moments = Moments(nearest.copy(), np.zeros_like(a))
+    still = (
+        nearest.copy() if not edges else lowest + np.searchsorted(edges, a - lowest, side="right").astype(np.float64)
+    )
+    moments = Moments(still, np.zeros_like(a))
     for members, of in (((sigma > 0) & (sigma <= WIDE), _summed), (sigma > WIDE, _wide)):
         if members.any():
-            found = of(a[members], nearest[members], sigma[members], lowest, highest)
+            found = of(a[members], nearest[members], sigma[members], lowest, highest, edges)
             moments.mean[members], moments.variance[members] = found
     return moments
 
 
-def _summed(a: Floats, nearest: Floats, sigma_lsb: Floats, lowest: int, highest: int) -> Moments:
+def _summed(
+    a: Floats, nearest: Floats, sigma_lsb: Floats, lowest: int, highest: int, edges: Sequence[float]
+) -> Moments:
     """Code by code."""
-    reach = math.ceil(REACH * sigma_lsb.max()) + 1
+    shift = np.asarray(edges) - np.arange(len(edges)) - 0.5
+    reach = math.ceil(REACH * sigma_lsb.max() + np.abs(shift).max(initial=0.0)) + 1
+
+    def upper(code: Floats) -> Floats:
+        """The edge above a code."""
+        if not edges:
+            return code + 0.5
+        index = (code - lowest).astype(np.int64)
+        known = (index >= 0) & (index < shift.size)
+        return code + 0.5 + np.where(known, shift[np.clip(index, 0, shift.size - 1)], 0.0)
+
     centre = np.rint(a)
     first, second = np.zeros_like(a), np.zeros_like(a)
     below = np.zeros_like(a)
     for step in range(-reach, reach + 1):
-        upto = ndtr((centre + step + 0.5 - a) / sigma_lsb) if step < reach else np.ones_like(a)
+        upto = ndtr((upper(centre + step) - a) / sigma_lsb) if step < reach else np.ones_like(a)
         away = np.clip(centre + step, lowest, highest) - nearest
         first += (upto - below) * away
         second += (upto - below) * away**2
@@ -77,8 +95,9 @@ def _summed(a: Floats, nearest: Floats, sigma_lsb: Floats, lowest: int, highest:
     return Moments(nearest + first, np.maximum(second - first**2, 0.0))
 
 
-def _wide(a: Floats, nearest: Floats, sigma: Floats, lowest: int, highest: int) -> Moments:
-    """Those of a clipped Gaussian, with the variance of rounding where it is not clipped."""
+def _wide(a: Floats, nearest: Floats, sigma: Floats, lowest: int, highest: int, edges: Sequence[float]) -> Moments:
+    """Those of a clipped Gaussian, with the variance of rounding where it is not clipped: edges average out."""
+    del edges
 
     def below(edge: int) -> tuple[Floats, Floats, Floats]:
         """Of the Gaussian below an edge: probability, first and second moment about `nearest`."""

@@ -2,7 +2,8 @@
 
 On the exact path it is repeated. Where products are linear and noise is Gaussian, which is what the statistical path is
 about, the mean over n samples is one product of the mean levels with 1/n of the noise power: the same distribution at
-the cost of one. A fixed pattern is left to repetition, since chopping turns it anew in every sample.
+the cost of one. A fixed pattern is left to repetition, since chopping turns it anew in every sample, and so is noise
+that conversions share: what a column keeps through an MVM is drawn once for all of its samples.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.engines.base import Execution
 from imctrain.imc.engines.kernels import digital, exact, statistical
 from imctrain.imc.engines.kernels.chopped import Chopped
+from imctrain.imc.engines.kernels.shared_noise import SharedSlowNoise
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.mvm.products import Kernels, Reading
 
-_SAMPLE, _MEAN = 0x53414D50, 0x4D45414E
+_SAMPLE, _MEAN, _SLOW = 0x53414D50, 0x4D45414E, 0x534C4F57
 """Purposes of seeds, apart from those that kernels derive (which count from 0)."""
 
 
@@ -44,7 +46,10 @@ class Repeated:
         if levels.samples == 1:
             return execution.run(self.kernels, levels.mean, seed)
         seeds = [seed, *(noise.derive(seed, _SAMPLE, i) for i in range(1, levels.samples))]
-        readings = [execution.run(self.kernels, levels.sample(i), s) for i, s in enumerate(seeds)]
+        kernels: Kernels = self.kernels
+        if execution.plan.converter.sigma_slow is not None:
+            kernels = SharedSlowNoise(kernels, noise.derive(seed, _SLOW))
+        readings = [execution.run(kernels, levels.sample(i), s) for i, s in enumerate(seeds)]
         return jax.tree.map(lambda *parts: sum(parts) / levels.samples, *readings)
 
 
@@ -77,8 +82,8 @@ class OfTheMean:
 
 
 def chopped(kernels: Kernels, plan: MvmPlan) -> Kernels:
-    """The kernels, with random signs where the plan chops (`array.chop`): codes that are never negative cannot turn."""
-    return Chopped(kernels) if plan.hardware.array.chop and plan.signed else kernels
+    """The kernels, with random signs where the plan chops (`array.chop`)."""
+    return Chopped(kernels) if plan.chopped else kernels
 
 
 def exact_reader(plan: MvmPlan) -> Reader:
@@ -87,7 +92,7 @@ def exact_reader(plan: MvmPlan) -> Reader:
 
 
 def statistical_reader(plan: MvmPlan) -> Reader:
-    """One draw an output, of the mean where the plan has no fixed pattern."""
+    """One draw an output, of the mean where the plan has no fixed pattern and no noise that conversions share."""
     if plan.samples > 1 and statistical.is_ideal(plan):
         return OfTheMean(noisy=True)
     return Repeated(chopped(statistical, plan))

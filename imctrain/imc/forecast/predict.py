@@ -6,7 +6,8 @@ X_p the driven codes of pass p, W_j the cells of plane j, FS_t full scale of til
     voltage     mean K_t E[X_p] E[W_j] / FS_t, variance K_t (E[X_p^2] E[W_j^2] - (E[X_p] E[W_j])^2) / FS_t^2
     range       what the site's policy settles on for these voltages, with the noise and offsets that it sees too
     signal      K E[x^2] E[w^2] P^2, the power of the product, of which converters let the share P^2 through
-    noise       sum over t, p, j of (c_p beta_j FS_t q_p)^2 (sigma_p^2 + 1/12), as `MvmPlan.output_noise_power`
+    noise       sum over t, p, j of (c_p beta_j FS_t q_p)^2 (sigma_p^2 + 1/12) over the samples, and what conversions
+                share, of which samples do not average the slow part, as `MvmPlan.mean_noise_power`
     offset      sum over t, p, j of c_p beta_j FS_t o_tj of each output, the same at every step; its rms counts
     clipped     share of Gaussian voltages outside the converter's codes
 
@@ -29,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from imctrain.formats.clips.noise_aware import levels, lowering
+from imctrain.imc.chip.curves import curve
 from imctrain.imc.chip.ranges import choose_range
 from imctrain.imc.chip.ranges.base import SILENT
 from imctrain.imc.forecast.typical import Codes, typical_codes
@@ -163,7 +165,8 @@ def _predict(plan: MvmPlan, driven: Codes, stored: Codes, gradient: bool) -> Pre
     gain, seen, left = _pattern(plan)
     reference = _settled(plan, mean, variance + float(np.mean(seen**2)))
     lsb = (reference * conv.lsb_at_full_range)[:, None]
-    sigma = np.hypot(conv.sigma_array / lsb, conv.sigma_adc)  # [P, 1]
+    shared = math.sqrt(float(conv.shared_power))
+    sigma = np.hypot(np.hypot(conv.sigma_array, shared) / lsb, conv.sigma_adc)  # [P, 1]
 
     coefficients, beta = np.asarray(plan.mapping.coefficients), np.asarray(plan.coding.weights)
     weights = np.square(coefficients)[:, None] * x_power[:, None] * np.square(beta) * w_power
@@ -189,13 +192,17 @@ def _predict(plan: MvmPlan, driven: Codes, stored: Codes, gradient: bool) -> Pre
 
 def _pattern(plan: MvmPlan) -> tuple[float, np.ndarray, np.ndarray]:
     """The largest gain, and the offset of every column before and after its digital correction, fractions of full
-    scale, [T, G or 1, J, N]. The INL counts as an offset: its value at zero."""
+    scale, [T, G or 1, J, N]. The INL counts as an offset: its value at zero, that of single columns included."""
     knots, values = plan.converter.inl
-    inl = float(np.interp(0.0, knots, values)) if knots else 0.0
+    inl: float | np.ndarray = float(np.interp(0.0, knots, values)) if knots else 0.0
     shape = (plan.tiles.count, 1 if plan.shared_columns else plan.groups, plan.planes, plan.outputs)
+    curves = plan.column_curves()
+    if curves is not None:
+        columns = [np.asarray(part, np.float64).reshape(shape) for part in curves]
+        inl = inl + curve(columns, np.zeros(()), plan.converter.lowest_v)
     errors = plan.column_errors()
     if errors is None:
-        flat = np.full((1, 1, plan.planes, 1), inl)
+        flat = np.broadcast_to(inl, (1, 1, plan.planes, 1)) if curves is None else np.asarray(inl)
         return 1.0, flat, np.broadcast_to(flat, (plan.tiles.count, *flat.shape[1:]))
     gain, offset, correction = (np.asarray(part, np.float64).reshape(shape) for part in errors[:3])
     seen = offset + gain * inl
@@ -217,7 +224,7 @@ def _settled(plan: MvmPlan, mean: np.ndarray, variance: np.ndarray) -> np.ndarra
     reference = choose(np.zeros(plan.passes))
     for _ in range(SETTLING):
         power = conv.noise_power(jnp.asarray(reference, jnp.float32), float(plan.full_scales.max()))
-        noise = np.asarray(power, np.float64)
+        noise = np.asarray(power, np.float64) + float(conv.shared_power)
         smaller = choose(np.abs(centre) + adc.headroom * np.sqrt(spread + noise))
         if np.all(smaller >= reference):
             break
@@ -247,7 +254,7 @@ def _tail(z: np.ndarray) -> np.ndarray:
 def _reach(plan: MvmPlan, x: np.ndarray, w: np.ndarray, gain: float, offsets: np.ndarray) -> float:
     """See `Prediction.reach_lsb`: all codes at their largest, all of one sign, at the smallest range of the policy."""
     conv = plan.converter
-    if plan.hardware.has_noise or conv.inl[0]:
+    if plan.hardware.has_noise or conv.inl[0] or plan.hardware.has_curves or conv.has_dnl:
         return math.inf
     silent = jnp.full(plan.passes, SILENT, jnp.float32)
     lsb = np.asarray(choose_range(silent, plan.hardware.adc), np.float64) * conv.lsb_at_full_range

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,110 +12,34 @@ from jax import Array
 from jaxtyping import Float
 
 from imctrain.formats import Format, IntegerFormat
-from imctrain.imc.chip.adc import Converter, converter
-from imctrain.imc.chip.columns import column_errors, column_noise, macros_of
+from imctrain.imc.chip.adc import converter
 from imctrain.imc.chip.figures import Chip
-from imctrain.imc.chip.gain_readings import column_multipliers
 from imctrain.imc.chip.ranges import range_policy
 from imctrain.imc.coding.integer_passes import integer_mapping
-from imctrain.imc.coding.passes import Mapping, gradient_mapping
+from imctrain.imc.coding.passes import gradient_mapping
 from imctrain.imc.coding.planes import PlaneCoding
-from imctrain.imc.mvm.tiling import RowTiles, copies, cut, effective_rows
+from imctrain.imc.mvm.columns import MvmColumns
+from imctrain.imc.mvm.tiling import cut
 from imctrain.settings import Hardware
 
 
 @dataclass(frozen=True)
-class MvmShape:
-    """What an MVM is made of and how large it is: G independent products [M, K] x [K, N].
-
-    Attributes:
-        name: "forward", "input_grad" or "weight_grad".
-        groups: G. For a grouped convolution the groups' operands sit on different columns; for a batched matmul the
-            batch's operands are written to the same columns in turn (`shared_columns`).
-        vectors: M, input vectors driven for each group.
-        contraction: K. outputs: N.
-        signed: whether input codes can be negative.
-        samples: how often it is done, for the mean.
-        mapping: passes of the input operand. coding: planes of the stored operand.
-        tiles: row tiles of K. converter: the column ADC.
-        chip: whose figures count (`on`); None for those of the hardware.
-    """
-
-    name: str
-    site_index: int
-    groups: int
-    vectors: int
-    contraction: int
-    outputs: int
-    shared_columns: bool
-    signed: bool
-    samples: int
-    mapping: Mapping
-    coding: PlaneCoding
-    tiles: RowTiles
-    converter: Converter
-    hardware: Hardware
-    chip: Chip | None = field(default=None, compare=False)
-
-    @property
-    def passes(self) -> int:
-        return self.mapping.passes
-
-    @property
-    def is_digital(self) -> bool:
-        """Whether the MVM is computed digitally from the formats' codes, without the array."""
-        return self.hardware.path == "digital" or self.name not in self.hardware.mvms
-
-    @property
-    def planes(self) -> int:
-        return self.coding.count
-
-    @property
-    def full_scales(self) -> np.ndarray:
-        """The dot product at full scale of each tile, rows * L, float32 [T]."""
-        array = self.hardware.array
-        rows = [effective_rows(used, array) for used in self.tiles.rows_used]
-        return np.asarray([r * array.levels for r in rows], np.float32)
-
-    @property
-    def copies(self) -> tuple[int, ...]:
-        """How often each tile's operand is written."""
-        return tuple(copies(used, self.hardware.array) for used in self.tiles.rows_used)
-
-    @property
-    def columns(self) -> int:
-        """Physical columns that one row tile takes."""
-        return self.planes * self.outputs * (1 if self.shared_columns else self.groups)
-
-    @property
-    def conversions(self) -> int:
-        """ADC conversions of one execution: T * P * G * M * J * N for each sample."""
-        once = self.tiles.count * self.passes * self.groups * self.vectors * self.planes * self.outputs
-        return self.samples * once
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the ideal product: G * M * K * N."""
-        return self.groups * self.vectors * self.contraction * self.outputs
-
-    @property
-    def utilisation(self) -> float:
-        """Share of the cells of the macros taken that hold an operand (copies included)."""
-        array = self.hardware.array
-        blocks = -(-self.columns // array.usable_columns)
-        used = sum(rows * n for rows, n in zip(self.tiles.rows_used, self.copies, strict=True)) * self.columns
-        return used / (self.tiles.count * blocks * array.rows * array.columns)
-
-
-@dataclass(frozen=True)
-class MvmPlan(MvmShape):
+class MvmPlan(MvmColumns):
     """One of a site's three MVMs, with what its converters and columns do to it."""
 
     def on(self, chip: Chip) -> MvmPlan:
         """The plan with a chip's figures, which may be traced, in place of those of its hardware."""
         knots = self.converter.inl[0]
         inl = (knots, chip.inl) if knots and chip.inl is not None else ((), ())
-        live = replace(self.converter, sigma_array=chip.sigma_array, sigma_adc=chip.sigma_adc, inl=inl)
+        live = replace(
+            self.converter,
+            sigma_array=chip.sigma_array,
+            sigma_adc=chip.sigma_adc,
+            sigma_slow=chip.sigma_slow,
+            sigma_common=chip.sigma_common,
+            thresholds=() if chip.thresholds is None else chip.thresholds,
+            inl=inl,
+        )
         return replace(self, converter=live, chip=chip)
 
     @property
@@ -135,12 +59,20 @@ class MvmPlan(MvmShape):
         return range_policy(self.hardware.adc).possible(self.hardware.adc)
 
     def output_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
-        """Variance of one sample of the product around the ideal one, the mean over outputs:
-        sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
+        """Variance of one sample of the product around the ideal one, the mean over outputs.
 
         Args:
             ranges: R of each pass, [P].
         """
+        total = self.fresh_noise_power(ranges)
+        if (slow := self.slow_powers()) is not None:
+            total = total + jnp.mean(slow)
+        if (common := self.common_weights()) is not None:
+            total = total + self._common_power(common)
+        return total
+
+    def fresh_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
+        """Of what is drawn anew at every conversion, the mean over outputs."""
         each = self.output_noise_powers(ranges)
         if each is not None:
             return jnp.mean(each)
@@ -154,7 +86,8 @@ class MvmPlan(MvmShape):
         return planes * jnp.sum(jnp.square(coefficients) * sum(tiles))
 
     def output_noise_powers(self, ranges: Float[Array, " passes"]) -> Float[Array, "groups outputs"] | None:
-        """The same of every output, [G or 1, N]; None where all columns are alike.
+        """Variance of every output by what each conversion draws anew and by rounding, [G or 1, N]; None where all
+        columns are alike: sum over t, p, j of (c_p beta_j full_scale_t)^2 var(v).
 
         Args:
             ranges: R of each pass, [P].
@@ -172,49 +105,55 @@ class MvmPlan(MvmShape):
         return jnp.sum(jnp.square(coefficients * beta * scales) * power, axis=(0, 1, 3))
 
     def mean_noise_power(self, ranges: Float[Array, " passes"]) -> Float[Array, ""]:
-        """Variance of the mean over samples, see `output_noise_power`."""
-        return self.output_noise_power(ranges) / self.samples
+        """Variance of the mean over samples, see `output_noise_power`. What a column keeps over them is not averaged,
+        unless chopping turns it in each."""
+        slow, common = self.slow_powers(), self.common_weights()
+        if slow is None and common is None:
+            return self.output_noise_power(ranges) / self.samples
+        drawn_anew = self.fresh_noise_power(ranges) + (0.0 if common is None else self._common_power(common))
+        held = jnp.zeros(()) if slow is None else jnp.mean(slow)
+        return drawn_anew / self.samples + held / (self.samples if self.chopped else 1)
 
-    def column_noise(self) -> Any:
-        """Noise of each tile's columns relative to the chip's, [T, columns]; None where all are alike. An array of
-        numpy, or of JAX where the chip is given."""
-        where = self.site_index, self.name, self.tiles.count, self.columns, self.hardware
-        if self.chip is None:
-            return column_noise(*where)
-        if self.chip.noise is None:
+    @property
+    def chopped(self) -> bool:
+        """Whether vectors are driven with random signs: codes that are never negative cannot turn."""
+        return self.hardware.array.chop and self.signed
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether a part of the noise is one draw for several conversions."""
+        return self.converter.sigma_slow is not None or self.converter.sigma_common is not None
+
+    def slow_powers(self) -> Float[Array, "groups outputs"] | None:
+        """Variance of every output by the noise that its columns keep through an MVM, its passes and repeats, [G or 1,
+        N or 1]; None without: sum over t, j of (sum_p c_p)^2 (beta_j full_scale_t r_tj sigma_slow)^2."""
+        if self.converter.sigma_slow is None:
             return None
-        macros = macros_of(*where)
-        return self.chip.noise[macros].reshape(len(macros), -1)[:, : self.columns]
+        passes = float(sum(self.mapping.coefficients)) ** 2
+        return passes * jnp.sum(jnp.square(self._weighted_noise() * self.converter.sigma_slow), axis=(0, 2))
 
-    def column_multipliers(self) -> Any:
-        """What the digital side multiplies readings of each tile's columns by, [T, columns]; None where gains are not
-        calibrated. An array of numpy, or of JAX where the chip is given."""
-        where = self.site_index, self.name, self.tiles.count, self.columns, self.hardware
-        if self.chip is None:
-            return column_multipliers(*where)
-        if self.chip.multiplier is None:
+    def common_weights(self) -> Float[Array, "tiles groups outputs"] | None:
+        """What one standard deviation of the noise that all columns of a pass share makes of every output at c_p = 1,
+        [T, G or 1, N or 1]; None without: sum over j of beta_j full_scale_t r_tj sigma_common."""
+        if self.converter.sigma_common is None:
             return None
-        macros = macros_of(*where)
-        return self.chip.multiplier[macros].reshape(len(macros), -1)[:, : self.columns]
+        return jnp.sum(self._weighted_noise(), axis=2) * self.converter.sigma_common
 
-    def pattern(self) -> tuple[Any, ...] | None:
-        """gain, offset, correction, noise and multiplier of each tile's columns, [T, columns], each None where it does
-        not differ; None where none does."""
-        found = (*(self.column_errors() or (None, None, None)), self.column_noise(), self.column_multipliers())
-        return None if all(part is None for part in found) else found
+    def _common_power(self, weights: Float[Array, "tiles groups outputs"]) -> Float[Array, ""]:
+        """sum over t, p of (c_p weight_t)^2, the mean over outputs."""
+        passes = float(np.sum(np.square(self.mapping.coefficients)))
+        return passes * jnp.mean(jnp.sum(jnp.square(weights), axis=0))
 
-    def column_errors(self) -> tuple[Any, Any, Any] | None:
-        """gain, offset and digital correction (fractions of full scale) of each tile's columns, [T, columns]; None
-        without mismatch. Arrays of numpy, or of JAX where the chip is given."""
-        if self.chip is None:
-            return column_errors(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
-        found = self.chip.gain, self.chip.offset, self.chip.correction
-        parts = [part for part in found if part is not None]
-        if not parts:
-            return None
-        macros = macros_of(self.site_index, self.name, self.tiles.count, self.columns, self.hardware)
-        gain, offset, correction = (part[macros].reshape(len(macros), -1)[:, : self.columns] for part in parts)
-        return gain, offset, correction
+    def _weighted_noise(self) -> Float[Array, "tiles groups planes outputs"]:
+        """beta_j full_scale_t r_tj, [T, G or 1, J, N]; N is 1 where columns are alike. What the digital side multiplies
+        readings by is in r."""
+        beta = jnp.asarray(self.coding.weights, jnp.float32).reshape(-1, 1)
+        weights = beta * jnp.asarray(self.full_scales).reshape(-1, 1, 1, 1)
+        shape = (self.tiles.count, 1 if self.shared_columns else self.groups, self.planes, self.outputs)
+        for factor in (self.column_noise(), self.column_multipliers()):
+            if factor is not None:
+                weights = weights * jnp.asarray(factor).reshape(shape)
+        return weights
 
 
 @functools.cache

@@ -18,6 +18,8 @@ from jax import Array
 from imctrain.imc.chip import random_numbers as noise
 from imctrain.imc.chip.random_numbers import Seed
 from imctrain.imc.engines.kernels.centring import convolution_correction, matmul_correction
+from imctrain.imc.engines.kernels.shared_noise import Streams, of_conversions
+from imctrain.imc.mvm.columns import Pattern
 from imctrain.imc.mvm.geometry import ConvGeometry
 from imctrain.imc.mvm.plan import MvmPlan
 from imctrain.imc.mvm.products import Driven, Ranges, Reading, Stored
@@ -26,7 +28,13 @@ BYTES = 4
 
 
 def _convert(
-    dots: Array, plan: MvmPlan, pass_axis: int, full_scale: Array, ranges: Ranges, seed: Seed, errors: tuple | None
+    dots: Array,
+    plan: MvmPlan,
+    pass_axis: int,
+    full_scale: Array,
+    ranges: Ranges,
+    streams: Streams,
+    errors: Pattern | None,
 ) -> Reading:
     """Digitise dots [..., J, N] and add up planes and passes; the statistics are sums, not means.
 
@@ -34,23 +42,26 @@ def _convert(
         pass_axis: axis of `dots` that counts passes.
         full_scale: dot product at full scale, broadcastable to dots.
         ranges: R of each pass, [P].
-        errors: (gain, offset, correction, noise, multiplier) broadcastable to dots, each or all None.
+        errors: of the columns, broadcastable to dots.
     """
     conv = plan.converter
     passes = [1] * dots.ndim
     passes[pass_axis] = plan.passes
     reference = ranges.reshape(passes)
-    eps = noise.gaussian(seed, dots.shape) if plan.hardware.has_noise else None
-    gain, offset, correction, relative, multiplier = errors if errors is not None else (None,) * 5
-    if eps is not None and relative is not None:
-        eps = eps * relative
-    raw = conv.round_code(dots, full_scale, reference, eps, gain, offset)
+    eps = noise.gaussian(streams.own, dots.shape) if plan.hardware.has_noise else None
+    errors = errors or Pattern()
+    offset, shared = errors.offset, of_conversions(dots.shape, pass_axis, plan, streams, errors.noise)
+    if shared is not None:
+        offset = shared if offset is None else offset + shared
+    if eps is not None and errors.noise is not None:
+        eps = eps * errors.noise
+    raw = conv.round_code(dots, full_scale, reference, eps, errors.gain, offset, errors.curves)
     code = conv.clip(raw)
     value = code * (reference * conv.lsb_at_full_range * full_scale)
-    if correction is not None and plan.hardware.adc.offset_conversions:
-        value = value - correction * full_scale
-    if multiplier is not None:
-        value = value * multiplier
+    if errors.correction is not None and plan.hardware.adc.offset_conversions:
+        value = value - errors.correction * full_scale
+    if errors.multiplier is not None:
+        value = value * errors.multiplier
     if plan.snaps == "always":
         value = jnp.round(value)
     elif plan.snaps == "depends":
@@ -97,13 +108,12 @@ def matmul_on(
     plan: MvmPlan,
     ranges: Ranges,
     seed: Seed,
-    errors: tuple[Any, ...] | None,
+    errors: Pattern | None,
 ) -> Reading:
     """The array's part of `matmul` (see `centring` for the rest), with the fixed pattern given.
 
     Args:
-        errors: gain, offset, correction, noise and multiplier of the plan's columns, each [T, columns] or None
-            (`MvmPlan.pattern`).
+        errors: what the plan's columns differ by, each [T, columns] or None (`MvmPlan.pattern`).
     """
     tiles, passes, planes = plan.tiles, plan.passes, plan.planes
     groups, vectors, _ = x.shape
@@ -116,6 +126,7 @@ def matmul_on(
     driven = driven.reshape(passes, groups, vectors, tiles.count, tiles.size).transpose(3, 1, 0, 2, 4)
     stored = jnp.pad(w.astype(plan.coding.format.dtype), padding).reshape(groups, outputs, tiles.count, tiles.size)
     stored = stored.transpose(2, 0, 1, 3)
+    streams = Streams.of(plan, seed)
     axes = (1, 1, 1) if plan.shared_columns else (groups, 1, 1)
     pattern = jax.tree.map(lambda e: jnp.asarray(e).reshape(tiles.count, *axes, planes, outputs), errors)
     full_scales = jnp.asarray(plan.full_scales).reshape(-1, 1, 1, 1, 1, 1)
@@ -127,27 +138,27 @@ def matmul_on(
     vector_chunks = _chunks(vectors, tile_bytes // vectors, budget) if tile_chunks == tiles.count else 1
     part = vectors // vector_chunks
 
-    def block(operands: tuple[Any, ...], stream: Array) -> Reading:
+    def block(operands: tuple[Any, ...], own: Streams) -> Reading:
         inputs, cells, full_scale, fixed = operands
         count = cells.shape[0]
         cells = plan.coding.encode(cells, axis=2).reshape(count, groups, planes * outputs, tiles.size)
         inputs = inputs.reshape(count, groups, passes * part, tiles.size)
         dots = jnp.einsum("tgmk,tgck->tgmc", inputs, cells.astype(dtype), preferred_element_type=exact_sum)
         dots = dots.astype(jnp.float32).reshape(count, groups, passes, part, planes, outputs)
-        reading = _convert(dots, plan, 2, full_scale, ranges, stream, fixed)
+        reading = _convert(dots, plan, 2, full_scale, ranges, own, fixed)
         return reading._replace(product=jnp.sum(reading.product, axis=0))
 
     def over_tiles(inputs: Array, chunk: Array) -> Reading:
         operands = (inputs, stored, full_scales, pattern)
         if tile_chunks == 1:
-            return block(operands, noise.derive(seed, chunk))
+            return block(operands, streams.at(chunk))
         split = jax.tree.map(lambda a: a.reshape(tile_chunks, -1, *a.shape[1:]), operands)
         nothing = jnp.zeros(passes, jnp.float32)
         zero = Reading(jnp.zeros((groups, part, outputs), jnp.float32), nothing, nothing, nothing)
 
         def step(sums: Reading, xs: tuple[Array, tuple[Any, ...]]) -> tuple[Reading, None]:
             index, these = xs
-            return _add(sums, block(these, noise.derive(seed, chunk, index))), None
+            return _add(sums, block(these, streams.at(chunk, index))), None
 
         return jax.lax.scan(step, zero, (jnp.arange(tile_chunks, dtype=jnp.uint32), split))[0]
 
@@ -170,7 +181,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
     groups, outputs = geometry.groups, geometry.group_outputs
     driven = plan.mapping.drive(x)
     kernel = w.reshape(*geometry.kernel, geometry.group_channels, groups, outputs)
-    errors = plan.pattern()
+    errors, streams = plan.pattern(), Streams.of(plan, seed)
     budget = plan.hardware.memory_mib * 2**20
     image_bytes = BYTES * passes * math.prod(geometry.output) * groups * planes * outputs
     chunks = _chunks(geometry.batch, image_bytes, budget)
@@ -189,7 +200,7 @@ def convolve(x: Array, w: Array, geometry: ConvGeometry, plan: MvmPlan, ranges: 
             dots = dots.reshape(passes, part, *geometry.output, groups, planes, outputs)
             pattern = jax.tree.map(lambda e, t=t: jnp.asarray(e[t]).reshape(groups, planes, outputs), errors)
             full_scale = jnp.asarray(plan.full_scales[t])
-            reading = _convert(dots, plan, 0, full_scale, ranges, noise.derive(seed, t, chunk), pattern)
+            reading = _convert(dots, plan, 0, full_scale, ranges, streams.at(t, chunk), pattern)
             total = reading if total is None else _add(total, reading)
         assert total is not None
         flat = total.product.reshape(part, *geometry.output, groups * outputs)
