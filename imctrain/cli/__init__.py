@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -28,6 +27,7 @@ from imctrain.cli.report import report
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import UserError
+from imctrain.output import guard_output, to_nowhere
 
 app = typer.Typer(
     name="imctrain",
@@ -84,8 +84,9 @@ app.add_typer(sweep_commands.app, name="sweep")
 def main() -> None:
     """Entry point: one line on stderr for whatever went wrong, and an exit code that says what.
 
-    0 done, 1 internal or disk error, 2 bad input, 3 diverged, 130 or 143 interrupted.
+    0 done, 1 internal or disk error, 2 bad input, 3 diverged, 128 + the signal where interrupted.
     """
+    guard_output()
     try:
         code = app(standalone_mode=False, prog_name="imctrain") or 0
     except UserError as error:
@@ -94,7 +95,8 @@ def main() -> None:
         _fail(str(error), 2)
     except BrokenPipeError:
         # The reader of a pipe has gone (`| head`): nothing is left to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            to_nowhere(stream)
         sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)

@@ -83,7 +83,8 @@ def run(
     IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
 
     Exit codes: 0 trained, 1 internal or disk error, 2 bad input, 3 diverged,
-    130 or 143 interrupted and saved.
+    130, 143, 129, 138 or 141 interrupted by SIGINT, SIGTERM,
+    SIGHUP, SIGUSR1 or a closed pipe, and saved.
 
     Examples:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import platform
 import subprocess
@@ -21,10 +22,11 @@ PACKAGES = ("imctrain", "numpy", "jax", "jaxlib", "flax", "optax", "orbax-checkp
 
 def new_folder(config: Config, out: Path | None) -> Path:
     """Create the folder of a new run: `out`, or runs/NAME-TIMESTAMP. Raises UserError if it holds a run already."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = out if out is not None else Path("runs") / f"{config.name}-{stamp}"
+    folder = Path("runs") if out is None else out
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if out is None:
+            folder = _own(folder, f"{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
         occupied = RunFiles(folder).config.exists()
         probe = folder / ".writable"
         probe.touch()
@@ -36,6 +38,18 @@ def new_folder(config: Config, out: Path | None) -> Path:
     if occupied:
         raise UserError(f"run folder {folder} holds a run: continue it with --resume {folder}, or choose another --out")
     return folder
+
+
+def _own(parent: Path, name: str) -> Path:
+    """Make a folder that nobody else has: runs may start in the same second."""
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
 
 
 def write_start(folder: Path, config: Config) -> None:

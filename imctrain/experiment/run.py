@@ -68,6 +68,8 @@ def start(
     costed = counted(config, dataset, config_dir)
     folder = place.folder = new_folder(config, out)
     with claim(folder):
+        if RunFiles(folder).is_run:
+            raise UserError(f"run folder {folder} was taken by another run meanwhile: choose another --out")
         if setup.calibration is not None:
             # The run keeps its own copy: it can be resumed and read when the calibration has moved on.
             write_text(RunFiles(folder).calibration, setup.calibration.model_dump_json(indent=1) + "\n")

@@ -35,7 +35,11 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
         return 0
     from imctrain.experiment.jax_setup import prepare_jax
 
-    prepare_jax()
+    try:
+        prepare_jax()
+    except UserError as error:
+        # Of this machine, not of the trial: it is tried again.
+        return _failed(sweep, key, str(error), 1)
     from rich.console import Console
 
     from imctrain.experiment import run as runs

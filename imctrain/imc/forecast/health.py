@@ -25,8 +25,8 @@ def clipped_too_much(name: str, mvm: str, limit: float, report: Mapping[str, flo
         name: of the site. limit: the largest fraction of conversions that may clip. report: of the site.
         prefix: of the settings' keys, "imc." for those of a config.
     """
-    clipped = report.get(f"clipped_{mvm}", math.nan)
-    if not clipped > limit:
+    clipped = report.get(f"clipped_{mvm}", math.inf)
+    if not math.isfinite(clipped) or clipped <= limit:
         return None
     return (
         f"site {name}, {mvm}: {100 * clipped:.2g}% of conversions clip, so the statistical path does not "
@@ -36,7 +36,7 @@ def clipped_too_much(name: str, mvm: str, limit: float, report: Mapping[str, flo
 
 def is_silent(mvm: str, report: Mapping[str, float]) -> bool:
     """Whether an MVM's output held no signal in a report; an MVM that did not run is not silent."""
-    return report.get(f"snr_db_{mvm}", math.nan) <= FLOOR_DB
+    return report.get(f"snr_db_{mvm}", math.inf) <= FLOOR_DB
 
 
 def next_count(count: int, silent: bool, patience: int = PATIENCE) -> tuple[int, bool]:

@@ -85,7 +85,7 @@ class MvmTelemetry:
         return jax.tree.map(lambda total: total / jnp.maximum(self.calls, 1.0), self)
 
     def report(self, mvm: str, ranges: Float[Array, " passes"]) -> dict[str, Array]:
-        """Scalars of an MVM on the array for `Site.update`'s report; NaN where it did not run.
+        """Scalars of an MVM on the array for `Site.update`'s report; infinite where it did not run.
 
         Args:
             ranges: R that the step ran at.
@@ -102,7 +102,8 @@ class MvmTelemetry:
         }
         if mean.codes is not None:
             values |= dict(zip(CODES, mean.codes, strict=True))
-        return {f"{name}_{mvm}": jnp.where(self.calls > 0, value, jnp.nan) for name, value in values.items()}
+        # Not NaN: a healthy run makes none, so that jax_debug_nans finds those of one that is not.
+        return {f"{name}_{mvm}": jnp.where(self.calls > 0, value, jnp.inf) for name, value in values.items()}
 
 
 @jax.tree_util.register_dataclass
