@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -26,7 +27,7 @@ from imctrain.cli.record import record
 from imctrain.cli.report import report
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
-from imctrain.errors import UserError
+from imctrain.errors import DamageWarning, UserError
 from imctrain.output import guard_output, to_nowhere
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ def main() -> None:
     0 done, 1 internal or disk error, 2 bad input, 3 diverged, 128 + the signal where interrupted.
     """
     guard_output()
+    warnings.showwarning = _warn
     try:
         code = app(standalone_mode=False, prog_name="imctrain") or 0
     except UserError as error:
@@ -116,6 +118,17 @@ def main() -> None:
     if code == 130:
         _fail("interrupted", 130)
     sys.exit(code)
+
+
+_show_warning = warnings.showwarning
+
+
+def _warn(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    """What is left out is told in a line, as errors are; anything else as Python does."""
+    if issubclass(category, DamageWarning):
+        print(f"imctrain: note: {message}", file=sys.stderr)
+    else:
+        _show_warning(message, category, *rest)
 
 
 def _usage(error: Any) -> NoReturn:

@@ -16,6 +16,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.own_sources import unfolded
 from imctrain.experiment.trained import Arrays, Checkpoint, Trained, arrays_hash, network_arrays, trained_by_run
 from imctrain.files import replacing
+from imctrain.reading import Unreadable, parse_json
 from imctrain.records.manifest import Manifest
 from imctrain.settings import kept_config
 
@@ -89,11 +90,11 @@ def read_network(path: Path) -> NetworkFile:
     arrays, text = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
     result = arrays.pop(RESULT, None)
     if text is None:
-        told = None if result is None else json.loads(str(result))
+        told = None if result is None else parse_json(str(result), f"result in {path}")
         return NetworkFile(path, arrays, None, told)
     try:
-        return NetworkFile(path, arrays, Manifest.model_validate(json.loads(text)))
-    except (ValidationError, ValueError):
+        return NetworkFile(path, arrays, Manifest.model_validate(parse_json(text, "manifest")))
+    except (ValidationError, Unreadable):
         raise UserError(f"{path} has no readable manifest: export the run again") from None
 
 

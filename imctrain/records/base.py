@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imctrain.errors import UserError
+from imctrain.errors import UserError, shown
 from imctrain.files import JsonValue, write_json
+from imctrain.reading import Unreadable, read_json
 
 
 class Kept(BaseModel):
@@ -21,21 +22,23 @@ class Kept(BaseModel):
     access of the mapping in its file: ["key"], `get`, `in`, `keys`, `items`, and `dict` of it.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, populate_by_name=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
     WHAT: ClassVar[str] = "object"
     REMEDY: ClassVar[str] = "restore it"
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The object in a file. Raises UserError for a file that holds something else, OSError without one."""
+        """The object in a file. Raises UserError for a file that is not there or holds something else."""
         try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate(read_json(path))
+        except Unreadable as error:
+            raise UserError(f"{error}: {cls.REMEDY}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise UserError(f"{path} is no {cls.WHAT} ({key}: {first['msg']}): {cls.REMEDY}") from None
-        except ValueError:
-            raise UserError(f"{path} is no JSON: {cls.REMEDY}") from None
+            key = shown(".".join(map(str, first["loc"])) or "file")
+            raise UserError(f"{path} is no {cls.WHAT} ({key}: {shown(first['msg'])}): {cls.REMEDY}") from None
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all: keys in the order of their declaration."""

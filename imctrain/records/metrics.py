@@ -5,7 +5,6 @@ A run that was killed may have left half a line at the end: readers take the lin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
+from imctrain.reading import Unreadable, parse_json, read_text
 from imctrain.records.base import Kept
 
 TAIL_BYTES = 65536
@@ -76,10 +76,10 @@ _LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Lines of a file as JSON, up to a line that was cut off; none without a file."""
+    """Lines of a file as JSON, up to a line that was cut off; none without a file. Raises UserError for no text."""
     rows: list[Row] = []
     if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in read_text(path).splitlines():
             row = _row(text)
             if row is None:
                 break
@@ -127,7 +127,7 @@ def _lines(rows: Iterable[Row]) -> list[Line]:
 
 def _row(text: str) -> Row | None:
     try:
-        row = json.loads(text)
-    except ValueError:
+        row = parse_json(text, "a line")
+    except Unreadable:
         return None
     return row if isinstance(row, dict) else None

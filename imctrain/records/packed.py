@@ -20,10 +20,12 @@ from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.files import replacing
+from imctrain.reading import read_bytes
 from imctrain.records.layout import ARCHIVE, CHECKPOINTS, RESULT, SweepFiles
 
 LEFT_OUT = {".png", ".svg", ".lock"}
 """Suffixes and names of files that are drawn again, or of no use after the training."""
+_MAXIMUM_PACKED = 2**29
 _MAXIMUM = 2**31
 """Bytes that an archive may unpack to: a file that is no archive of ours may claim anything."""
 
@@ -99,7 +101,7 @@ def contents(folder: Path) -> SweepFiles | None:
 @functools.cache
 def _unpacked(archive: Path, _changed: int, _size: int) -> Path:
     try:
-        raw = archive.read_bytes()
+        raw = read_bytes(archive, _MAXIMUM_PACKED)
         home = _home() / hashlib.sha256(raw).hexdigest()[:32]
         if home.is_dir():
             return home
@@ -107,8 +109,7 @@ def _unpacked(archive: Path, _changed: int, _size: int) -> Path:
         with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
             whole = Path(scratch) / "whole"
             with tarfile.open(fileobj=io.BytesIO(raw), mode="r:xz") as tar:
-                if sum(member.size for member in tar.getmembers()) > _MAXIMUM:
-                    raise UserError(f"{archive} unpacks to more than 2 GiB: it is no archive of trials")
+                _check_size(tar, archive)
                 tar.extractall(whole, filter="data")
             if not SweepFiles(whole).trials.is_dir():
                 raise UserError(f"{archive} holds no trials: restore it, or remove it")
@@ -120,6 +121,15 @@ def _unpacked(archive: Path, _changed: int, _size: int) -> Path:
         raise UserError(f"{archive} is damaged or no archive of trials: restore it, or remove it") from None
     except OSError as error:
         raise UserError(f"{archive} cannot be unpacked ({error.strerror or error}): free some space") from None
+
+
+def _check_size(tar: tarfile.TarFile, archive: Path) -> None:
+    """Stops at the head of the member that is too much, before it is unpacked."""
+    total = 0
+    for member in tar:
+        total += member.size
+        if total > _MAXIMUM:
+            raise UserError(f"{archive} unpacks to more than 2 GiB: it is no archive of trials")
 
 
 def _home() -> Path:

@@ -6,17 +6,19 @@ label under each sweep of the folder. A plan without the number of a table is re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from imctrain.errors import UserError
 from imctrain.files import JsonValue, write_json
 from imctrain.frozen_defaults import VERSION
+from imctrain.reading import read_json
 from imctrain.records.layout import RunFiles, SweepFiles
 from imctrain.records.packed import contents
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import JsonValue as Json
 
 MARKS = ("place", "base", "curve")
 """Of a label: what does not tell which trial it is."""
@@ -58,6 +60,23 @@ class Plan(TypedDict):
     """By name of sweep."""
 
 
+class _Checked(BaseModel):
+    """What readers take for granted of a `Label`."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    reference: Literal["float", "digital"] | None
+    variant: str
+    axes: dict[str, Json]
+    seed: int
+    place: int = 0
+    base: str = ""
+    curve: str = ""
+    chips: str = ""
+
+
+_LABELS: TypeAdapter[dict[str, _Checked]] = TypeAdapter(dict[str, _Checked])
+
+
 def same_trial(label: Label, other: Label) -> bool:
     """Whether two labels of one sweep tell the same trial."""
     return _identity(label) == _identity(other)
@@ -73,9 +92,14 @@ def write_plan(path: Path, plan: Plan) -> None:
 
 
 def read_plan(path: Path) -> Plan:
-    """A plan as it is: only its labels are there for sure."""
-    plan: Plan = json.loads(path.read_text(encoding="utf-8"))
-    return plan
+    """A plan as it is: only its labels are there for sure. Raises UserError for a file that is none."""
+    plan = read_json(path)
+    try:
+        _LABELS.validate_python(plan["labels"])
+    except (ValidationError, KeyError, TypeError):
+        raise UserError(f"{path} is no plan of a trial: give the sweep's command again") from None
+    found: Plan = plan
+    return found
 
 
 @dataclass(frozen=True)
@@ -86,15 +110,15 @@ class SweepView:
 
     def trial(self, key: str) -> RunFiles:
         """The run folder of a trial: in the sweep's folder, or where a packed one can be read."""
-        own, packed = self.files.trial(key), contents(self.files.folder)
-        there = not own.folder.is_dir() and packed is not None and packed.trial(key).folder.exists()
-        return packed.trial(key) if there and packed is not None else own
+        own = self.files.trial(key)
+        packed = None if own.folder.is_dir() else contents(self.files.folder)
+        return packed.trial(key) if packed is not None and packed.trial(key).folder.exists() else own
 
     def plan(self, key: str) -> Path:
         """The file of a plan: a packed trial keeps its plan with it."""
-        own, packed = self.files.plan(key), contents(self.files.folder)
-        there = not own.is_file() and packed is not None and packed.plan(key).exists()
-        return packed.plan(key) if there and packed is not None else own
+        own = self.files.plan(key)
+        packed = None if own.is_file() else contents(self.files.folder)
+        return packed.plan(key) if packed is not None and packed.plan(key).exists() else own
 
     def keys(self) -> list[str]:
         """Every planned trial."""
@@ -112,8 +136,10 @@ class SweepView:
         try:
             plan = read_plan(path)
             content, version = plan["config"], plan.get("frozen_defaults", VERSION)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except KeyError:
             raise UserError(f"{path} is no plan of a trial: give the sweep's command again") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{path} is no plan of a trial: give the sweep's command again")
         if version != VERSION:
             raise UserError(
                 f"{path} was planned against table {version!r} of defaults and this version of imctrain knows "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imctrain.errors import UserError
+from imctrain.errors import DamageWarning, UserError
 from imctrain.files import JsonValue
-from imctrain.frozen_defaults import filled
-from imctrain.records.kept_config import Table, setting
+from imctrain.reading import CONFIG_BYTES, decoded, read_bytes
+from imctrain.records.kept_config import Table, config_table, setting
 from imctrain.records.layout import ARCHIVE, BASELINE, CHECKPOINTS, FAILED, RESULT, RunFiles, SweepFiles, sweep_of
 from imctrain.records.packed import contents
 from imctrain.records.plans import Label, SweepView, read_plan
@@ -58,21 +58,37 @@ class RunRecord:
 def gather(root: Path) -> list[RunRecord]:
     """Every run below `root`, baselines within runs left out.
 
-    Raises UserError where there is none, or a result is damaged.
+    A run of which a file is damaged is left out, and told (`errors.DamageWarning`). Raises UserError where there is
+    none.
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give one that holds runs or sweeps")
-    records = [record for folder, files in sorted(_places(root).items()) if (record := _record(folder, files))]
+    records, damaged = [], 0
+    for folder, files in sorted(_places(root).items()):
+        try:
+            record = _record(folder, files)
+        except UserError as error:
+            damaged += 1
+            leave_out(f"run {folder}", error)
+            continue
+        if record is not None:
+            records.append(record)
     if not records:
-        raise UserError(f"no run below {root} (no config.toml with a result.json or failed.json): train one first")
+        told = f"no run below {root} can be read: {damaged} are damaged" if damaged else f"no run below {root}"
+        raise UserError(f"{told} (no config.toml with a result.json or failed.json): train one first")
     return records
+
+
+def leave_out(what: str, error: UserError) -> None:
+    """Tell that something on disk is left out."""
+    warnings.warn(f"{what} is left out: {error}", DamageWarning, stacklevel=3)
 
 
 def _record(folder: Path, read_from: Path) -> RunRecord | None:
     files, sweep = RunFiles(read_from), sweep_of(folder)
     result = Result.read(files.result) if files.is_finished else None
     failure = Failure.read(files.failed) if files.failed.is_file() else None
-    written = files.config.read_bytes() if files.is_run else b""
+    written = read_bytes(files.config, CONFIG_BYTES) if files.is_run else b""
     if not written and failure is None:
         return None
     plan = None if sweep is None else SweepView(sweep).plan(folder.name)
@@ -80,7 +96,7 @@ def _record(folder: Path, read_from: Path) -> RunRecord | None:
     digest = None if result is None else result.config_toml_sha256
     return RunRecord(
         folder,
-        filled(tomllib.loads(written.decode("utf-8"))) if written else {},
+        config_table(decoded(written, files.config), files.config) if written else {},
         result,
         read_plan(plan)["labels"] if plan is not None and planned else {},
         failure.error if failure is not None and result is None else "",
@@ -95,7 +111,11 @@ def _places(root: Path) -> dict[Path, Path]:
     found = {path.parent: path.parent for name in (RESULT, FAILED) for path in root.rglob(name)}
     found = {folder: f for folder, f in found.items() if folder.name != BASELINE and CHECKPOINTS not in folder.parts}
     for archive in sorted(root.rglob(ARCHIVE)):
-        inside = contents(archive.parent)
+        try:
+            inside = contents(archive.parent)
+        except UserError as error:
+            leave_out(f"what {archive} holds", error)
+            continue
         for path in inside.trials.glob(f"*/{RESULT}") if inside is not None else ():
             # A trial that lies there unpacked, trained again perhaps, is the newer one.
             found.setdefault(SweepFiles(archive.parent).trial(path.parent.name).folder, path.parent)

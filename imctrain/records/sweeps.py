@@ -142,8 +142,8 @@ def _energy_keys(energy: TrainingEnergy | None) -> EnergyKeys:
 
 
 def _order(axes: dict[str, JsonValue]) -> tuple[tuple[bool, JsonValue], ...]:
-    # Numbers in order of size, words by themselves: one axis may hold both only by mistake.
-    return tuple((isinstance(v, str), v if not isinstance(v, list) else str(v)) for v in axes.values())
+    # Numbers in order of size, all else by its words: one axis may hold both only by mistake.
+    return tuple((False, v) if isinstance(v, int | float) else (True, str(v)) for v in axes.values())
 
 
 def titles(sweeps: Sequence[Sweep], root: Path) -> dict[Sweep, str]:

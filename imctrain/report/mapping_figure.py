@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 import numpy as np
 
 from imctrain.files import JsonValue
+from imctrain.reading import read_json
 from imctrain.report.style import COLOURS, pyplot, save_figure
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
     bit-serial, each site and moment with itself: median, lowest and highest.
     """
     plt = pyplot()
-    results: MappingSnr = json.loads(source.read_text(encoding="utf-8"))
+    results: MappingSnr = read_json(source)
     settings, steps = results["settings"], results["recording"]["steps"]
     policies, sigmas = settings["policies"], sorted(settings["sigmas"])
     mappings = [mapping for mapping in MAPPINGS if mapping in settings["mappings"]]

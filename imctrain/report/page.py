@@ -13,7 +13,7 @@ from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
 from imctrain.records.energy import STORED_ENERGY, Pricing
 from imctrain.records.plans import Label
-from imctrain.records.runs import RunRecord, gather
+from imctrain.records.runs import RunRecord, gather, leave_out
 from imctrain.records.sweeps import Sweep, measured, place_of, rows_of, select, sweeps_of, titles
 from imctrain.report.axis_figure import DROPS, draw_axis_figure
 from imctrain.report.learning_curve import plot_learning_curve
@@ -137,9 +137,14 @@ def _run(record: RunRecord, root: Path, pricing: Pricing) -> dict[str, object]:
     """What the template shows of a run."""
     curve = sites = None
     files = record.files
-    if files.metrics.is_file() and record.config:
-        curve = _picture(lambda file: plot_learning_curve(files.folder, file), "svg")
-        sites = _picture(lambda file: draw_site_curves(files.folder, file), "png")
+    worst: list[tuple[str, str, float]] = []
+    try:
+        if files.metrics.is_file() and record.config:
+            curve = _picture(lambda file: plot_learning_curve(files.folder, file), "svg")
+            sites = _picture(lambda file: draw_site_curves(files.folder, file), "png")
+        worst = worst_sites(files.folder)
+    except UserError as error:
+        leave_out(f"curves of run {record.folder}", error)
     names = [_called(label) for label in record.labels.values()]
     return {
         "energy": pricing(record),
@@ -154,7 +159,7 @@ def _run(record: RunRecord, root: Path, pricing: Pricing) -> dict[str, object]:
         "data": record.config.get("data", {}),
         "curve": curve,
         "sites": sites,
-        "worst": worst_sites(files.folder),
+        "worst": worst,
     }
 
 

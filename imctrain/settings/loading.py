@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from imctrain.errors import UserError
 from imctrain.frozen_defaults import FROZEN, filled
+from imctrain.reading import Unreadable, parse_toml, read_toml
 from imctrain.settings.base import explain
 from imctrain.settings.experiment import Config
 from imctrain.settings.imc import ImcConfig
@@ -63,14 +63,9 @@ def frozen_imc(**changes: Any) -> ImcConfig:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"config {path}: cannot be read ({reason}): give an experiment's TOML file") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"config {path}: not valid TOML: {error}") from None
+        return read_toml(path)
+    except Unreadable as error:
+        raise UserError(f"config {error}: give an experiment's TOML file") from None
 
 
 def validate_config(data: dict[str, Any], where: str, origin: dict[tuple[str, ...], str] | None = None) -> Config:
@@ -98,8 +93,8 @@ def parse_override(item: str) -> tuple[tuple[str, ...], Any]:
     if not equals or not all(keys):
         raise UserError(f"--set {item}: give KEY=VALUE, such as training.epochs=5")
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text.strip()}", f"--set {item}")["value"]
+    except Unreadable:
         value = text.strip()  # a bare string: model.name=vit
     return keys, value
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from imctrain.errors import UserError
 from imctrain.files import replacing
+from imctrain.reading import parse_json
 from imctrain.report.mapping_figure import RecordedRun
 from imctrain.studies.sampling import Values
 
@@ -105,7 +106,7 @@ def load_recording(path: Path) -> Recording:
     """Read what `save_recording` wrote. Raises UserError for any other file."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
+            about = parse_json(str(stored["about"]), f"about in {path}")
             described = about.pop("records")
             records = [
                 MvmRecord(

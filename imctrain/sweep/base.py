@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from imctrain.calibration import load_calibration
 from imctrain.errors import UserError
 from imctrain.experiment.identity import calibration_hash, config_differences, within
 from imctrain.experiment.own_sources import by_content
+from imctrain.reading import read_toml
 from imctrain.records.plans import Label, Marks, same_trial
 from imctrain.settings import Config, load_config
 from imctrain.sweep.folder import SweepFolder
@@ -101,7 +101,7 @@ def _base(spec: SweepSpec) -> str:
         config = load_config(path, items)
     except UserError:
         # A config may be possible with an axis only (more warm-up than epochs, say).
-        return _hash([tomllib.loads(path.read_text(encoding="utf-8")), spec.set])
+        return _hash([read_toml(path), spec.set])
     content, config = None, by_content(config, path.parent)
     if config.imc.path != "float" and config.imc.calibration.endswith(".json"):
         content = calibration_hash(load_calibration(config.imc.calibration, path.parent))

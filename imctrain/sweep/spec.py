@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from imctrain.calibration import load_calibration
-from imctrain.errors import UserError
+from imctrain.errors import UserError, shown
+from imctrain.reading import Unreadable, parse_toml, read_toml
 from imctrain.settings import Config, frozen_imc, load_config
 from imctrain.sweep.trial import Trial
 
@@ -121,12 +121,9 @@ def read_sweep(path: Path) -> SweepSpec:
 def read_table(path: Path) -> dict[str, Any]:
     """The content of a sweep's file. Raises UserError for a file that is no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"sweep {path}: cannot be read ({reason}): give a sweep's TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"sweep {path}: not valid TOML: {error}") from None
+        return read_toml(path)
+    except Unreadable as error:
+        raise UserError(f"sweep {error}: give a sweep's TOML file") from None
 
 
 def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) -> SweepSpec:
@@ -139,7 +136,7 @@ def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) 
         if first["type"] == "extra_forbidden":
             known = ", ".join(SweepSpec.model_fields)
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
-        message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
+        message = "is missing" if first["type"] == "missing" else f"= {shown(first['input'])}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
     _check_chips(spec, where)
     for item in spec.exclude:
@@ -276,8 +273,8 @@ def parse_axis(item: str) -> tuple[str, tuple[JsonValue, ...]]:
     if not equals or not key or not text:
         raise UserError(f"--axis {item}: give KEY=VALUE,VALUE, such as imc.adc.bits=6,8,10")
     try:
-        values = tomllib.loads(f"values = [{text}]")["values"]
-    except tomllib.TOMLDecodeError:
+        values = parse_toml(f"values = [{text}]", "--axis")["values"]
+    except Unreadable:
         values = [_value(part.strip()) for part in text.split(",")]
     if len(set(map(repr, values))) < len(values):
         raise UserError(f"--axis {item}: a value is there twice")
@@ -286,6 +283,7 @@ def parse_axis(item: str) -> tuple[str, tuple[JsonValue, ...]]:
 
 def _value(text: str) -> JsonValue:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        found: JsonValue = parse_toml(f"value = {text}", "--axis")["value"]
+        return found
+    except Unreadable:
         return text

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from imctrain.errors import UserError
+from imctrain.errors import UserError, shown
 from imctrain.files import shipped
+from imctrain.reading import Unreadable, read_json
 from imctrain.technology.schema.figure import Figure
 from imctrain.technology.schema.technology import Technology
 
@@ -63,9 +63,9 @@ def parse_technology(data: object, where: str, relative_to: Path | None = None) 
 
 def _read(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"technology {path}: not a readable JSON file ({error})") from None
+        return read_json(path)
+    except Unreadable as error:
+        raise UserError(f"technology {error}: give a technology, as in docs/technology.md") from None
 
 
 def _validated(data: object, where: str) -> Technology:
@@ -89,7 +89,7 @@ def _validated(data: object, where: str) -> Technology:
         key = ".".join(str(part) for part in first["loc"]) or "file"
         what = first["msg"].removeprefix("Value error, ")
         if first["type"] in ("extra_forbidden", "literal_error", "greater_than_equal", "finite_number"):
-            what = f"{what}, found {first['input']!r}" if first["type"] != "extra_forbidden" else "no such key"
+            what = f"{what}, found {shown(first['input'])}" if first["type"] != "extra_forbidden" else "no such key"
         raise UserError(f"technology {where}: {key}: {what}") from None
 
 

@@ -9,12 +9,13 @@ wrote no list are taken as they are if orbax can read them.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from pathlib import Path
 
+from imctrain.errors import UserError
 from imctrain.files import write_json
+from imctrain.reading import read_json
 
 SUMS = "sums.json"
 """{path within the checkpoint: [bytes, BLAKE2b of the content]}."""
@@ -53,9 +54,9 @@ def _sum(path: Path) -> list[int | str]:
 def check_sums(folder: Path) -> None:
     """Raises Damaged where a checkpoint's files are not as its list says."""
     try:
-        listed = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        listed = read_json(folder / SUMS)
         expected = [(name, size, digest) for name, (size, digest) in listed.items()]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (UserError, ValueError, AttributeError, TypeError):
         raise Damaged(f"{SUMS} cannot be read") from None
     for name, size, digest in expected:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from imctrain.calibration.schema.calibration import Calibration
 from imctrain.calibration.schema.consistency import refuse_inconsistent
 from imctrain.errors import UserError
 from imctrain.files import replacing, shipped
+from imctrain.reading import Unreadable, read_json
 
 SCHEMA_MAJOR = 1
 
@@ -45,9 +45,9 @@ def load_calibration(name_or_path: str, relative_to: Path | None = None) -> Cali
     """Read and validate a calibration. Raises UserError with one line on what is wrong."""
     path = find_calibration(name_or_path, relative_to)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"calibration {path}: not a readable JSON file ({error})") from None
+        data = read_json(path)
+    except Unreadable as error:
+        raise UserError(f"calibration {error}: give a calibration, as in its README") from None
     return parse_calibration(data, str(path))
 
 
