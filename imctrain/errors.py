@@ -1,6 +1,5 @@
 """The one exception that a user's mistake raises, and the one warning."""
 
-
 LONGEST = 4000
 """Characters of a message: what a screen holds."""
 

@@ -21,6 +21,38 @@ def shipped(folder: str) -> Path:
     return installed if installed.is_dir() else package.parent / folder
 
 
+ENDS_BYTES = 2**16
+"""Where the mark of who made a file is looked for: so much at its head and at its end."""
+
+
+def refuse_overwrite(path: Path, option: str, *, force: bool = False, made_by: str | None = None) -> None:
+    """Raise UserError for a file that is there and that nobody said may go, before any work is done for it.
+
+    Args:
+        option: that named the file, for the message. force: it may go, whatever it is.
+        made_by: what stands in a file of this kind that imctrain itself has written, which may go; None where such a
+            file is as hard to make again as any other.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: give the name of a file")
+    if force or not (path.exists() or path.is_symlink()):
+        return
+    if made_by is not None and path.is_file() and _holds(path, made_by.encode()):
+        return
+    whose = f" and was not made by `{made_by}`" if made_by is not None and made_by.startswith("imctrain") else ""
+    raise UserError(f"{option} {path} is there already{whose}: give another name, or overwrite it with --force")
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(ENDS_BYTES)
+            stream.seek(max(0, path.stat().st_size - ENDS_BYTES))
+            return mark in head or mark in stream.read()
+    except OSError:
+        return False
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, with its suffixes; renamed to `path` on success, removed on any failure.

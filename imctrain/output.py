@@ -56,7 +56,7 @@ class Guarded:
         if number is None or not _listeners:
             raise error
         to_nowhere(self._stream)
-        for listener in list(_listeners):
+        for listener in _listeners:
             listener(number)
 
     def __getattr__(self, name: str) -> Any:

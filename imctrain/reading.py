@@ -145,7 +145,9 @@ def _no_constant(name: str) -> None:
 def _why(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"tables or lists are more than {DEPTH} within each other"
-    return "an integer in it has thousands of digits" if "integer string conversion" in str(error) else shown(error, 200)
+    return (
+        "an integer in it has thousands of digits" if "integer string conversion" in str(error) else shown(error, 200)
+    )
 
 
 def _check_depth(value: Any, where: str) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imctrain.cli.options import Force
 from imctrain.errors import UserError
+from imctrain.files import refuse_overwrite
 
 if TYPE_CHECKING:
     from imctrain.calibration import Calibration
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from imctrain.calibration.reading.setup import MeasurementSetup
     from imctrain.calibration.sections.evidence import Evidence
 
+MADE_BY = "imctrain calibrate"
 PLOTS = (".png", ".pdf")
 
 
@@ -46,6 +49,7 @@ def calibrate(
             "--out", "-o", metavar="FILE.json", help="Calibration to write (default: beside FILE).", show_default=False
         ),
     ] = None,
+    force: Force = False,
     plot: Annotated[bool, typer.Option("--plot", help="Write a datasheet page too, as PNG and PDF.")] = False,
     compare: Annotated[
         str | None,
@@ -165,7 +169,7 @@ def calibrate(
     if measured is None:
         raise UserError("calibrate needs a FILE of conversions (or --check FILE.json); see `imctrain calibrate --help`")
     if measured.suffix == ".json":
-        _compare_files(measured, compare, out, plot)
+        _compare_files(measured, compare, out, plot, force)
         return
     from imctrain.calibration import load_calibration
     from imctrain.calibration.calibrate import Request, calibrate_file
@@ -196,6 +200,10 @@ def calibrate(
     target = out or measured.with_name(measured.name.split(".")[0] + ".json")
     other = None if compare is None else load_calibration(compare)
     _refuse_target(target, measured)
+    pictures = [target.with_suffix(suffix) for suffix in PLOTS] if plot else []
+    if other is not None:
+        pictures += [_comparison_path(target, other, suffix) for suffix in PLOTS]
+    _refuse_pictures(pictures, force)
     request = Request(name or target.stem, notes, assumed, die, single_column, bootstrap, seed, how=how)
     with bars("reading", "fitting") as (reading, fitting):
         calibration, evidence = calibrate_file(measured, setup, request, reading, fitting)
@@ -203,12 +211,7 @@ def calibrate(
     print_figures(calibration)
     if other is not None:
         print_comparison(calibration, other)
-    written = [str(target)]
-    if plot:
-        written += [str(target.with_suffix(suffix)) for suffix in PLOTS]
-    if other is not None:
-        written += [str(_comparison_path(target, other, suffix)) for suffix in PLOTS]
-    typer.echo(f"{calibration.provenance}: written to {', '.join(written)}")
+    typer.echo(f"{calibration.provenance}: written to {', '.join(map(str, [target, *pictures]))}")
 
 
 def _dry_run(measured: Path, setup: MeasurementSetup, how: HowToRead, more: bool) -> None:
@@ -241,6 +244,16 @@ def _refuse_target(target: Path, measured: Path) -> None:
             ) from None
 
 
+def _refuse_pictures(pictures: list[Path], force: bool) -> None:
+    for picture in pictures:
+        refuse_overwrite(picture, "--plot", force=force, made_by=MADE_BY)
+
+
+def _made_by(suffix: str) -> dict[str, str]:
+    """Metadata of a picture, by which it may be replaced later."""
+    return {"Software" if suffix == ".png" else "Creator": MADE_BY}
+
+
 def _comparison_path(target: Path, other: Calibration, suffix: str) -> Path:
     return target.with_name(f"{target.stem}-vs-{Path(other.name).name}{suffix}")
 
@@ -259,7 +272,8 @@ def _write(calibration: Calibration, evidence: Evidence | None, other: Calibrati
             plt = pyplot()
             figure = draw_datasheet(calibration, evidence, plt)
             for suffix in PLOTS:
-                figure.savefig(files.enter_context(replacing(target.with_suffix(suffix))), format=suffix[1:])
+                picture = files.enter_context(replacing(target.with_suffix(suffix)))
+                figure.savefig(picture, format=suffix[1:], metadata=_made_by(suffix))
             plt.close(figure)
         if other is not None:
             _plot_comparison(calibration, other, target, files)
@@ -273,11 +287,12 @@ def _plot_comparison(a: Calibration, b: Calibration, target: Path, files: ExitSt
     plt = pyplot()
     figure = draw_comparison(a, b, plt)
     for suffix in PLOTS:
-        figure.savefig(files.enter_context(replacing(_comparison_path(target, b, suffix))), format=suffix[1:])
+        picture = files.enter_context(replacing(_comparison_path(target, b, suffix)))
+        figure.savefig(picture, format=suffix[1:], metadata=_made_by(suffix))
     plt.close(figure)
 
 
-def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool) -> None:
+def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool, force: bool) -> None:
     from imctrain.calibration import load_calibration
     from imctrain.cli.calibration_tables import print_comparison
 
@@ -287,6 +302,7 @@ def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool
         raise UserError("--plot draws the datasheet of measurements: give their file, not a calibration")
     a, b = load_calibration(str(file)), load_calibration(compare)
     target = out or Path(file.name)
+    _refuse_pictures([_comparison_path(target, b, suffix) for suffix in PLOTS], force)
     with ExitStack() as files:
         _plot_comparison(a, b, target, files)
     print_comparison(a, b)

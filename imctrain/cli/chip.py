@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from imctrain.cli.options import Force
 from imctrain.errors import UserError
+from imctrain.files import refuse_overwrite
 
 app = typer.Typer(help="A virtual chip: conversions drawn from a calibration.", no_args_is_help=True)
 
@@ -63,6 +65,7 @@ def sample(
         Path | None,
         typer.Option(metavar="FILE.json", help="Write the drawn chip's true figures too.", show_default=False),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Draw measurements from a calibration, as the chip that it describes would give them.
 
@@ -99,6 +102,9 @@ def sample(
     )
     if truth is not None and truth.suffix != ".json":
         raise UserError(f"--truth {truth}: give a name that ends in .json")
+    refuse_overwrite(out, "--out", force=force)
+    if truth is not None:
+        refuse_overwrite(truth, "--truth", force=force)
     with bars("drawing") as (drawing,):
         write_samples(chip, plan, out, drawing)
     if truth is not None:

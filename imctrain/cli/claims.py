@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from imctrain.cli.options import Force
 from imctrain.errors import UserError
+from imctrain.files import refuse_overwrite
 
 
 def claims(
@@ -25,6 +27,7 @@ def claims(
             show_default=False,
         ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Judge the claims of the paper by the results in a sweep's folder.
 
@@ -48,6 +51,7 @@ def claims(
         raise UserError(f"no results of a sweep {sweep!r} in {folder}: there are {', '.join(names) or 'none'}")
     summary = summarise(records, sweep or "claims", root=folder)
     target = out if out is not None else folder / (f"{sweep}-summary.json" if sweep else "summary.json")
+    refuse_overwrite(target, "--out", force=force, made_by='"noise_tolerance_ratio"')
     write_json(target, summary)
     for what, found in summary["sweeps"].items():
         if found is not None:

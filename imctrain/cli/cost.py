@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imctrain.cli.options import OptionalConfigFile, Overrides
+from imctrain.cli.options import Force, OptionalConfigFile, Overrides
 from imctrain.errors import UserError
+from imctrain.files import refuse_overwrite
 from imctrain.units import joules, joules_unit, seconds, seconds_unit
 
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
@@ -21,6 +22,7 @@ FILE_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 TABLE_LEAST = 20.0
 """A step's energy in a table's unit: small sites then have digits left."""
+MADE_BY = "imctrain cost"
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -51,6 +53,7 @@ def cost(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw energy by site and the step's timeline (png, svg, pdf).")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Count what a training step costs: energy, time and area.
 
@@ -64,6 +67,8 @@ def cost(
     """
     if plot is not None and plot.suffix not in PICTURES:
         raise UserError(f"--plot {plot}: give a file that ends in {', '.join(PICTURES)}")
+    if plot is not None:
+        refuse_overwrite(plot, "--plot", force=force, made_by=MADE_BY)
     if peak:
         _peak(technology or "laws-28nm", supply, as_json)
         return
@@ -80,7 +85,7 @@ def cost(
     if plot is not None:
         from imctrain.report.cost_figure import draw_cost
 
-        draw_cost(found, plot)
+        draw_cost(found, plot, MADE_BY)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from imctrain.cli.options import Force
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
@@ -16,7 +18,7 @@ def export(
     checkpoint: Annotated[
         Literal["best", "last"], typer.Option("--checkpoint", help="Of best accuracy, or the newest.")
     ] = "best",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a trained network to one file that leaves this machine.
 

@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from imctrain.cli.options import Force
 from imctrain.experiment.jax_setup import prepare_jax
+from imctrain.files import refuse_overwrite
+
+MADE_BY = "imctrain mapping-snr"
 
 
 def mapping_snr(
@@ -32,6 +36,7 @@ def mapping_snr(
     calibration: Annotated[
         str, typer.Option("--calibration", metavar="NAME", help="Array and converter; its mismatch is left out.")
     ] = "vlsi21-28nm-assumed",
+    force: Force = False,
 ) -> None:
     """SNR of the gradient mappings at equal conversions, on recorded gradients.
 
@@ -46,6 +51,8 @@ def mapping_snr(
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
+    for suffix in (".json", ".png", ".svg"):
+        refuse_overwrite(out / f"mapping_snr{suffix}", "--out", force=force, made_by=MADE_BY)
     say("loading jax ...")
     prepare_jax()
     from imctrain.studies.mapping_snr import SIGMAS, Settings, measure, summary, write_results

@@ -46,3 +46,4 @@ DataDir = Annotated[
         file_okay=False,
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imctrain.cli.options import Force
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -33,6 +35,7 @@ def pareto(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the front for programs; files are written with --out alone.")
     ] = False,
+    force: Force = False,
 ) -> None:
     """Accuracy against energy: what a point of accuracy costs.
 
@@ -55,7 +58,7 @@ def pareto(
     target = out if out is not None else None if as_json else folders[0]
     chosen = choose(folders, sweep or (), mixed=mixed)
     if target is not None:
-        check_targets(target)
+        check_targets(target, force=force)
     print("counting energies ...", file=sys.stderr)
     prepare_jax()
     from imctrain.studies.energy import KeptEnergy
@@ -64,7 +67,7 @@ def pareto(
     found = front_of(chosen, pricing)
     for folder, problem in pricing.problems.items():
         found["notes"].append(f"{folder.name} could not be counted: {problem}")
-    written = [] if target is None else write_pareto(found, target, chosen.title)
+    written = [] if target is None else write_pareto(found, target, chosen.title, force=force)
     if as_json:
         typer.echo(text_of(found))
         return

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from imctrain.cli.options import Force
 from imctrain.experiment.jax_setup import prepare_jax
+from imctrain.files import refuse_overwrite
 
 
 def record(
@@ -27,6 +29,7 @@ def record(
             show_default=False,
         ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Record the gradient MVMs of a run: what is driven and what is stored.
 
@@ -39,6 +42,7 @@ def record(
 
     Example: `imctrain record --run runs/quickstart --out gradients.npz`
     """
+    refuse_overwrite(out, "--out", force=force)
     console = Console(highlight=False)
 
     def say(text: str) -> None:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from imctrain.cli.options import Force
+from imctrain.files import refuse_overwrite
+
 
 def report(
     folder: Annotated[
@@ -16,6 +19,7 @@ def report(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The page (default: DIR/report.html).", show_default=False),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Gather all runs and sweeps below a folder into one self-contained HTML page.
 
@@ -40,6 +44,7 @@ def report(
 
     console = Console(highlight=False)
     target = out if out is not None else folder / "report.html"
+    refuse_overwrite(target, "--out", force=force, made_by="imctrain report")
     console.print(f"reading {folder} ...", markup=False, soft_wrap=True)
     prepare_jax()
     pricing = KeptEnergy()

@@ -12,13 +12,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from imctrain.data import Batches, Dataset, Split, load
-from imctrain.errors import UserError
 from imctrain.experiment.from_config import build_hardware, build_rules
 from imctrain.experiment.identity import calibration_hash
 from imctrain.experiment.network_file import check_writable, write_network
 from imctrain.experiment.own_sources import text_of
 from imctrain.experiment.trained import Checkpoint, Trained, trained_by_run
-from imctrain.files import JsonValue
+from imctrain.files import JsonValue, refuse_overwrite
 from imctrain.imc.chip.ranges import choose_range
 from imctrain.imc.mvm.operand import integer_format, is_encoded
 from imctrain.imc.site.site import Site
@@ -41,8 +40,7 @@ def export_run(folder: Path, out: Path, checkpoint: Checkpoint = "best", *, forc
     Raises UserError for a run without a good checkpoint, and for a file that is there.
     """
     check_writable(out)
-    if out.exists() and not force:
-        raise UserError(f"{out} exists: give another --out, or overwrite it with --force")
+    refuse_overwrite(out, "--out", force=force)
     trained = trained_by_run(folder, checkpoint)
     config = trained.known_config
     dataset = load(config.data.name, config.data.data_dir)

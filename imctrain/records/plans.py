@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import JsonValue as Json
+
 from imctrain.errors import UserError
 from imctrain.files import JsonValue, write_json
 from imctrain.frozen_defaults import VERSION
 from imctrain.reading import read_json
 from imctrain.records.layout import RunFiles, SweepFiles
 from imctrain.records.packed import contents
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic import JsonValue as Json
 
 MARKS = ("place", "base", "curve")
 """Of a label: what does not tell which trial it is."""

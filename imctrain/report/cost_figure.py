@@ -25,7 +25,7 @@ MOST_BARS = 40
 """More MVMs than this are drawn a site a bar: the names of all would not be read."""
 
 
-def draw_cost(bill: dict[str, Any], target: Path) -> None:
+def draw_cost(bill: dict[str, Any], target: Path, made_by: str | None = None) -> None:
     """Draw a bill (`cost.summary`) to `target` (format by its suffix)."""
     plt = pyplot()
     bars = _bars(bill)
@@ -35,7 +35,7 @@ def draw_cost(bill: dict[str, Any], target: Path) -> None:
     )
     _draw_energy(energy, bars, bill)
     _draw_timeline(time, bill)
-    save_figure(figure, target)
+    save_figure(figure, target, made_by=made_by)
 
 
 def _bars(bill: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILE = "mapping_snr.json"
+MADE_BY = "imctrain mapping-snr"
 MVMS = {"input_grad": "input gradient, dX", "weight_grad": "weight gradient, dW"}
 POLICIES = {
     "fixed": ("fixed range, R = 1", (0, (4, 1.5))),
@@ -136,7 +137,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
         axis.set_title(f"({'abcdefghij'[number]}){title}", loc="left")
     _scale(axes[0, 0], sigmas)
     _legend(figure, plt, results, mappings)
-    save_figure(figure, target, dpi=300)
+    save_figure(figure, target, dpi=300, made_by=MADE_BY)
 
 
 def _draw_snr(

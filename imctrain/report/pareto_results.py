@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imctrain.errors import UserError
-from imctrain.files import write_json, write_text
+from imctrain.files import refuse_overwrite, write_json, write_text
 from imctrain.records.copies import copies_of
 from imctrain.records.energy import Pricing
 from imctrain.records.runs import RunRecord, gather
@@ -110,17 +110,16 @@ def front_of(chosen: Chosen, pricing: Pricing) -> Pareto:
     return found
 
 
-def check_targets(out: Path) -> None:
+def check_targets(out: Path, *, force: bool = False) -> None:
     """Raises UserError for a file of one of our names that something else made."""
     for suffix in SUFFIXES:
         target = out / f"{STEM}.{suffix}"
-        if target.exists() and (not target.is_file() or MADE_BY.encode() not in target.read_bytes()):
-            raise UserError(f"{target} was not made by `{MADE_BY}`: move it away, or choose another folder with --out")
+        refuse_overwrite(target, "--out", force=force, made_by=MADE_BY)
 
 
-def write_pareto(found: Pareto, out: Path, title: str) -> list[Path]:
+def write_pareto(found: Pareto, out: Path, title: str, *, force: bool = False) -> list[Path]:
     """pareto.json, .md, .png and .svg in a folder, which is made. Raises UserError for files that are not ours."""
-    check_targets(out)
+    check_targets(out, force=force)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

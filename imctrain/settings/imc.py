@@ -55,7 +55,7 @@ class ImcConfig(SiteSettings):
     @classmethod
     def _under_the_keys(cls, data: Any) -> Any:
         """What a preset stands for, under the keys beside it."""
-        known = isinstance(data, dict) and data.get("preset") in PRESETS
+        known = isinstance(data, dict) and isinstance(data.get("preset"), str) and data["preset"] in PRESETS
         return with_preset(data["preset"], data) if known else data
 
 

@@ -40,7 +40,7 @@ from imctrain.imc.engines.kernels import exact
 from imctrain.imc.mvm.plan import MvmPlan, plan_mvm
 from imctrain.imc.mvm.products import Reading
 from imctrain.imc.mvm.tiling import RowTiles
-from imctrain.report.mapping_figure import FILE, MappingSnr, SnrRecord, SnrSettings, draw_mapping_snr
+from imctrain.report.mapping_figure import FILE, MADE_BY, MappingSnr, SnrRecord, SnrSettings, draw_mapping_snr
 from imctrain.settings import Hardware, ImcConfig, kept_config
 from imctrain.studies.recording import MvmRecord, Recording
 
@@ -97,7 +97,13 @@ def measure(recording: Recording, settings: Settings, say: Callable[[str], None]
         records += _measure_mvm(record, imc, calibration, settings)
     about = recording.about.copy()
     del about["config"]
-    return {"schema_version": "1.0", "recording": about, "settings": settings.as_dict(), "records": records}
+    return {
+        "schema_version": "1.0",
+        "made_by": MADE_BY,
+        "recording": about,
+        "settings": settings.as_dict(),
+        "records": records,
+    }
 
 
 def write_results(results: MappingSnr, folder: Path) -> list[Path]:

@@ -137,7 +137,7 @@ def test_a_float_run_has_no_codes_and_best_is_not_last(tmp_path, finished):
 
 
 def test_what_cannot_be_exported_is_one_line(monkeypatch, capsys, finished, exported, tmp_path):
-    with pytest.raises(UserError, match="exists: give another --out, or overwrite it with --force"):
+    with pytest.raises(UserError, match="is there already: give another name, or overwrite it with --force"):
         export_run(finished, exported)
     with pytest.raises(UserError, match=r"ends in \.npz or \.safetensors"):
         export_run(finished, tmp_path / "net.pt")

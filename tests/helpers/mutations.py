@@ -76,7 +76,9 @@ def changed_bytes(rng: random.Random, content: bytes) -> bytes:
     if kind == 8:
         return b""
     if kind == 9:
-        return content[:at] + rng.choice((b"NaN", b"inf", b"\\ud800", b"null", b"1e999", b"\n", b'"', b"}")) + content[at:]
+        return (
+            content[:at] + rng.choice((b"NaN", b"inf", b"\\ud800", b"null", b"1e999", b"\n", b'"', b"}")) + content[at:]
+        )
     if kind == 10:
         lines = content.split(b"\n")
         rng.shuffle(lines)
