@@ -44,10 +44,11 @@ def read_bytes(path: Path, limit: int = JSON_BYTES) -> bytes:
         raise Unreadable(f"{path} cannot be read ({error.strerror})") from None
     except ValueError:
         raise Unreadable(f"{str(path)!r} is no name of a file") from None
+    about = os.fstat(number)
+    if stat.S_ISDIR(about.st_mode):
+        os.close(number)
+        raise Unreadable(f"{path} cannot be read (it is a folder): give a file")
     with open(number, "rb", buffering=0) as stream:
-        about = os.fstat(number)
-        if stat.S_ISDIR(about.st_mode):
-            raise Unreadable(f"{path} cannot be read (it is a folder): give a file")
         regular = stat.S_ISREG(about.st_mode)
         if regular and about.st_size > limit:
             raise Unreadable(f"{path} has {about.st_size / MIB:.0f} MiB, and {limit / MIB:.0f} MiB is the most here")

@@ -91,6 +91,7 @@ class MappingSnr(TypedDict):
     """The content of mapping_snr.json."""
 
     schema_version: str
+    made_by: NotRequired[str]
     recording: RecordedRun
     settings: SnrSettings
     records: list[SnrRecord]

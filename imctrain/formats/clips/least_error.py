@@ -48,9 +48,10 @@ def error_curve(x: Array, fmt: IntegerFormat) -> ErrorCurve:
     top = fmt.top
     clips = jnp.maximum(jnp.max(jnp.abs(values)), TINY) * jnp.asarray(STEP ** np.arange(CANDIDATES), jnp.float32)
     scale = (clips / top)[:, None]
-    codes = jnp.clip(jnp.round(values / scale), 0, top)  # signed codes are symmetric: magnitudes tell all
+    each = values[None]
+    codes = jnp.clip(jnp.round(each / scale), 0, top)  # signed codes are symmetric: magnitudes tell all
     # In units of the largest value: squares of what is far from 1 leave float32.
-    errors = jnp.sum(counts * jnp.square((values - codes * scale) / clips[0]), axis=1)
+    errors = jnp.sum(counts[None] * jnp.square((each - codes * scale) / clips[0]), axis=1)
     power = jnp.sum(counts * jnp.square(values / clips[0]))
     return ErrorCurve(clips, errors / jnp.maximum(power, TINY), clips[0] * jnp.sqrt(power / x.size))
 
