@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +26,8 @@ def shipped(folder: str) -> Path:
     return installed if installed.is_dir() else package.parent / folder
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The disk is full, or the user's share of it."""
 ENDS_BYTES = 2**16
 """Where the mark of who made a file is looked for: so much at its head and at its end."""
 
@@ -64,14 +71,77 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UserError(f"folder {path.parent} does not exist: create it or choose another output")
     if path.is_dir():
         raise UserError(f"output {path} is a folder: give the name of a file")
+    remove_abandoned(path.parent)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with naming(path, temporary):
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Errors of the system name the file that could not be written, in place of its temporary one: a full disk does not
+    say what was too much."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or str(error.filename) == str(temporary)):
+            error.filename = str(path)
+        raise
+
+
+def told(error: OSError, what: str = "a file") -> str:
+    """An error of the system in a few words: the file (else `what`), the reason, and of a full disk the room left."""
+    name = error.filename if error.filename is not None else what
+    text = f"{name}: {error.strerror or error}"
+    if error.errno in FULL:
+        folder = Path(os.fsdecode(name)).parent
+        with contextlib.suppress(OSError):
+            text += f" ({shutil.disk_usage(folder).free:,} bytes are free there)"
+    return text
+
+
+ABANDONED_SECONDS = 3600.0
+"""A temporary file that nobody has written to for so long, of a process that is not here, is nobody's."""
+_TEMPORARY = re.compile(r"\.(\d+)-.")
+_cleaned: set[Path] = set()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes have left of `replacing` in a folder; once a folder and process.
+
+    A process of another machine may write to a shared folder: so the age decides too.
+    """
+    if folder in _cleaned:
+        return
+    _cleaned.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.match(entry.name)
+            if found and entry.is_file(follow_symlinks=False) and is_abandoned(Path(entry.path), int(found[1])):
+                os.unlink(entry.path)
+
+
+def is_abandoned(path: Path, pid: int | None = None) -> bool:
+    """Whether nothing was written to a temporary file or folder for ABANDONED_SECONDS, and its process has ended."""
+    if time.time() - path.lstat().st_mtime < ABANDONED_SECONDS:
+        return False
+    return pid is None or not Path(f"/proc/{pid}").exists()
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to a log. Raises UserError for a link: who made it wants another file overwritten."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UserError(f"{path} is a link: remove it, logs are written to files of the folder alone") from None
 
 
 def write_text(path: Path, text: str) -> None:

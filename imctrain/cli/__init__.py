@@ -28,6 +28,7 @@ from imctrain.cli.report import report
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import DamageWarning, UserError
+from imctrain.files import FULL, told
 from imctrain.output import guard_output, to_nowhere
 
 app = typer.Typer(
@@ -85,7 +86,7 @@ app.add_typer(sweep_commands.app, name="sweep")
 def main() -> None:
     """Entry point: one line on stderr for whatever went wrong, and an exit code that says what.
 
-    0 done, 1 internal or disk error, 2 bad input, 3 diverged, 128 + the signal where interrupted.
+    0 done, 1 internal or disk error, 2 bad input or a full disk, 3 diverged, 128 + the signal where interrupted.
     """
     guard_output()
     warnings.showwarning = _warn
@@ -101,7 +102,8 @@ def main() -> None:
             to_nowhere(stream)
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+        remedy = ": make room, and give the command again" if error.errno in FULL else ""
+        _fail(told(error) + remedy, 2 if error.errno in FULL else 1)
     except Exception as error:
         # Typer brings its own copy of click, or uses click's, by version: its errors are known by what they can do.
         if hasattr(error, "format_message"):

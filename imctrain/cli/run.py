@@ -12,6 +12,8 @@ from rich.console import Console
 from imctrain.cli.options import OptionalConfigFile, Overrides
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
+from imctrain.files import FULL, told
+from imctrain.records.layout import RunFiles
 from imctrain.records.result import Result
 from imctrain.units import joules, seconds
 
@@ -82,7 +84,7 @@ def run(
     Compiled steps are kept in ~/.cache/imctrain/xla for the next run;
     IMCTRAIN_CACHE_DIR=DIR moves them, IMCTRAIN_CACHE_DIR=off keeps none.
 
-    Exit codes: 0 trained, 1 internal or disk error, 2 bad input, 3 diverged,
+    Exit codes: 0 trained, 1 internal or disk error, 2 bad input or a full disk, 3 diverged,
     130, 143, 129, 138 or 141 interrupted by SIGINT, SIGTERM,
     SIGHUP, SIGUSR1 or a closed pipe, and saved.
 
@@ -137,19 +139,22 @@ def run(
     except OSError as error:
         if place.folder is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        full = error.errno in FULL
+        if not RunFiles(place.folder).is_run:
+            # Nothing was begun that could go on.
+            _leave(f"{told(error, str(place.folder))}: make room, and give the command again", 2 if full else 1)
         _leave(
-            f"{where}{error.strerror or error}; what was saved before is intact: make room (or the folder writable), "
+            f"{told(error, str(place.folder))}; what was saved before is intact: make room (or the folder writable), "
             f"then continue with: imctrain run --resume {place.folder}",
-            1,
+            2 if full else 1,
         )
-    told = {
+    accuracies = {
         "validation": (result.validation_accuracy, result.baseline_validation_accuracy),
         "test": (result.test_accuracy, result.baseline_test_accuracy),
     }
     accuracy = ", ".join(
         f"{what} accuracy {100 * found:.2f}%" + (f" (float baseline {100 * base:.2f}%)" if base is not None else "")
-        for what, (found, base) in told.items()
+        for what, (found, base) in accuracies.items()
         if found is not None
     )
     if result.energy_training_j is not None:

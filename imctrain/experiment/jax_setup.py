@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from imctrain.errors import UserError
+from imctrain.experiment.compile_cache import heal
 
 CACHE_VARIABLE = "IMCTRAIN_CACHE_DIR"
 PLATFORMS_VARIABLE = "JAX_PLATFORMS"
@@ -26,6 +27,7 @@ def prepare_jax() -> None:
         return
     cache = os.environ.get("XDG_CACHE_HOME")
     default = (Path(cache) if cache else Path.home() / ".cache") / "imctrain" / "xla"
+    heal(Path(chosen) if chosen else default)
     jax.config.update("jax_compilation_cache_dir", chosen or str(default))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imctrain.errors import UserError
-from imctrain.files import replacing
+from imctrain.files import is_abandoned, replacing
 from imctrain.reading import read_bytes
 from imctrain.records.layout import ARCHIVE, CHECKPOINTS, RESULT, SweepFiles
 
@@ -106,6 +106,9 @@ def _unpacked(archive: Path, _changed: int, _size: int) -> Path:
         if home.is_dir():
             return home
         home.parent.mkdir(parents=True, exist_ok=True)
+        for left in home.parent.glob("tmp*"):
+            if is_abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
             whole = Path(scratch) / "whole"
             with tarfile.open(fileobj=io.BytesIO(raw), mode="r:xz") as tar:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DROPS = (0.02, 0.10)
 """Lines below the baseline that a noise level is measured by."""
 LABELS = {
-    SIGMA: r"noise before rounding, $\sigma$ (LSB at R = 1)",
+    SIGMA: "noise before rounding, \u03c3 (LSB at R = 1)",
     "imc.adc.bits": "ADC bits",
     "imc.array.rows": "rows of the array",
     "data.batch_size": "images a step",

@@ -132,7 +132,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
     for axis, mvm in zip(axes[-1], MVMS, strict=True):
         _draw_gains(axis, [r for r in records if r["mvm"] == mvm], mappings, policies, sigmas)
         _name(axis, "dashed: fixed, solid: per site" if set(policies) == {"fixed", "per_site"} else "")
-        axis.set_xlabel(r"noise before rounding, $\sigma$ (LSB at R = 1)")
+        axis.set_xlabel("noise before rounding, \u03c3 (LSB at R = 1)")
     for number, axis in enumerate(axes.flat):
         title = f" {list(MVMS.values())[number]}" if number < len(MVMS) else ""
         axis.set_title(f"({'abcdefghij'[number]}){title}", loc="left")

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from imctrain.records.layout import RunFiles
 from imctrain.records.metrics import read_lines, train_lines
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, plain_ticks, pyplot, save_figure
 
 MVMS = {"forward": "forward", "input_grad": "input gradient", "weight_grad": "weight gradient"}
 MOST_NAMED = 14
@@ -49,6 +49,7 @@ def draw_site_curves(folder: Path, target: Path) -> bool:
         below.set_xlabel("step")
     axes[0, 0].set_ylabel("SNR (dB)")
     axes[1, 0].set(ylabel="clipped fraction", yscale="log")
+    plain_ticks(axes[1, 0], "y")
     axes[1, 0].set_ylim(bottom=FLOOR / 1.5)
     if len(sites) <= MOST_NAMED:
         figure.legend(loc="outside right upper", fontsize=7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from imctrain.files import replacing
 
@@ -44,6 +44,9 @@ def pyplot() -> ModuleType:
             "grid.linewidth": 0.6,
             "lines.linewidth": 1.5,
             "legend.frameon": False,
+            # Names are the user's, and "$" is a letter in them.
+            "text.parse_math": False,
+            "axes.unicode_minus": True,
             "savefig.dpi": 200,
             "svg.hashsalt": "imctrain",
             "axes.prop_cycle": cycler(color=COLOURS),
@@ -68,6 +71,15 @@ def energy_axis(axis: Axes, energies: Sequence[float]) -> None:
         axis.set_xlim(low - room, high + room)
     axis.xaxis.set_major_formatter(EngFormatter(unit="J", sep=" "))
     axis.set_xlabel("energy of the training")
+
+
+def plain_ticks(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Numbers of a logarithmic axis as plain text: matplotlib writes powers as mathematics, which is off (`pyplot`)."""
+    from matplotlib.ticker import NullFormatter
+
+    line = axis.xaxis if which == "x" else axis.yaxis
+    line.set_major_formatter("{x:g}")
+    line.set_minor_formatter(NullFormatter())
 
 
 def save_figure(figure: Figure, target: Path, dpi: int | None = None, made_by: str | None = None) -> None:

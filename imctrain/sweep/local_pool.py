@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imctrain.files import open_log
 from imctrain.records.lock import is_claimed
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.supply import Supply
@@ -132,7 +133,7 @@ class LocalPool:
                 environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         trial = self._sweep.trial(key)
         trial.folder.mkdir(parents=True, exist_ok=True)
-        with trial.log.open("ab") as log:
+        with os.fdopen(open_log(trial.log), "ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "imctrain.sweep.worker", str(self._sweep.path), key, *options],
                 stdin=subprocess.DEVNULL,

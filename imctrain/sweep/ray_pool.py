@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from imctrain.errors import UserError
+from imctrain.files import open_log
 from imctrain.records.lock import is_claimed
 from imctrain.sweep.folder import SweepFolder
 from imctrain.sweep.supply import Supply
@@ -28,6 +29,7 @@ RETRIES = 3
 """How often a trial whose worker was lost is given to another."""
 LOCK_SECONDS = 600.0
 """How long a lost worker may hold its trial before the retry gives up on it."""
+LOOPBACK = "127.0.0.1"
 STOP_FILE = ".stop"
 """In the sweep's folder: running trials of the pool that wrote it save and end."""
 
@@ -49,7 +51,12 @@ class RayPool:
             try:
                 # The uv hook would rebuild environments that are there already.
                 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-                ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(
+                    **_cluster(address or os.environ.get("RAY_ADDRESS")),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
             except Exception as error:
                 where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
                 raise UserError(f"{where} cannot be reached: {' '.join(str(error).split())[:300]}") from None
@@ -101,6 +108,11 @@ class RayPool:
         stop_file.unlink(missing_ok=True)
 
 
+def _cluster(address: str | None) -> dict[str, Any]:
+    """What Ray is started with: the cluster that the user names, else one of its own, on this machine's loopback."""
+    return {"address": address} if address else {"address": "local", "_node_ip_address": LOOPBACK}
+
+
 def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
     """One trial in a Ray worker."""
     sweep = SweepFolder(Path(path))
@@ -116,7 +128,7 @@ def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
     save_when_asked(sweep.path / STOP_FILE, trial.pruned)
     sys.argv = ["imctrain", "sweep", "trial", key]
     with (
-        trial.log.open("a", encoding="utf-8") as log,
+        os.fdopen(open_log(trial.log), "a", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):

@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from imctrain.files import write_text
+from imctrain.files import naming, write_text
 from imctrain.records.metrics import read_rows
 from imctrain.training.events import Events
 from imctrain.training.stored import JsonObject
@@ -28,8 +28,9 @@ class MetricsLog:
 
     def write(self, record: JsonObject) -> None:
         """Append one record ("kind", "step", "epoch" and values); numbers that are not finite become null."""
-        self._stream.write(json.dumps(_clean(record)) + "\n")
-        self._stream.flush()
+        with naming(self.path):
+            self._stream.write(json.dumps(_clean(record)) + "\n")
+            self._stream.flush()
         if self._events is not None:
             finite = {key: x for key, x in record.items() if isinstance(x, float) and math.isfinite(x)}
             self._events.scalars({f"{record['kind']}/{key}": x for key, x in finite.items()}, record["step"])
@@ -55,9 +56,15 @@ def truncate_metrics(path: Path, step: int, epochs: int) -> None:
     kept = [
         record
         for record in read_metrics(path)
-        if record["step"] <= step and (record["kind"] != "epoch" or record["epoch"] <= epochs)
+        if _upto(record, "step", step) and (record.get("kind") != "epoch" or _upto(record, "epoch", epochs))
     ]
     write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def _upto(record: JsonObject, key: str, last: int) -> bool:
+    """A line that was damaged goes, as one that was cut off does."""
+    number = record.get(key)
+    return isinstance(number, int) and number <= last
 
 
 def _clean(value: object) -> object:

@@ -29,14 +29,16 @@ def draw_noise(axis: Axes, c: Calibration, e: Evidence) -> None:
     axis.bar(centres[seen], r.counts[seen] / total / width, width, color=BLUE, alpha=0.45, label="codes")
     axis.stairs(r.gaussian / total / width, r.edges, color=RED, lw=1.2, label="fit, rounded Gaussian")
     lowest = 0.3 / total / width
+    # "$" is a letter in the pages, so powers of ten are not written as mathematics.
     axis.set(yscale="log", xlabel="code - fitted mean (LSB of the range)", ylabel="density (1/LSB)")
+    axis.yaxis.set_major_formatter("{x:g}")
     peak = float((r.gaussian / total / width).max())
     axis.set_ylim(lowest, 60 * peak)
     reach = float(np.abs(centres[(r.counts > 0) | (r.gaussian > 0.3)]).max()) * 1.05
     axis.set_xlim(-reach, reach)
     axis.legend(loc="upper left")
     sigma = c.noise.sigma_lsb
-    words = f"$\\sigma$ = {sigma.value:.3f} LSB\n{sigma.low:.3f} to {sigma.high:.3f}"
+    words = f"\u03c3 = {sigma.value:.3f} LSB\n{sigma.low:.3f} to {sigma.high:.3f}"
     words += f"\nkurtosis {c.fit.residual_kurtosis:.2f}"
     axis.text(0.97, 0.97, words, transform=axis.transAxes, ha="right", va="top", fontsize=8)
     set_title(axis, f"Noise{at_range(e)}")
@@ -55,7 +57,7 @@ def draw_range_noise(axis: Axes, c: Calibration) -> None:
         axis.plot(fine, np.hypot(array / fine, adc), color=RED, label="fit")
         axis.plot(fine, array / fine, color=BLUE, ls="--", lw=1, label=f"before the range, {array:.3f} LSB / R")
         axis.plot(fine, np.full_like(fine, adc), color=GREEN, ls=":", label=f"converter, {adc:.3f} LSB")
-    axis.set(xscale="log", yscale="log", xlabel="reference range R", ylabel=r"$\sigma$ (LSB of the range)")
+    axis.set(xscale="log", yscale="log", xlabel="reference range R", ylabel="\u03c3 (LSB of the range)")
     axis.set_xticks(r, [f"{x:g}" for x in r])
     axis.minorticks_off()
     low, high = axis.get_ylim()
@@ -71,7 +73,7 @@ def draw_column_noise(axis: Axes, c: Calibration) -> None:
     sigma = np.array([column.sigma_lsb for column in alive_columns(c)])
     axis.hist(sigma, bins=min(40, max(5, sigma.size // 6)), color=BLUE, alpha=0.6)
     axis.axvline(c.noise.sigma_lsb.value, color=RED, label="all columns together")
-    axis.set(xlabel=r"$\sigma$ of a column (LSB)", ylabel="columns")
+    axis.set(xlabel="\u03c3 of a column (LSB)", ylabel="columns")
     axis.locator_params(axis="y", integer=True)
     axis.set_ylim(0, 1.25 * axis.get_ylim()[1])
     axis.legend(loc="upper right")

@@ -55,4 +55,4 @@ def draw_residuals(axis: Axes, e: Evidence) -> None:
     largest = 1.6 * float((np.abs(mean) + deviation).max(initial=0.1))
     axis.set(xlabel="ideal v (fraction of full scale)", ylabel="code - fit\n(LSB)", ylim=(-largest, largest))
     axis.set_xlim(e.fit.transfer.setup.lowest_v, 1.0)
-    aside(axis, r"mean and $\pm 1\,\sigma$" + (", all ranges, LSB at R = 1" if ranges_in(e) > 1 else ""))
+    aside(axis, "mean and \u00b11 \u03c3" + (", all ranges, LSB at R = 1" if ranges_in(e) > 1 else ""))
