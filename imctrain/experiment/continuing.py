@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from imctrain.data import Dataset
 from imctrain.errors import UserError
 from imctrain.experiment.identity import (
@@ -49,7 +51,7 @@ def about_run(
             "config, calibration and data are still what it was trained with cannot be checked"
         )
         return now.replace(changed=[])
-    before = Identity.model_validate(stored.about)
+    before = _identity_of(stored)
     found = differences(before, now)
     _refuse(found, accept, f"{folder} does not say what its checkpoint of step {stored.step} was trained with", folder)
     _check_steps(folder, config, now, before, stored.step, found)
@@ -81,12 +83,21 @@ def finished_with(
 
 def require_same(folder: Path, stored: Stored, now: Identity) -> None:
     """Raise UserError where a checkpoint is not of what the folder says. A checkpoint without an identity passes."""
-    found = differences(Identity.model_validate(stored.about), now) if stored.about is not None else []
+    found = differences(_identity_of(stored), now) if stored.about is not None else []
     if found:
         raise UserError(
             f"{folder} does not say what its checkpoint of step {stored.step} was trained with: "
             f"{', '.join(map(str, found))}: put back what it was, or take another checkpoint"
         )
+
+
+def _identity_of(stored: Stored) -> Identity:
+    try:
+        return Identity.model_validate(stored.about)
+    except ValidationError:
+        raise UserError(
+            f"the checkpoint of step {stored.step} in {stored.folder} does not say what it was trained with: restore it"
+        ) from None
 
 
 def check_keys(accept: Iterable[str]) -> None:

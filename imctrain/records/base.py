@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import ItemsView, KeysView
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imctrain.errors import UserError, shown
 from imctrain.files import JsonValue, write_json
 from imctrain.reading import Unreadable, read_json
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A fraction."""
+Amount = Annotated[float, Field(ge=0.0, le=1e100)]
+"""Of time, energy or the like: figures draw it times a hundred, and in other units."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Kept(BaseModel):

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
 from imctrain.reading import Unreadable, parse_json, read_text
-from imctrain.records.base import Kept
+from imctrain.records.base import Amount, Count, Kept, Share
 
 TAIL_BYTES = 65536
 """The end of a file that `read_tail` takes: some hundred lines."""
@@ -24,12 +24,12 @@ class TrainLine(Kept):
     """Means since the last such line, and the reports of the newest step. A number that was not finite is null."""
 
     kind: Literal["train"] = "train"
-    step: int
+    step: Count
     """Steps taken."""
-    epoch: int
+    epoch: Count
     """That the step is in, from 1."""
     loss: float | None
-    accuracy: float
+    accuracy: Share
     """Of the training images, as seen; a fraction."""
     gradient_norm: float | None
     images_per_second: float | None = None
@@ -47,19 +47,19 @@ class EpochLine(Kept):
     """Means of an epoch. A number that was not finite is null."""
 
     kind: Literal["epoch"] = "epoch"
-    step: int
-    epoch: int
+    step: Count
+    epoch: Annotated[Count, Field(ge=1)]
     """Finished ones, this one included."""
     loss: float | None
-    accuracy: float
-    test_accuracy: float | None = None
+    accuracy: Share
+    test_accuracy: Share | None = None
     """Missing where the epoch was not evaluated, and so is `test_loss`."""
     test_loss: float | None = None
-    validation_accuracy: float | None = None
+    validation_accuracy: Share | None = None
     """Of the held-out images, where there are any: then nothing of the test images is here."""
     validation_loss: float | None = None
     clipped: float | None = None
-    seconds: float
+    seconds: Amount
     """Of its training and evaluation, compilation left out."""
 
     @property

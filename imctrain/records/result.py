@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from imctrain.records.base import Kept
+from imctrain.records.base import Amount, Count, Kept, Share
 
 VERSION = "1.0"
 
@@ -63,23 +63,23 @@ class Result(Kept):
     schema_version: str = VERSION
     name: str
     """Of the experiment."""
-    test_accuracy: float | None
+    test_accuracy: Share | None
     """At the end, a fraction of the test images; null where they were not measured."""
-    test_images: int | None = None
+    test_images: Count | None = None
     """null as above."""
-    best_test_accuracy: float | None
+    best_test_accuracy: Share | None
     """null where epochs were judged by held-out images."""
-    validation_accuracy: float | None = None
+    validation_accuracy: Share | None = None
     """At the end, a fraction of the held-out images; this key and the next two are missing where none were held out."""
-    best_validation_accuracy: float | None = None
-    validation_images: int | None = None
-    epochs: int
+    best_validation_accuracy: Share | None = None
+    validation_images: Count | None = None
+    epochs: Count
     """Finished ones."""
-    steps: int | None = None
-    seconds: float
+    steps: Count | None = None
+    seconds: Amount
     """Of training and evaluation, compilation left out."""
-    seconds_per_epoch: float
-    compile_seconds: float
+    seconds_per_epoch: Amount
+    compile_seconds: Amount
     path: str
     """Of the experiment: "float", "digital", "exact", "statistical" or "auto"."""
     dataset: str
@@ -87,7 +87,7 @@ class Result(Kept):
     dataset_content: str | None = None
     """SHA-256 of its images and labels."""
     model: str
-    parameters: int
+    parameters: Count
     config_hash: str
     """SHA-256 of the resolved config."""
     seed: int
@@ -98,7 +98,7 @@ class Result(Kept):
     calibration_provenance: str | None = None
     calibration_sha256: str | None = None
     """Of its content, notes left out."""
-    sigma_lsb: float | None = None
+    sigma_lsb: Amount | None = None
     """Total noise before rounding, LSB at R = 1 of the calibrated converter."""
     mvms_on_array: tuple[str, ...] | None = None
     sites: dict[str, str] | None = None
@@ -111,21 +111,21 @@ class Result(Kept):
     them."""
     cost_provenance: str | None = None
     """Of the weakest figure in its energy: measured, published, derived or assumed."""
-    energy_step_j: float | None = None
+    energy_step_j: Amount | None = None
     """Of a training step, J: forward, gradients, update, exempt layers and all."""
-    energy_step_band_j: tuple[float, float] | None = None
+    energy_step_band_j: tuple[Amount, Amount] | None = None
     """Lowest and highest with the ranges of the technology's figures."""
-    energy_training_j: float | None = None
+    energy_training_j: Amount | None = None
     """Of all steps, J; evaluation is left out."""
-    energy_components_j: dict[str, float] | None = None
+    energy_components_j: dict[str, Amount] | None = None
     """Of a step, J: adc, array, dac, digital, write, move."""
-    energy_value_aware_j: float | None = None
+    energy_value_aware_j: Amount | None = None
     """Of a step with the codes that were really driven, J (`cost.value_aware`)."""
-    seconds_training_chip: float | None = None
+    seconds_training_chip: Amount | None = None
     """Of all steps on the chip, s."""
-    fj_per_mac: float | None = None
+    fj_per_mac: Amount | None = None
     """Energy of a step over its multiply-accumulates, fJ."""
-    digital_int8_ratio: float | None = None
+    digital_int8_ratio: Amount | None = None
     """Energy of the same step in digital INT8 over that of this one; null where nothing is on the array."""
     warnings: tuple[str, ...] | None = None
     """What cannot work on the hardware, and what went wrong in the training, a line each."""
@@ -137,11 +137,11 @@ class Result(Kept):
     """What it started from; missing where its weights were drawn."""
     changed: tuple[Change, ...] | None = None
     """What was another before some step; missing where nothing was."""
-    baseline_test_accuracy: float | None = None
+    baseline_test_accuracy: Share | None = None
     """Of the float baseline beside it; this key and those that follow are missing without one. null as above."""
-    baseline_validation_accuracy: float | None = None
+    baseline_validation_accuracy: Share | None = None
     """Missing where no images were held out."""
-    baseline_seconds_per_epoch: float | None = None
+    baseline_seconds_per_epoch: Amount | None = None
     baseline_changed: tuple[Change, ...] | None = None
 
     @property
@@ -177,9 +177,9 @@ class Pruned(Kept):
     WHAT: ClassVar[str] = "mark of a trial that was stopped"
     REMEDY: ClassVar[str] = "delete it, and the trial goes on"
 
-    epoch: int
+    epoch: Count
     """Finished ones."""
-    accuracy: float
+    accuracy: Share
     """On the held-out images, a fraction."""
     reason: str
 

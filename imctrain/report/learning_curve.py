@@ -110,7 +110,8 @@ def _draw_loss(axis: Axes, curve: _Curve) -> None:
 def _draw_accuracy(axis: Axes, curve: _Curve) -> None:
     x, y = [line.epoch - 0.5 for line in curve.epochs], [100 * line.accuracy for line in curve.epochs]
     axis.plot(x, y, color=curve.colour, ls=(0, (1, 1)), lw=1.0, zorder=1)
-    _draw(axis, curve, curve.tested, f"{curve.label}: {curve.tested[-1][1]:.1f}%")
+    if curve.tested:
+        _draw(axis, curve, curve.tested, f"{curve.label}: {curve.tested[-1][1]:.1f}%")
 
 
 def _draw(axis: Axes, curve: _Curve, points: Sequence[tuple[float, float]], label: str) -> None:

@@ -130,6 +130,7 @@ _BOUNDS = {"greater_than_equal", "greater_than", "less_than_equal", "finite_numb
 
 _NAME = "letters, digits, '.', '_' and '-', with a letter or digit first"
 _TYPES = {"model_type": "a table", "dict_type": "a table", "tuple_type": "a list", "string_pattern_mismatch": _NAME}
+_TYPES["string_too_long"] = "shorter: at most 120 letters"
 """What pydantic's errors expect, in the words of TOML."""
 
 

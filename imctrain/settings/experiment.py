@@ -176,7 +176,7 @@ class CostConfig(Section):
 class Config(Section):
     """An experiment."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)] = "run"
     """Names the run's folder."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Draws weights, order and noise."""

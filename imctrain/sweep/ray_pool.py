@@ -29,7 +29,6 @@ RETRIES = 3
 """How often a trial whose worker was lost is given to another."""
 LOCK_SECONDS = 600.0
 """How long a lost worker may hold its trial before the retry gives up on it."""
-LOOPBACK = "127.0.0.1"
 STOP_FILE = ".stop"
 """In the sweep's folder: running trials of the pool that wrote it save and end."""
 
@@ -40,6 +39,10 @@ class RayPool:
     def __init__(
         self, sweep: SweepFolder, jobs: int | None = None, keep_checkpoints: bool = False, address: str | None = None
     ):
+        named = address or os.environ.get("RAY_ADDRESS")
+        if not named:
+            # Read as Ray is imported: a cluster of its own is on the loopback, on every system.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
         except ImportError:
@@ -52,7 +55,7 @@ class RayPool:
                 # The uv hook would rebuild environments that are there already.
                 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
                 ray.init(
-                    **_cluster(address or os.environ.get("RAY_ADDRESS")),
+                    address=named or "local",
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -106,11 +109,6 @@ class RayPool:
                     supply.ended(key)
             tick()
         stop_file.unlink(missing_ok=True)
-
-
-def _cluster(address: str | None) -> dict[str, Any]:
-    """What Ray is started with: the cluster that the user names, else one of its own, on this machine's loopback."""
-    return {"address": address} if address else {"address": "local", "_node_ip_address": LOOPBACK}
 
 
 def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:

@@ -28,6 +28,10 @@ SET = "set"
 """What an entry of `when` changes; no config key either."""
 
 
+MOST_LETTERS = 120
+"""Of a name: names of files hold it, and more."""
+
+
 class SweepSpec(BaseModel):
     """A sweep: every variant at every combination of the axes' values, with every seed; and references.
 
@@ -55,7 +59,12 @@ class SweepSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(default="sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the sweep's results")
+    name: str = Field(
+        default="sweep",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=MOST_LETTERS,
+        description="names the sweep's results",
+    )
     config: str = Field(description="experiment that the trials start from")
     seeds: tuple[Annotated[int, Field(ge=0, lt=SEED_LIMIT)], ...] = Field(default=(0,), min_length=1)
     references: tuple[Reference, ...] = Field(default=("float",), description="float, digital: trained for comparison")
@@ -138,12 +147,29 @@ def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) 
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {shown(first['input'])}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
+    _check_names(spec, where)
     _check_chips(spec, where)
     for item in spec.exclude:
         _check_named(spec, item, "exclude", where)
     for item in spec.when:
         _check_when(spec, item, where)
     return spec if base is None else spec.model_copy(update={"config": str(base / spec.config)})
+
+
+def _check_names(spec: SweepSpec, where: str) -> None:
+    """Names stand in tables and figures, which are made after all training is done."""
+    for name in spec.variants:
+        if not name.isprintable() or len(name) > MOST_LETTERS:
+            raise UserError(
+                f"{where}: variants.{shown(repr(name))}: a name is one line of at most {MOST_LETTERS} characters"
+            )
+    for key, values in spec.axes.items():
+        for value in values:
+            if isinstance(value, str) and (not value.isprintable() or len(value) > MOST_LETTERS):
+                found = shown(repr(value))
+                raise UserError(
+                    f"{where}: axes.{key} = {found}: a value is one line of at most {MOST_LETTERS} characters"
+                )
 
 
 def _check_chips(spec: SweepSpec, where: str) -> None:
