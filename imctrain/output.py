@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any, TextIO
 
 LOST = {errno.EPIPE: signal.SIGPIPE, errno.EIO: signal.SIGHUP}
 """What writing to a stream fails with once its reader has gone, and the signal that a process would get for it."""
@@ -31,7 +31,7 @@ class Guarded:
     Where nobody listens, writing fails as it did: a command with nothing to save has nothing left to do.
     """
 
-    def __init__(self, stream: IO[str]):
+    def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -63,7 +63,7 @@ class Guarded:
         return getattr(self._stream, name)
 
 
-def to_nowhere(stream: IO[str]) -> None:
+def to_nowhere(stream: TextIO) -> None:
     """Send what else a stream is given, the rest of its buffer and what Python writes at exit, to nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

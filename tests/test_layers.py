@@ -14,26 +14,40 @@ import imctrain
 PACKAGE = Path(imctrain.__file__).parent
 BELOW = {
     "errors": set(),
+    "output": set(),
+    "reading": {"errors"},
     "frozen_defaults": set(),
     "limits": set(),
     "units": set(),
     "intervals": set(),
     "files": {"errors"},
-    "records": {"frozen_defaults", "files", "errors"},
+    "records": {"reading", "frozen_defaults", "files", "errors"},
     "families": set(),
     "own_code": {"files", "errors"},
     "formats": {"families"},
-    "calibration": {"files", "limits", "errors"},
-    "technology": {"files", "families", "limits", "errors"},
-    "settings": {"calibration", "frozen_defaults", "files", "limits", "errors"},
+    "calibration": {"reading", "files", "limits", "errors"},
+    "technology": {"reading", "files", "families", "limits", "errors"},
+    "settings": {"reading", "calibration", "frozen_defaults", "files", "limits", "errors"},
     "imc": {"settings", "calibration", "formats", "families", "limits", "errors"},
     "cost": {"imc", "technology", "settings", "formats", "files", "errors"},
     "intercept": {"cost", "imc", "technology", "settings", "errors"},
     "data": {"errors"},
     "models": {"own_code", "limits", "errors"},
-    "training": {"own_code", "models", "data", "intercept", "imc", "settings", "records", "files", "errors"},
+    "training": {
+        "output",
+        "reading",
+        "own_code",
+        "models",
+        "data",
+        "intercept",
+        "imc",
+        "settings",
+        "records",
+        "files",
+        "errors",
+    },
     "starting": {"calibration", "files", "errors"},
-    "report": {"records", "files", "intervals", "units", "errors"},
+    "report": {"reading", "records", "files", "intervals", "units", "errors"},
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)
@@ -54,7 +68,11 @@ ROOMS += ("sections", "judging", "summary", "datasheet", "compare", "calibrate")
 IMC_ROOMS = ("chip", "coding", "mvm", "engines", "site", "forecast")
 """Rooms of imc/, lowest first."""
 LIGHT = ("settings", "frozen_defaults", "errors", "limits", "files", "families", "records", "calibration", "technology")
-LIGHT += ("own_code",)
+LIGHT += (
+    "output",
+    "reading",
+    "own_code",
+)
 """Layers that every command loads."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in ("__init__",))
 HEAVY = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "sklearn", "scipy", "polars", "matplotlib", "numpy"}

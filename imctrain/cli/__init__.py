@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -125,12 +125,19 @@ def main() -> None:
 _show_warning = warnings.showwarning
 
 
-def _warn(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """What is left out is told in a line, as errors are; anything else as Python does."""
     if issubclass(category, DamageWarning):
         print(f"imctrain: note: {message}", file=sys.stderr)
     else:
-        _show_warning(message, category, *rest)
+        _show_warning(message, category, filename, lineno, file, line)
 
 
 def _usage(error: Any) -> NoReturn:
