@@ -57,6 +57,7 @@ def test_lines_of_metrics_are_averaged():
     assert drives_of_reports([{"a:snr_db_forward": 9.0}]) is None
 
 
+@pytest.mark.slow
 def test_a_run_that_counts_its_codes_is_priced_with_them(tmp_path, monkeypatch, capsys):
     settings = ("cost.value_aware=true", "training.epochs=1", "training.log_every=1", "training.steps=2")
     overrides = [part for setting in settings for part in ("--set", setting)]

@@ -17,7 +17,7 @@ QUIET = ["imc.calibration=ideal", "imc.formats.gradient_rounding=nearest"]
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param(["imc.path=float"], id="float"),
+        slow(["imc.path=float"], id="float"),
         slow(["imc.path=digital", *QUIET], id="digital"),
         # Without noise and at few bits, voltages lie halfway between codes: the compiler decides which one they get.
         slow(["imc.path=exact", *QUIET, "imc.adc.bits=16"], id="exact"),

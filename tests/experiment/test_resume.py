@@ -25,7 +25,7 @@ MAIN = BASELINE_BATCHES + BATCHES_AN_EPOCH  # batches before the second epoch of
     [
         slow(BATCHES_AN_EPOCH + 4, "SIGTERM", 143, id="SIGTERM in an epoch of the baseline"),
         slow(MAIN + 9, "SIGINT", 130, id="SIGINT in an evaluation"),
-        pytest.param(MAIN + 5, "SIGKILL", -9, id="SIGKILL in an epoch"),
+        slow(MAIN + 5, "SIGKILL", -9, id="SIGKILL in an epoch"),
     ],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, capsys, finished, after, number, code):

@@ -87,7 +87,7 @@ for kind in AxisType.Auto, AxisType.Explicit:
 
 
 @pytest.mark.parametrize(
-    "program", [slow(AUTO, id="auto"), pytest.param(EXPLICIT, id="explicit"), slow(SHARD_MAP, id="shard_map")]
+    "program", [slow(AUTO, id="auto"), slow(EXPLICIT, id="explicit"), slow(SHARD_MAP, id="shard_map")]
 )
 def test_two_devices(program):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}

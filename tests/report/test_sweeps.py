@@ -96,6 +96,7 @@ def test_a_ratio_of_crossings():
     assert hair.low > 30
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     """95 % intervals of a known curve, 100 times: 95 % within three standard errors of a proportion (6.5 %)."""
     levels = np.asarray([0.5, 1.0, 1.5, 2.0])

@@ -305,6 +305,7 @@ def swept(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_small_sweep_in_float(tmp_path, monkeypatch, capsys):
     """Two trials in processes of their own, tables, and the page of both."""
     text = 'config = "tiny.toml"\nreferences = []\n[axes]\n"training.learning_rate" = [0.02, 0.05]\n'

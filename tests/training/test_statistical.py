@@ -22,6 +22,7 @@ def train(path, tmp_path):
     return start(config, tmp_path / path, tmp_path, Console(quiet=True), Place())
 
 
+@pytest.mark.slow
 def test_statistical_stops_and_auto_falls_back(tmp_path):
     # Unipolar converters see little of 1152 rows, so noise below code 0 is cut off: a third of the conversions clip.
     with pytest.raises(UserError, match=r"site layer1, forward: \d+% of conversions clip.*use imc\.path = 'auto'"):
