@@ -41,3 +41,8 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
         return f"a value too large to show ({type(value).__name__})"
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 4]} ..."
+
+
+def quoted(value: object) -> str:
+    """`shown`, with a text in quotes."""
+    return shown(repr(value) if isinstance(value, str) else value)

@@ -47,7 +47,7 @@ def read_bytes(path: Path, limit: int = JSON_BYTES) -> bytes:
     about = os.fstat(number)
     if stat.S_ISDIR(about.st_mode):
         os.close(number)
-        raise Unreadable(f"{path} cannot be read (it is a folder): give a file")
+        raise Unreadable(f"{path} cannot be read (it is a folder)")
     with open(number, "rb", buffering=0) as stream:
         regular = stat.S_ISREG(about.st_mode)
         if regular and about.st_size > limit:
@@ -74,7 +74,7 @@ def _piped(path: Path, number: int, most: int) -> bytes:
     while len(content) < most:
         ready, _, _ = select.select([number], [], [], PIPE_SECONDS)
         if not ready:
-            raise Unreadable(f"{path} is no file, and nothing came from it for {PIPE_SECONDS:.0f} s: give a file")
+            raise Unreadable(f"{path} is no file, and nothing came from it for {PIPE_SECONDS:.0f} s")
         try:
             piece = os.read(number, min(most - len(content), MIB))
         except BlockingIOError:
@@ -95,9 +95,9 @@ def decoded(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = next((f"it is {name}" for mark, name in _OTHERS.items() if content.startswith(mark)), None)
+        found = next((f"it is {name}, no UTF-8" for mark, name in _OTHERS.items() if content.startswith(mark)), None)
         why = found or f"byte {error.start + 1} is no UTF-8"
-        raise Unreadable(f"{path} cannot be read ({why}): save it as UTF-8 text") from None
+        raise Unreadable(f"{path} cannot be read ({why})") from None
 
 
 def read_json(path: Path, limit: int = JSON_BYTES) -> Any:

@@ -51,6 +51,9 @@ def _kinds() -> dict[str, tuple[type, ...]]:
     for key, default in FROZEN.items():
         if any(key.startswith(f"{section}.") for section in LISTS):
             continue
+        if isinstance(default, dict):
+            found[key] = (dict,)
+            continue
         number = isinstance(default, int | float) and not isinstance(default, bool)
         found[key] = (int, float, str, bool, type(None)) if number else (str,) if isinstance(default, str) else plain
     return found

@@ -63,19 +63,21 @@ def gather(root: Path) -> list[RunRecord]:
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give one that holds runs or sweeps")
-    records, damaged = [], 0
-    for folder, files in sorted(_places(root).items()):
+    records: list[RunRecord] = []
+    damaged: list[UserError] = []
+    for folder, files in sorted(_places(root, damaged).items()):
         try:
             record = _record(folder, files)
         except UserError as error:
-            damaged += 1
+            damaged.append(error)
             leave_out(f"run {folder}", error)
             continue
         if record is not None:
             records.append(record)
+    if not records and damaged:
+        raise UserError(f"no run below {root} can be read: {damaged[0]}")
     if not records:
-        told = f"no run below {root} can be read: {damaged} are damaged" if damaged else f"no run below {root}"
-        raise UserError(f"{told} (no config.toml with a result.json or failed.json): train one first")
+        raise UserError(f"no run below {root} (no config.toml with a result.json or failed.json): train one first")
     return records
 
 
@@ -106,14 +108,16 @@ def _record(folder: Path, read_from: Path) -> RunRecord | None:
     )
 
 
-def _places(root: Path) -> dict[Path, Path]:
-    """{folder of a run: where its files are}: the folder itself, or what its sweep's archive was unpacked to."""
+def _places(root: Path, damaged: list[UserError]) -> dict[Path, Path]:
+    """{folder of a run: where its files are}: the folder itself, or what its sweep's archive was unpacked to; errors of
+    archives that cannot be read are added to `damaged`."""
     found = {path.parent: path.parent for name in (RESULT, FAILED) for path in root.rglob(name)}
     found = {folder: f for folder, f in found.items() if folder.name != BASELINE and CHECKPOINTS not in folder.parts}
     for archive in sorted(root.rglob(ARCHIVE)):
         try:
             inside = contents(archive.parent)
         except UserError as error:
+            damaged.append(error)
             leave_out(f"what {archive} holds", error)
             continue
         for path in inside.trials.glob(f"*/{RESULT}") if inside is not None else ():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Self, Type
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imctrain.errors import UserError, shown
+from imctrain.errors import UserError, quoted
 from imctrain.limits import Bounds
 from imctrain.settings.keys import unknown_key
 
@@ -39,7 +39,7 @@ class NotPossible(ValueError):
     """
 
     def __init__(self, key: str, found: object, allowed: str):
-        super().__init__(f"{key} = {_found(found)} is not possible: allowed is {allowed}")
+        super().__init__(f"{key} = {quoted(found)} is not possible: allowed is {allowed}")
         self.key, self.found, self.allowed = key, found, allowed
 
 
@@ -114,15 +114,11 @@ def explain(error: Any, section: type[Section], prefix: str = "") -> str:
         return f"{dotted}: {why}" if dotted else str(why)
     found = error["input"]
     if error["type"] in _BOUNDS and (bounds := _bounds_at(keys, section)):
-        return f"{dotted} = {_found(found)} is not possible: allowed is {bounds}"
+        return f"{dotted} = {quoted(found)} is not possible: allowed is {bounds}"
     if error["type"] == "literal_error":
-        return f"{dotted} = {_found(found)} is not possible: allowed is {error['ctx']['expected']}"
+        return f"{dotted} = {quoted(found)} is not possible: allowed is {error['ctx']['expected']}"
     expected = _TYPES.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("String should ")
-    return f"{dotted} = {_found(found)} is not possible: it should be {expected}"
-
-
-def _found(value: object) -> str:
-    return shown(repr(value) if isinstance(value, str) else value)
+    return f"{dotted} = {quoted(found)} is not possible: it should be {expected}"
 
 
 _BOUNDS = {"greater_than_equal", "greater_than", "less_than_equal", "finite_number"}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from imctrain.calibration import load_calibration
-from imctrain.errors import UserError, shown
+from imctrain.errors import UserError, quoted
 from imctrain.reading import Unreadable, parse_toml, read_toml
 from imctrain.settings import Config, frozen_imc, load_config
 from imctrain.sweep.trial import Trial
@@ -145,7 +145,7 @@ def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) 
         if first["type"] == "extra_forbidden":
             known = ", ".join(SweepSpec.model_fields)
             raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
-        message = "is missing" if first["type"] == "missing" else f"= {shown(first['input'])}: {first['msg']}"
+        message = "is missing" if first["type"] == "missing" else f"= {quoted(first['input'])}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
     _check_names(spec, where)
     _check_chips(spec, where)
@@ -161,12 +161,12 @@ def _check_names(spec: SweepSpec, where: str) -> None:
     for name in spec.variants:
         if not name.isprintable() or len(name) > MOST_LETTERS:
             raise UserError(
-                f"{where}: variants.{shown(repr(name))}: a name is one line of at most {MOST_LETTERS} characters"
+                f"{where}: variants.{quoted(name)}: a name is one line of at most {MOST_LETTERS} characters"
             )
     for key, values in spec.axes.items():
         for value in values:
             if isinstance(value, str) and (not value.isprintable() or len(value) > MOST_LETTERS):
-                found = shown(repr(value))
+                found = quoted(value)
                 raise UserError(
                     f"{where}: axes.{key} = {found}: a value is one line of at most {MOST_LETTERS} characters"
                 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from imctrain.errors import UserError, shown
+from imctrain.errors import UserError, quoted
 from imctrain.files import shipped
 from imctrain.reading import Unreadable, read_json
 from imctrain.technology.schema.figure import Figure
@@ -89,7 +89,7 @@ def _validated(data: object, where: str) -> Technology:
         key = ".".join(str(part) for part in first["loc"]) or "file"
         what = first["msg"].removeprefix("Value error, ")
         if first["type"] in ("extra_forbidden", "literal_error", "greater_than_equal", "finite_number"):
-            what = f"{what}, found {shown(first['input'])}" if first["type"] != "extra_forbidden" else "no such key"
+            what = f"{what}, found {quoted(first['input'])}" if first["type"] != "extra_forbidden" else "no such key"
         raise UserError(f"technology {where}: {key}: {what}") from None
 
 
