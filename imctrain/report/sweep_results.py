@@ -12,7 +12,7 @@ from imctrain.records.copies import conflicts_of, copies_of
 from imctrain.records.energy import SILICON_LSB, STORED_ENERGY, Pricing
 from imctrain.records.kept_config import setting
 from imctrain.records.layout import SweepFiles
-from imctrain.records.runs import RunRecord, gather
+from imctrain.records.runs import RunRecord, gather, leave_out
 from imctrain.records.sweeps import (
     Sweep,
     TrialRow,
@@ -148,7 +148,10 @@ def write_sweep(
                 draw_axis_figure(curves, file, crossings, heading)
     groups = snr_groups(trials, found.name, curves)
     if len(groups) <= MOST_PIPELINES and not points:
-        write_site_snr(groups, target / f"{stem}-snr")
+        try:
+            write_site_snr(groups, target / f"{stem}-snr")
+        except UserError as error:
+            leave_out(f"SNR of the sites of sweep {title}", error)
     return [f"sweep {title}:", *markdown.splitlines(), f"tables and figures: {target / stem}.{{csv,json,md,png,svg}}"]
 
 

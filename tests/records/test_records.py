@@ -109,7 +109,7 @@ def test_what_is_no_result_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"is no result of a run \(name: Field required\)"):
         Result.read(file)
     file.write_text("{")
-    with pytest.raises(UserError, match="is no JSON: .*: restore it, or train the run again"):
+    with pytest.raises(UserError, match=r"is no JSON: .*: restore it, or train the run again"):
         Result.read(file)
     Failure(error="why", code=3).write(file)
     assert json.loads(file.read_text()) == {"error": "why", "code": 3}
