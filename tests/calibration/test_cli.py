@@ -168,7 +168,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(here, conversions, monkey
 
     (here / "measured.csv").write_text(conversions)
     monkeypatch.setattr(page, "draw_datasheet", fails)
-    assert call(monkeypatch, "calibrate", "measured.csv", *TOLD, "--plot") == 1
+    assert call(monkeypatch, "calibrate", "measured.csv", *TOLD, "--plot") == 2
     assert names(here) == ["measured.csv"]
 
 

@@ -82,7 +82,7 @@ def test_the_shell_completion_script_is_printed():
         ),
         (["calibrate"], "calibrate needs a FILE of conversions"),
         (["run", "--confg", "a.toml"], "No such option: --confg (Possible options: --config) (see `imctrain run --he"),
-        (["run", "-c", "nowhere.toml"], "config nowhere.toml: cannot be read (No such file or directory)"),
+        (["run", "-c", "nowhere.toml"], "config nowhere.toml cannot be read (No such file or directory)"),
         (["inspect"], "Missing option '--config' / '-c' (see `imctrain inspect --help`)"),
         (["schema", "foo"], "'foo' is not one of 'config', 'calibration'"),
         (["trian"], "No such command 'trian'"),
@@ -107,7 +107,7 @@ def test_without_a_command_the_help_is_printed(monkeypatch, capsys):
     [
         (UserError("no such thing"), 2, "imctrain: no such thing\n"),
         (KeyboardInterrupt(), 130, "imctrain: interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "a/b"), 1, "imctrain: a/b: No space left on device\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2, "imctrain: a/b: No space left on device"),
         (RuntimeError("two\nlines"), 1, "imctrain: internal error: RuntimeError: two lines (run again with `imctrain "),
     ],
 )
