@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from imctrain.errors import UserError
-from imctrain.files import replacing, told
+from imctrain.files import FULL, replacing, told
 from imctrain.reading import parse_json
 from imctrain.report.mapping_figure import RecordedRun
 from imctrain.studies.sampling import Values
@@ -99,7 +99,8 @@ def save_recording(recording: Recording, target: Path) -> None:
         with replacing(target) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, about=np.asarray(json.dumps(about)), **arrays)
     except OSError as error:
-        raise UserError(f"{told(error, str(target))}: make room, or choose another file with --out") from None
+        why = told(error, str(target)) if error.errno in FULL else f"{target} cannot be written ({error.strerror})"
+        raise UserError(f"{why}: choose another file with --out") from None
 
 
 def load_recording(path: Path) -> Recording:

@@ -107,7 +107,12 @@ def test_without_a_command_the_help_is_printed(monkeypatch, capsys):
     [
         (UserError("no such thing"), 2, "imctrain: no such thing\n"),
         (KeyboardInterrupt(), 130, "imctrain: interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2, "imctrain: a/b: No space left on device"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a/b"),
+            2,
+            "imctrain: a/b: No space left on device: make room",
+        ),
+        (OSError(errno.EIO, "Input/output error", "a/b"), 1, "imctrain: a/b: Input/output error\n"),
         (RuntimeError("two\nlines"), 1, "imctrain: internal error: RuntimeError: two lines (run again with `imctrain "),
     ],
 )
