@@ -110,7 +110,7 @@ def calibrate_file(
         warnings=warnings_of(evidence),
     )
     try:
-        refuse_inconsistent(calibration, f"{path}: the fit")
+        refuse_inconsistent(calibration, f"{where}: the fit")
     except UserError:
         refuse_bits(bits, where)
         raise

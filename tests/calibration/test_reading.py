@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from calibration_tools import Chip
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from imctrain.calibration.calibrate import Request, calibrate_file
@@ -329,7 +329,19 @@ def test_fuzzed_damage_to_compressed_files(tmp_path, csv, seed, damage, parquet)
     accept_or_refuse(csv, bytes(content))
 
 
+ONE_COLUMN_FALLS = [
+    (0, 0, 0), (0, 0, 111), (0, 0, 113), (0, 3, 56), (0, 6, 116), (0, 53, 0),
+    (0, -213, 100), (0, 312, 116), (0, -1021, 85), (0, 8516, 113),
+    (1, -76, 0), (1, 91, 0), (1, -117, 0), (1, 249, 0),
+    (1, -20, 0), (1, 114, 0),
+    (3, 0, 95), (3, -73, 0), (3, 158, 95), (3, 287, -55), (3, 464, 82),
+    (3, -1434, 113), (3, -6581, -84), (3, 18432, 7),
+]  # fmt: skip
+"""The median column follows its input and column 3 falls: the calibration that the fit makes is what is refused."""
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(ONE_COLUMN_FALLS)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(-18432, 18432), st.integers(-128, 127)), min_size=1, max_size=60)
 )
@@ -340,8 +352,7 @@ def test_any_table_of_possible_values_is_fitted_or_refused(tmp_path, rows):
     fitted, message = outcome(lambda: calibrate_file(path, DOT, Request("x", single_column=True, replicates=20)))
     assert "\n" not in message
     if fitted is None:
-        # Rows that cannot be read are named; a fit that cannot be is refused as a whole.
-        assert "rows 1 to" in message or ": the fit: " in message
+        assert "rows 1 to" in message
     else:
         json.loads(fitted[0].model_dump_json())
         assert fitted[0].noise.sigma_lsb.value >= 0
