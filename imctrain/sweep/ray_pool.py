@@ -29,6 +29,8 @@ RETRIES = 3
 """How often a trial whose worker was lost is given to another."""
 LOCK_SECONDS = 600.0
 """How long a lost worker may hold its trial before the retry gives up on it."""
+FORWARDED = ("JAX_", "XLA_", "IMCTRAIN_")
+"""Variables of these names are a trial's too, on a cluster of this machine: its daemon may be older than they."""
 STOP_FILE = ".stop"
 """In the sweep's folder: running trials of the pool that wrote it save and end."""
 
@@ -40,6 +42,7 @@ class RayPool:
         self, sweep: SweepFolder, jobs: int | None = None, keep_checkpoints: bool = False, address: str | None = None
     ):
         named = address or os.environ.get("RAY_ADDRESS")
+        self._environment = {} if named else {k: v for k, v in os.environ.items() if k.startswith(FORWARDED)}
         if not named:
             # Read as Ray is imported: a cluster of its own is on the loopback, on every system.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -86,7 +89,7 @@ class RayPool:
                 key = supply.take()
                 if key is None:
                     break
-                running[task.remote(str(self._sweep.path), key, self._keep, token)] = key
+                running[task.remote(str(self._sweep.path), key, self._keep, token, self._environment)] = key
             if stopping() and not stop_file.exists():
                 stop_file.touch()
             if not running:
@@ -111,8 +114,9 @@ class RayPool:
         stop_file.unlink(missing_ok=True)
 
 
-def _task(path: str, key: str, keep_checkpoints: bool, token: str) -> int:
+def _task(path: str, key: str, keep_checkpoints: bool, token: str, environment: dict[str, str]) -> int:
     """One trial in a Ray worker."""
+    os.environ.update(environment)
     sweep = SweepFolder(Path(path))
     try:
         shared = (sweep.path / ".shared").read_text(encoding="ascii")

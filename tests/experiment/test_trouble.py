@@ -69,7 +69,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing_that_was_saved(tmp_path, monk
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(ocp.CheckpointManager, "save", save)
-        assert call(patch, "run", "-c", write(tmp_path), "-o", out) == 1
+        assert call(patch, "run", "-c", write(tmp_path), "-o", out) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "checkpoint of step 15 cannot be written (No space left on device)" in error
     assert (
@@ -97,7 +97,7 @@ def test_a_full_disk_at_a_line_of_metrics_loses_nothing_that_was_saved(tmp_path,
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(MetricsLog, "write", write_line)
-        assert call(patch, "run", "-c", write(tmp_path), "-o", out) == 1
+        assert call(patch, "run", "-c", write(tmp_path), "-o", out) == 2
     assert "No space left on device; what was saved before is intact" in capsys.readouterr().err
     assert call(monkeypatch, "run", "--resume", out) == 0
     assert_same_bits(finished, out)
