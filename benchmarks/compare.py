@@ -2,13 +2,15 @@
 
 Each checkout runs in a process of its own, which compiles every path once and then waits. Rounds alternate between the
 two, so that what slows the machine for a while slows both; the table gives medians and the spread of the ratio new over
-old over rounds. The hardware is the same for both, whatever their defaults are.
+old over rounds. The hardware is the same for both, whatever their defaults are. `--compile` times tracing and compiling
+in place of steps, in CPU seconds, each round in new processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ BATCH = 128
 
 
 def worker(model: str) -> None:
-    """Compile, say so, then time one step of every path for each line on standard input."""
+    """Compile, say how many CPU seconds each path took, then time one step of every path for each line of input."""
     import time
 
     import jax
@@ -56,7 +58,7 @@ def worker(model: str) -> None:
         network: Any = (
             DenseNetwork() if model == "dense" else Network(model, shape=shape, classes=classes, width=None, seed=0)
         )
-        started = time.perf_counter()
+        started = time.process_time()
         steps = make_steps(
             network,
             optax.sgd(1e-3, momentum=0.9),
@@ -66,7 +68,7 @@ def worker(model: str) -> None:
             hardware=hardware,
         )
         compiled[name] = steps.train.lower(steps.initial, images, labels).compile()
-        compile_seconds[name] = time.perf_counter() - started
+        compile_seconds[name] = time.process_time() - started
         states[name] = steps.initial
     print(json.dumps(compile_seconds), flush=True)
     for _ in sys.stdin:
@@ -79,21 +81,39 @@ def worker(model: str) -> None:
         print(json.dumps(taken), flush=True)
 
 
+def _start(checkout: Path, model: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).resolve()), "--worker", model],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=checkout,
+        env=environment(checkout),
+    )
+
+
+def compare_compilation(old: Path, new: Path, model: str, rounds: int) -> None:
+    """Print what tracing and compiling a step takes of each path, in both checkouts."""
+    taken: list[list[dict[str, float]]] = [[], []]
+    for _ in range(rounds):
+        for values, checkout in zip(taken, (old, new), strict=True):
+            process = _start(checkout, model)
+            values.append(_answer(process))
+            process.communicate()
+    print(f"\n{model}: tracing and compiling a step, CPU seconds, medians of {rounds} interleaved rounds\n")
+    print("| path | old | new | new / old, least to most of a round |")
+    print("|---|---|---|---|")
+    for path in taken[0][0]:
+        a, b = (statistics.median(one[path] for one in values) for values in taken)
+        both = sorted(n[path] / o[path] for o, n in zip(*taken, strict=True))
+        print(f"| {path} | {a:.1f} s | {b:.1f} s | {statistics.median(both):.2f}, {both[0]:.2f} to {both[-1]:.2f} |")
+
+
 def compare(old: Path, new: Path, model: str, rounds: int) -> None:
     """Print the table of one model."""
-    processes = []
-    compiled = []
-    for checkout in (old, new):
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve()), "--worker", model],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=checkout,
-            env=environment(checkout),
-        )
-        processes.append(process)
-        compiled.append(_answer(process))
+    processes = [_start(checkout, model) for checkout in (old, new)]
+    for process in processes:
+        _answer(process)
     taken: list[list[dict[str, float]]] = [[], []]
     for number in range(rounds + 1):
         for values, process in zip(taken, processes, strict=True):
@@ -108,14 +128,13 @@ def compare(old: Path, new: Path, model: str, rounds: int) -> None:
         process.stdin.close()
         process.wait()
     print(f"\n{model}: ratios to the float step of the same checkout, medians of {rounds} interleaved rounds\n")
-    print("| path | old | new | new / old, least to most of a round | compile old | compile new |")
-    print("|---|---|---|---|---|---|")
+    print("| path | old | new | new / old, least to most of a round |")
+    print("|---|---|---|---|")
     for path in taken[0][0]:
         ratios = [sorted(one[path] / one["float"] for one in values) for values in taken]
         both = sorted((n[path] / n["float"]) / (o[path] / o["float"]) for o, n in zip(taken[0], taken[1], strict=True))
         a, b = (values[len(values) // 2] for values in ratios)
-        seconds = f"{compiled[0][path]:.1f} s | {compiled[1][path]:.1f} s"
-        print(f"| {path} | {a:.2f} | {b:.2f} | {b / a:.2f}, {both[0]:.2f} to {both[-1]:.2f} | {seconds} |")
+        print(f"| {path} | {a:.2f} | {b:.2f} | {b / a:.2f}, {both[0]:.2f} to {both[-1]:.2f} |")
 
 
 def _answer(process: subprocess.Popen[str]) -> dict[str, float]:
@@ -132,6 +151,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("checkouts", nargs="*", type=Path)
     parser.add_argument("--models", default="resnet20,cnn5,dense")
+    parser.add_argument("--compile", action="store_true", help="time tracing and compiling instead")
     arguments = parser.parse_args()
     if arguments.worker:
         worker(arguments.worker)
@@ -140,7 +160,7 @@ def main() -> None:
         parser.error("give two checkouts: OLD NEW")
     old, new = map(require, arguments.checkouts)
     for model in arguments.models.split(","):
-        compare(old, new, model, arguments.rounds)
+        (compare_compilation if arguments.compile else compare)(old, new, model, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ from pathlib import Path
 CACHE = Path(tempfile.gettempdir()) / f"imctrain-tests-{getpass.getuser()}" / "xla"
 os.environ["IMCTRAIN_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+
+if hasattr(signal, "SIGHUP"):
+    # Under nohup it is ignored, here and in all that tests start: they test what a terminal's end does.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import shape_checks  # noqa: E402
 

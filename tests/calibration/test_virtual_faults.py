@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from tiers import slow
 
 from imctrain.calibration import load_calibration
 from imctrain.calibration.calibrate import Request, calibrate_file
@@ -24,14 +25,16 @@ def fitted(folder, faults, **plan):
     ("faults", "plan", "says"),
     [
         (ConverterFaults(stuck=(2, 0)), {}, "bit 2 of the codes is stuck at 0"),
-        (ConverterFaults(swapped=(1, 4)), {}, "bits 1 and 4 of the codes are swapped"),
-        (ConverterFaults(inverted=3), {}, "bit 3 of the codes is inverted"),
+        slow(ConverterFaults(swapped=(1, 4)), {}, "bits 1 and 4 of the codes are swapped"),
+        slow(ConverterFaults(inverted=3), {}, "bit 3 of the codes is inverted"),
         (ConverterFaults(truncates=True), {"ranges": (1.0, 0.25)}, "the converter truncates (floor)"),
-        (ConverterFaults(hysteresis_lsb=0.8), {"order": "sweeps", "sweeps": 8}, "hysteresis: codes are 0."),
+        slow(ConverterFaults(hysteresis_lsb=0.8), {"order": "sweeps", "sweeps": 8}, "hysteresis: codes are 0."),
         (ConverterFaults(offset_ramp_lsb=-1.0), {}, "drift within the measurement"),
-        (ConverterFaults(slow_lsb=0.4, slow_passes=4), {"order": "passes", "repeats": 4}, "part of the noise is slow"),
-        (ConverterFaults(slow_lsb=0.6, slow_passes=4, slow_octaves=4), {"order": "passes"}, "(as 1/f)"),
-        (ConverterFaults(common_lsb=0.4), {"order": "passes"}, "common to all columns of a pass"),
+        slow(
+            ConverterFaults(slow_lsb=0.4, slow_passes=4), {"order": "passes", "repeats": 4}, "part of the noise is slow"
+        ),
+        slow(ConverterFaults(slow_lsb=0.6, slow_passes=4, slow_octaves=4), {"order": "passes"}, "(as 1/f)"),
+        slow(ConverterFaults(common_lsb=0.4), {"order": "passes"}, "common to all columns of a pass"),
         (ConverterFaults(dnl=Dnl(first_code=-64, width=(1.6, 0.4) * 64)), {}, "codes are not equally wide (DNL)"),
     ],
 )

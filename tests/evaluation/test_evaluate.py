@@ -91,6 +91,7 @@ def test_the_seeds_of_other_dies_leave_out_that_of_the_training(trained):
     assert [point.name for point in dies(trained.config, 2)] == ["die 1", "die 2"]
 
 
+@pytest.mark.slow
 def test_a_float_network_goes_on_the_array_after_calibration(finished, tmp_path):
     trained = trained_by_run(finished / "baseline")
     request = Request({"imc.path": "exact", "imc.formats.activation_clip": "pact"}, calibration_images=128)
@@ -231,6 +232,7 @@ def test_the_command_tells_what_belongs_to_the_die(finished, spread, tmp_path, m
     assert "--accuracy 150 is not possible: allowed is 0 to 100" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_files_are_evaluated_too_and_those_of_earlier_versions_with_a_config(finished, tmp_path, monkeypatch, capsys):
     file = tmp_path / "net.npz"
     assert call(monkeypatch, "export", finished, "--out", file) == 0

@@ -44,7 +44,7 @@ OPERANDS = {
     "huge": (lambda: rng().standard_normal(5000) * 1e30, True),
     "tiny": (lambda: rng().standard_normal(5000) * 1e-25, True),
 }
-QUICK = ("Gaussian, every element looked at", "ReLU map", "one-hot, 10 classes", "tiny")
+QUICK = ("ReLU map", "one-hot, 10 classes")
 CASES = [name if name in QUICK else slow(name) for name in OPERANDS]
 
 
@@ -95,7 +95,7 @@ def test_nothing_at_all_has_a_clip():
     assert not np.any(codes)
 
 
-@pytest.mark.parametrize("classes", [10, slow(100), slow(1000), 10_000])
+@pytest.mark.parametrize("classes", [10, slow(100), slow(1000), slow(10_000)])
 def test_a_one_hot_look_up_comes_out_unscaled(classes):
     table = jax.random.normal(jax.random.key(0), (classes, 32))
     tokens = jax.random.randint(jax.random.key(1), (64,), 0, classes)
@@ -114,7 +114,7 @@ def test_peaked_attention_comes_out_unscaled():
     assert float(jnp.vdot(out, expected) / jnp.vdot(expected, expected)) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("nu", [30.0, 600.0])
+@pytest.mark.parametrize("nu", [slow(30.0), 600.0])
 def test_with_noise_both_clips_err_least_together(nu):
     """A product of 256 elements with noise of nu a contracted element: no pair of candidates errs clearly less."""
     draw = rng()

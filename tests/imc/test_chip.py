@@ -61,11 +61,13 @@ def test_eight_dies_in_one_vmap_are_eight_calls(path, W, X, key):
 @pytest.mark.parametrize(
     "other",
     [
-        {"noise": NoiseSpec(sigma_lsb=1.4)},
-        {"chip_seed": 3},
-        {"chip": CURVED.replace(gain_std=0.05, offset_std_lsb=1.0, inl_lsb=(0.3, 0.0, -0.2), sigma_adc_lsb=0.5)},
+        slow({"noise": NoiseSpec(sigma_lsb=1.4)}, id="sigma"),
+        slow({"chip_seed": 3}, id="die"),
+        pytest.param(
+            {"chip": CURVED.replace(gain_std=0.05, offset_std_lsb=1.0, inl_lsb=(0.3, 0.0, -0.2), sigma_adc_lsb=0.5)},
+            id="calibration",
+        ),
     ],
-    ids=["sigma", "die", "calibration"],
 )
 def test_a_chip_that_is_given_is_that_of_its_hardware(path, other, W, X, key):
     """Output, gradients and telemetry."""
@@ -76,10 +78,11 @@ def test_a_chip_that_is_given_is_that_of_its_hardware(path, other, W, X, key):
         state = function.init(W, X)
 
         def loss(w, x, s):
-            return jnp.sum(jnp.tanh(function(w, x, key=key, state=s, **given)))
+            out = function(w, x, key=key, state=s, **given)
+            return jnp.sum(jnp.tanh(out)), out
 
-        gradients = jax.grad(loss, argnums=(0, 1, 2))(W, X, state)
-        return function(W, X, key=key, **given), *gradients[:2], function.update(state, gradients[2])[1]
+        (_, out), gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(W, X, state)
+        return out, *gradients[:2], function.update(state, gradients[2])[1]
 
     for a, b in zip(jax.tree.leaves(step(f, chip=chip)), jax.tree.leaves(step(g)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(float(jnp.max(jnp.abs(b))), 1e-3))
@@ -88,15 +91,18 @@ def test_a_chip_that_is_given_is_that_of_its_hardware(path, other, W, X, key):
 
 @pytest.mark.parametrize(
     "other",
-    [{"noise": NoiseSpec(sigma_lsb=0.1)}, {"chip": CURVED.replace(inl_lsb=(0.0, 3.0, 0.0))}],
-    ids=["too little noise", "INL far from a line"],
+    [
+        pytest.param({"noise": NoiseSpec(sigma_lsb=0.1)}, id="too little noise"),
+        slow({"chip": CURVED.replace(inl_lsb=(0.0, 3.0, 0.0))}, id="INL far from a line"),
+    ],
 )
 def test_a_chip_that_the_statistical_path_does_not_hold_for_is_exact(other, W, X, key):
     f, g = (imctrain.on_imc(product, hardware(path=path)) for path in ("statistical", "exact"))
     chip = f.chip(W, X, hardware=hardware(path="exact", **other))
 
     def share(function, **given):
-        grad = jax.grad(lambda s: jnp.sum(function(W, X, key=key, state=s, **given)))(function.init(W, X))
+        loss = jax.jit(jax.grad(lambda s: jnp.sum(function(W, X, key=key, state=s, **given))))
+        grad = loss(function.init(W, X))
         return {key: float(value) for key, value in function.update(function.init(W, X), grad)[1]["dot"].items()}
 
     assert share(f)["statistical_forward"] == 1.0

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiers import slow
 
 from imctrain import Hardware, on_imc
 from imctrain.imc.coding.levels import encode_gradient, scale_of_gradient
@@ -31,7 +32,7 @@ def step(hardware, operands):
     return f, value, gradient, reports["dot"]
 
 
-@pytest.mark.parametrize("path", ["exact", "statistical", "auto", "digital"])
+@pytest.mark.parametrize("path", [slow("exact"), slow("statistical"), "auto", "digital"])
 def test_counting_changes_no_result(path, operands):
     hardware = Hardware(path=path, chip=ChipSpec(sigma_array_lsb=0.7))
     _, value, gradient, report = step(hardware, operands)
@@ -44,7 +45,7 @@ def test_counting_changes_no_result(path, operands):
     )
 
 
-@pytest.mark.parametrize("cell", ["and", "xnor"])
+@pytest.mark.parametrize("cell", ["and", slow("xnor")])
 def test_the_codes_are_those_of_the_operands(cell, operands):
     hardware = Hardware(
         array=ArraySpec(cell=cell),
@@ -63,9 +64,9 @@ def test_the_codes_are_those_of_the_operands(cell, operands):
     np.testing.assert_allclose(report["swing_forward"], levels_forward.mean() / 16, rtol=1e-5)
     np.testing.assert_allclose(report["cells_on_forward"], (cells > 0).mean(), rtol=1e-5)
     # The gradient at the site's output, on the array's own product.
-    out = f.tapped(w, x, key=jax.random.key(1), added={"dot": jnp.zeros((40, 24))})
-    g = jax.grad(lambda added: f.tapped(w, x, key=jax.random.key(1), added={"dot": added})[0])(jnp.zeros((40, 24)))
-    assert np.isfinite(out[0])
+    tapped = jax.jit(jax.value_and_grad(lambda added: f.tapped(w, x, key=jax.random.key(1), added={"dot": added})[0]))
+    out, g = tapped(jnp.zeros((40, 24)))
+    assert np.isfinite(out)
     scale, _ = scale_of_gradient(g, hardware.formats, jnp.zeros(()))
     levels = encode_gradient(g, scale, hardware.formats, jnp.zeros((), jnp.uint32), odd=True).mean
     codes = np.abs(np.asarray(backward.mapping.drive(levels)))
@@ -83,11 +84,12 @@ def test_a_mean_over_executions_is_reported(operands):
 
     f = on_imc(twice, Hardware(count_codes=True))
     state = f.init(w, x)
-    telemetry = jax.grad(lambda s: f(w, x, key=jax.random.key(1), state=s))(state)
+    telemetry = jax.jit(jax.grad(lambda s: f(w, x, key=jax.random.key(1), state=s)))(state)
     _, reports = f.update(state, telemetry)
     (report,) = reports.values()
     once = on_imc(lambda w, x: jnp.sum(x @ w), Hardware(count_codes=True))
     state = once.init(w, x)
-    _, alone = once.update(state, jax.grad(lambda s: once(w, x, key=jax.random.key(1), state=s))(state))
+    alone_telemetry = jax.jit(jax.grad(lambda s: once(w, x, key=jax.random.key(1), state=s)))(state)
+    _, alone = once.update(state, alone_telemetry)
     # The second of two executions drives nothing.
     np.testing.assert_allclose(report["driven_forward"], alone["dot"]["driven_forward"] / 2, rtol=1e-5)

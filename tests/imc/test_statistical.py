@@ -100,7 +100,7 @@ def test_matmul_distribution(array_lsb, adc_lsb, k, rows, mapping, reference, un
     compare(site, exact, statistical, bias_bound(sigma))
 
 
-@pytest.mark.parametrize("centred", [False, slow(True)])
+@pytest.mark.parametrize("centred", [slow(False), slow(True)])
 def test_convolution_distribution_with_mismatch_and_inl(centred):
     """Gain, offset and the INL's line are folded; strided and grouped; several channel tiles. Centred: activations are
     driven and stored around their middle, and what that leaves out is added."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiers import slow
 
 from imctrain.intercept import Rule, on_imc
 from imctrain.settings import Hardware
@@ -21,7 +22,7 @@ def product(w, x):
 
 
 @pytest.mark.no_leak_checks("looking for leaks traces every eager call anew")
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+@pytest.mark.parametrize("copied", [slow(copy.copy), slow(copy.deepcopy), lambda f: pickle.loads(pickle.dumps(f))])
 def test_a_function_can_be_copied_and_pickled_before_and_after_calls(copied, key):
     rules = [Rule("dot", path="exact")]
     imc = on_imc(product, Hardware(), rules)

@@ -114,6 +114,7 @@ def test_rules_in_scan_remat_vmap_and_cond(W, X):
     assert_same(fn, W, X, sites=12)
 
 
+@pytest.mark.slow
 def test_vmap_outside_a_rule(W, X, key):
     imc = transformed(lambda w, x: cubed(w, x))
     xs = jnp.stack([X, 2 * X])

@@ -76,6 +76,7 @@ def test_nnx_batch_statistics_come_out(images, key):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float_sites")
 @jax.numpy_dtype_promotion("standard")  # flax pools divide by integers
 def test_linen(images):

@@ -104,7 +104,7 @@ def test_default_vit_has_four_blocks_and_heads():
     assert len(model.blocks) == model.blocks[0].attention.heads == 4
 
 
-@pytest.mark.parametrize("name", [slow("cnn5"), "resnet20"])
+@pytest.mark.parametrize("name", ["cnn5", slow("resnet20")])
 def test_evaluation_uses_the_running_statistics(name):
     model = small(name)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 8, 1)), jnp.float32)

@@ -43,7 +43,7 @@ def recording(*records):
 @pytest.fixture(scope="module")
 def results():
     records = (synthetic(0, "input_grad"), synthetic(1, "weight_grad", signed=False))
-    return measure(recording(*records), Settings(sigmas=(0.25, 0.5, 1.0)))
+    return measure(recording(*records), Settings(sigmas=(0.5, 1.0)))
 
 
 def of(results, **wanted):
@@ -104,7 +104,7 @@ def test_bad_input_is_a_clear_error(tmp_path):
         write_results({}, tmp_path / "file")
 
 
-@pytest.mark.parametrize("steps", [(0,), slow((0, 1)), slow((0, 1, 2, 3))])
+@pytest.mark.parametrize("steps", [slow((0,)), slow((0, 1)), slow((0, 1, 2, 3))])
 def test_the_figure_needs_the_json_alone(results, steps, tmp_path):
     records = [r | {"step": step} for step in steps for r in results["records"]]
     about = results["recording"] | {"steps": list(steps)}

@@ -227,7 +227,7 @@ AWARE = {"noise_aware": True, "gradient_scale": "carried"}
     "formats",
     [
         slow(AWARE | {"weight_clip": "sawb", "activation_clip": "rms"}),
-        AWARE | {"weight_clip": "least_error", "activation_clip": "least_error"},
+        slow(AWARE | {"weight_clip": "least_error", "activation_clip": "least_error"}),
         {"activation_clip": "pact", "activation_clip_scale": 0.5},
     ],
     ids=["noise-aware tables", "noise-aware least error", "learned"],

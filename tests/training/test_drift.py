@@ -32,6 +32,7 @@ def steps_of(again=False, **imc):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_epoch_has_its_chip_and_no_program_of_its_own():
     steps = steps_of()
     batch = jnp.ones((8, 8, 8, 1)), jnp.zeros(8, jnp.int32)
