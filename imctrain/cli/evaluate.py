@@ -13,6 +13,7 @@ from rich.console import Console
 
 from imctrain.cli.evaluation_table import show
 from imctrain.cli.numbers import numbers
+from imctrain.cli.options import find_experiment
 from imctrain.errors import UserError
 from imctrain.records.layout import EvaluationFiles, RunFiles
 
@@ -74,7 +75,14 @@ def evaluate(
     ] = "best",
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Experiment of a file without one.", show_default=False),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="Experiment of a file without one.",
+            show_default=False,
+            callback=find_experiment,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -136,12 +144,14 @@ def evaluate(
 
     trained = trained_network(network, checkpoint)
     if config is not None:
+        from imctrain.experiment.from_config import calibration_of
         from imctrain.settings import load_config
 
         if trained.config is not None:
             raise UserError(f"{network} holds the config it was trained with: change it with --set, without --config")
         loaded = load_config(config)
-        trained = replace(trained, config=loaded, model_name=located(loaded, config.parent))
+        own = calibration_of(loaded, config.parent)
+        trained = replace(trained, config=loaded, calibration=own, model_name=located(loaded, config.parent))
     changes = parse_overrides([*(overrides or []), *([f"imc.calibration={calibration}"] if calibration else [])])
     changed = overridden(trained.known_config, changes)
     chip = None if changed.imc.path == "float" else calibration_for(trained, changed)

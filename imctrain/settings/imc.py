@@ -33,6 +33,10 @@ class RuleConfig(Section):
         # TOML reads `overrides.adc.bits = 10` as nested tables; keys are dotted.
         return dict(_leaves(value))
 
+    def __hash__(self) -> int:
+        # A table has no hash of its own.
+        return hash(self.model_dump_json())
+
 
 class ImcConfig(SiteSettings):
     """[imc]"""

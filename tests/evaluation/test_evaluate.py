@@ -250,6 +250,12 @@ def test_files_are_evaluated_too_and_those_of_earlier_versions_with_a_config(fin
     assert call(monkeypatch, "evaluate", tmp_path / "kept.npz", "--config", config, "--json") == 0
     (again,) = json.loads(capsys.readouterr().out)
     assert again["dies"][0]["accuracies"] == list(found.dies[0].accuracies)
+    # Its calibration is relative to the config, as that of a training is.
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "chip.json").write_text(_shipped())
+    beside = write(tmp_path / "sub", config.read_text() + "imc.calibration = 'chip.json'\n")
+    assert call(monkeypatch, "evaluate", tmp_path / "kept.npz", "--config", beside, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["calibration"] == json.loads(_shipped())["name"]
     assert call(monkeypatch, "evaluate", file, "--config", config) == 2
     assert "change it with --set" in capsys.readouterr().err
 

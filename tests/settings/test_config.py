@@ -197,3 +197,12 @@ def test_the_schema_knows_every_key():
     assert sorted(keys(schema)) == sorted(known_keys())
     assert json.dumps(schema)
     assert schema["additionalProperties"] is False
+
+
+def test_configs_with_tables_can_be_looked_up(tmp_path):
+    """An evaluation shares what configs have in common by their hash."""
+    rules = "imc.rules = [{match = 'stem', path = 'float'}, {match = 'h*', overrides = {'adc.bits' = 6}}]\n"
+    rules += "model = {name = 'mlp', arguments = {}}\n"
+    config, again = (load(tmp_path, rules) for _ in range(2))
+    assert {config: 1}[again] == 1
+    assert load(tmp_path, rules, "imc.adc.bits=7") not in {config}
