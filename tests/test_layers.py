@@ -232,4 +232,6 @@ def test_the_wheel_has_every_experiment_and_no_result():
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     experiments = root / "experiments"
     files = {p.relative_to(root).as_posix() for p in experiments.rglob("*.toml") if "results" not in p.parts}
+    # A config names its calibration beside it.
+    files |= {p.relative_to(root).as_posix() for p in (experiments / "chips" / "cifar10").glob("*.json")}
     assert {name for name in included if name.startswith("experiments")} == files
