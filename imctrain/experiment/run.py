@@ -143,14 +143,15 @@ def _train(
         write_ledger(files, ledger_records(setup.ledger))
     problems = hardware_problems(setup)
     warn(console, [*setup.notes, *hardware_warnings(problems)])
-    with StopRequest() as stop, _told(callbacks_of(config, files, given, _say(console))) as callbacks:
-        baseline = None
-        if config.baseline and config.imc.path != "float":
-            baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept, setup.initial)
-        title = f"{config.model.name} ({config.imc.path})"
-        result = _one(
-            config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems, callbacks
-        )
+    with _told(callbacks_of(config, files, given, _say(console))) as callbacks:
+        with StopRequest() as stop:
+            baseline = None
+            if config.baseline and config.imc.path != "float":
+                baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept, setup.initial)
+            title = f"{config.model.name} ({config.imc.path})"
+            result = _one(
+                config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems, callbacks
+            )
         if baseline is not None:
             result = _beside(result, baseline)
         plot_learning_curve(folder, files.learning_curve)

@@ -52,7 +52,7 @@ class Callbacks:
             # What trackers raise without a network, a login or a disk is theirs to choose, SystemExit included.
             except (Exception, SystemExit) as error:
                 self._members.remove(callback)
-                name, text = type(callback).__name__, " ".join(str(error).split())[:300]
+                name, text = type(callback).__name__, " ".join(str(error).split())[:160]
                 self._say(
                     f"warning: {name} failed and is told no more ({type(error).__name__}: {text}); training goes on"
                 )
