@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from imctrain.intercept import on_imc as on_imc
     from imctrain.settings import Config as Config
     from imctrain.settings import Hardware as Hardware
+    from imctrain.tracking import Callback as Callback
 
 __version__ = "0.1.0"
 
 # Resolved on first use: importing the package must not import jax, or `imctrain --help` would be slow.
 _HOMES = {
+    "Callback": "imctrain.tracking",
     "Config": "imctrain.settings",
     "Export": "imctrain.api",
     "Hardware": "imctrain.settings",

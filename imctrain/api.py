@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from imctrain.errors import UserError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from imctrain.experiment.trained import Checkpoint, Trained
     from imctrain.imc.site.state import SiteState
     from imctrain.records.manifest import Manifest
+    from imctrain.tracking import Callback
 
 
 class _Network:
@@ -58,13 +60,16 @@ class _Network:
         """
         return self._trained("best").module()
 
-    def site_states(self, fresh: Mapping[str, SiteState]) -> dict[str, SiteState]:
+    def site_states(
+        self, fresh: Mapping[str, SiteState], former_names: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, SiteState]:
         """The state of an `on_imc` function with the ranges and clips that were learned in training.
 
         Args:
             fresh: of `init`. Sites of another name or structure keep it.
+            former_names: of the function, for a network that was trained when its sites had these.
         """
-        return self._trained("best").site_states(fresh)[0]
+        return self._trained("best").site_states(fresh, former_names)[0]
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ def train(
     config_dir: str | Path = ".",
     init: str | Path | None = None,
     quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train an experiment into a new folder, as `imctrain run` does.
 
@@ -174,6 +180,7 @@ def train(
         config_dir: what paths of a calibration and of own code are relative to; of a TOML file its own folder.
         init: a run's folder or an exported file, whose network it starts from.
         quiet: print nothing.
+        callbacks: told how it goes (see `Callback`), beside those that the config names.
 
     Raises UserError for bad input, `training.divergence.Diverged` and `training.signals.Interrupted` as the command
     ends on them. Compiled steps are kept where the command keeps them.
@@ -189,7 +196,7 @@ def train(
     prepare_jax()
     place = Place()
     where, network = (None if path is None else Path(path) for path in (out, init))
-    start(settings, where, Path(config_dir), Console(quiet=quiet), place, network)
+    start(settings, where, Path(config_dir), Console(quiet=quiet), place, network, callbacks)
     if place.folder is None:
         raise RuntimeError("a training that ended left no folder")
     return load_run(place.folder)

@@ -127,6 +127,8 @@ FROZEN: dict[str, Any] = {
     "cost.supply_v": None,
     "cost.split_vectors": False,
     "cost.value_aware": False,
+    "tracking.to": [],
+    "tracking.project": "imctrain",
     "imc.rules.match": None,  # always given
     "imc.rules.path": None,
     "imc.rules.overrides": {},

@@ -33,7 +33,9 @@ BELOW = {
     "intercept": {"cost", "imc", "technology", "settings", "errors"},
     "data": {"errors"},
     "models": {"own_code", "limits", "errors"},
+    "tracking": {"settings", "records", "reading", "families", "files", "errors"},
     "training": {
+        "tracking",
         "output",
         "reading",
         "own_code",

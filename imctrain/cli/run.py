@@ -50,6 +50,12 @@ def run(
             show_default=False,
         ),
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            "--track", metavar="NAME,..", help="Also report to wandb, mlflow (docs/tracking.md).", show_default=False
+        ),
+    ] = None,
     list_shipped: Annotated[bool, typer.Option("--list", help="List the shipped experiments, and do no more.")] = False,
 ) -> None:
     """Train the network of an experiment, every matmul on the simulated array.
@@ -105,8 +111,10 @@ def run(
         return
     if (config is None) == (resume is None):
         raise UserError("run needs either --config FILE (a new run) or --resume DIR (one that stopped)")
-    if resume is not None and (overrides or out is not None or seed is not None or init is not None):
-        raise UserError("--resume continues a run as it was: --set, --seed, --out and --init cannot be given with it")
+    if resume is not None and (overrides or track or any(given is not None for given in (out, seed, init))):
+        raise UserError(
+            "--resume continues a run as it was: --set, --seed, --out, --init and --track cannot be given with it"
+        )
     if resume is None and accept_changes is not None:
         raise UserError("--accept-changes goes with --resume DIR: a new run is what its config says")
     accept = [key.strip() for key in (accept_changes or "").split(",") if key.strip()]
@@ -114,7 +122,10 @@ def run(
     if config is not None:
         from imctrain.settings import load_config
 
-        loaded = load_config(config, [*(overrides or []), *([] if seed is None else [f"seed={seed}"])])
+        short = [] if seed is None else [f"seed={seed}"]
+        if track is not None:
+            short.append(f"tracking.to={[name.strip() for name in track.split(',') if name.strip()]}")
+        loaded = load_config(config, [*(overrides or []), *short])
     console.print("loading jax ...", markup=False, soft_wrap=True)
     prepare_jax()
     from imctrain.experiment import run as runs

@@ -65,7 +65,7 @@ class Evaluator:
             self.rules = build_rules(config.imc)
             self.function = on_imc(self.network.eval_forward, hardware, self.rules)
             states = self.function.init(self.params, self.rest, self._shape)
-            self.sites, self.fresh = trained.site_states(states)
+            self.sites, self.fresh = trained.site_states(states, self.function.former_names)
             problems = find_problems({name: self.function.site(name) for name in states})
             # Gradients are nothing to an evaluation.
             self.warnings = advise([problem for problem in problems if problem.mvm == "forward"], "imc.")

@@ -104,7 +104,7 @@ def held_by_the_array(
     images = jnp.asarray(batches.batch(0, 0).images)
     function = on_imc(network.eval_forward, build_hardware(config.imc, calibration), build_rules(config.imc))
     params, rest = trained.parameters(network)
-    states, _ = trained.site_states(function.init(params, rest, images))
+    states, _ = trained.site_states(function.init(params, rest, images), function.former_names)
     ledger = function.ledger(params, rest, images)
     added = {entry.name: jnp.zeros(entry.out_shape, jnp.float32) for entry in ledger.sites}
 

@@ -22,7 +22,7 @@ from imctrain.records.result import InitialNetwork
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
 
-FREE: tuple[str, ...] = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib")
+FREE: tuple[str, ...] = ("name", "baseline", "tensorboard", "tracking", "checkpoint", "data.data_dir", "imc.memory_mib")
 FREE += ("cost.technology", "cost.supply_v", "cost.split_vectors", "data.test_at_end")
 """Config keys that may change within a run: they change neither what is trained nor what it is measured on. Data and
 calibration are compared by content, wherever they lie."""

@@ -36,7 +36,9 @@ class Initial:
         parameter that does not fit the network.
         """
         params, rest = self.trained.parameters(network)
-        sites, fresh = self.trained.site_states(steps.initial.sites)
+        sites, fresh = self.trained.site_states(
+            steps.initial.sites, {} if steps.function is None else steps.function.former_names
+        )
         initial = steps.initial._replace(params=params, rest=rest, sites=sites)
         told = InitialNetwork(
             source=self.source, sha256=self.trained.sha256, step=self.trained.step, fresh_sites=tuple(fresh)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from imctrain.records.ledger import write_ledger
 from imctrain.records.lock import claim
 from imctrain.records.result import VERSION, DataSource, Result, WorstSite
 from imctrain.settings import Config, config_hash, load_kept_config
+from imctrain.tracking import Callback, Callbacks, callbacks_of, check_installed
 from imctrain.training.loop import Trainer, data_parts
 from imctrain.training.parallel import DataParallel
 from imctrain.training.position import Position
@@ -51,15 +53,23 @@ class Place:
 
 
 def start(
-    config: Config, out: Path | None, config_dir: Path, console: Console, place: Place, init: Path | None = None
+    config: Config,
+    out: Path | None,
+    config_dir: Path,
+    console: Console,
+    place: Place,
+    init: Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Train a new run. Everything that can be wrong with the input is found before the folder is made.
 
     Args:
         init: a run's folder or an exported file, whose network it starts from.
+        callbacks: told how it goes, beside those that the config names.
 
     Raises UserError, Diverged or Interrupted.
     """
+    check_installed(config)
     console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
@@ -79,10 +89,12 @@ def start(
             setup.initial.keep(folder)
             tell(setup.init, console)
         write_start(folder, config)
-        return _train(config, dataset, setup, costed, folder, parallel, console)
+        return _train(config, dataset, setup, costed, folder, parallel, console, given=callbacks)
 
 
-def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] = ()) -> Result:
+def resume(
+    folder: Path, console: Console, place: Place, accept: Sequence[str] = (), callbacks: Sequence[Callback] = ()
+) -> Result:
     """Continue a run from its newest good checkpoint, to the same bits as if it had not stopped.
 
     What the folder says now must be what the checkpoint was trained with, but for the keys in `accept` (dotted, or
@@ -96,13 +108,14 @@ def resume(folder: Path, console: Console, place: Place, accept: Sequence[str] =
     place.folder = folder
     with claim(folder):
         config = load_kept_config(files.config)
+        check_installed(config)
         console.print(f"loading data set {config.data.name} ...", markup=False, highlight=False, soft_wrap=True)
         dataset = load(config.data.name, config.data.data_dir)
         parallel = _parallel(config)
         own = with_own_files(config, files)
         setup = set_up(own, dataset, initial=kept_initial(folder))
         costed = counted(own, dataset)
-        return _train(config, dataset, setup, costed, folder, parallel, console, accept)
+        return _train(config, dataset, setup, costed, folder, parallel, console, accept, callbacks)
 
 
 def _parallel(config: Config) -> DataParallel:
@@ -119,6 +132,7 @@ def _train(
     parallel: DataParallel,
     console: Console,
     accept: Sequence[str] = (),
+    given: Sequence[Callback] = (),
 ) -> Result:
     from imctrain.report.learning_curve import plot_learning_curve
 
@@ -129,26 +143,42 @@ def _train(
         write_ledger(files, ledger_records(setup.ledger))
     problems = hardware_problems(setup)
     warn(console, [*setup.notes, *hardware_warnings(problems)])
-    with StopRequest() as stop:
-        baseline = None
-        if config.baseline and config.imc.path != "float":
-            baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept, setup.initial)
-        title = f"{config.model.name} ({config.imc.path})"
-        result = _one(config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems)
-    if baseline is not None:
-        result = result.replace(
-            baseline_test_accuracy=baseline.test_accuracy,
-            **(
-                {}
-                if baseline.validation_accuracy is None
-                else {"baseline_validation_accuracy": baseline.validation_accuracy}
-            ),
-            baseline_seconds_per_epoch=baseline.seconds_per_epoch,
-            **({"baseline_changed": baseline.changed} if baseline.changed else {}),
-        )
-    plot_learning_curve(folder, files.learning_curve)
-    result.write(files.result)
+    with _told(callbacks_of(config, files, given, _say(console))) as callbacks:
+        with StopRequest() as stop:
+            baseline = None
+            if config.baseline and config.imc.path != "float":
+                baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept, setup.initial)
+            title = f"{config.model.name} ({config.imc.path})"
+            result = _one(
+                config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems, callbacks
+            )
+        if baseline is not None:
+            result = _beside(result, baseline)
+        plot_learning_curve(folder, files.learning_curve)
+        result.write(files.result)
+        callbacks.end(result)
     return result
+
+
+def _beside(result: Result, baseline: Result) -> Result:
+    """A result with what is told of its float baseline."""
+    held_out = baseline.validation_accuracy
+    return result.replace(
+        baseline_test_accuracy=baseline.test_accuracy,
+        **({} if held_out is None else {"baseline_validation_accuracy": held_out}),
+        baseline_seconds_per_epoch=baseline.seconds_per_epoch,
+        **({"baseline_changed": baseline.changed} if baseline.changed else {}),
+    )
+
+
+@contextlib.contextmanager
+def _told(callbacks: Callbacks) -> Iterator[Callbacks]:
+    """Callbacks that hear of whatever ends a training early."""
+    try:
+        yield callbacks
+    except BaseException as error:
+        callbacks.stop(error)
+        raise
 
 
 def _baseline(
@@ -180,19 +210,22 @@ def _baseline(
     write_start(where, float_config)
     title = f"{config.model.name} (float baseline)"
     costed = counted(own, dataset)
-    result = _one(float_config, dataset, setup, costed, where, parallel, console, stop, title, about, [])
-    result.write(files.result)
+    with _told(callbacks_of(float_config, files, (), _say(console), trackers=False)) as callbacks:
+        result = _one(float_config, dataset, setup, costed, where, parallel, console, stop, title, about, [], callbacks)
+        result.write(files.result)
+        callbacks.end(result)
     return result
 
 
 def _about(
     folder: Path, config: Config, dataset: Dataset, setup: Setup, accept: Sequence[str], console: Console
 ) -> Identity:
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     now = identity(config, dataset, setup.calibration, setup.init, hashes(setup.sources))
-    return about_run(folder, config, now, accept, say)
+    return about_run(folder, config, now, accept, _say(console))
+
+
+def _say(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _one(
@@ -207,10 +240,11 @@ def _one(
     title: str,
     about: Identity,
     problems: list[Problem],
+    callbacks: Callbacks,
 ) -> Result:
     # What the result is of: a reader can tell that config.toml was edited later.
     trained = hashlib.sha256(RunFiles(folder).config.read_bytes()).hexdigest()
-    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel, about.plain())
+    trainer = Trainer(config, dataset, setup.steps, setup.ledger, folder, parallel, about.plain(), callbacks)
     steps = trainer.steps_per_epoch
     with TrainingProgress(console, title, trainer.total_steps, steps) as progress:
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")

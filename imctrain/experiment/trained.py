@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import jax
@@ -24,11 +25,12 @@ from imctrain.records.result import Result
 from imctrain.settings import Config, load_kept_config
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.network import Network
-from imctrain.training.stored import Stored, as_leaf, plain_form
+from imctrain.training.stored import SITES as SITES
+from imctrain.training.stored import Stored, as_leaf, plain_form, stored_leaf
 
 Checkpoint = Literal["best", "last"]
-PARAMS, REST, SITES = "params", "rest", "sites"
-"""Parts of a checkpoint that make a network: what was trained, its batch statistics, and what its sites carry."""
+PARAMS, REST = "params", "rest"
+"""Parts of a checkpoint that make a network, beside what its sites carry: what was trained, its batch statistics."""
 TELEMETRY = "/telemetry/"
 """In the names of leaves that are zero in every state."""
 
@@ -108,18 +110,21 @@ class Trained:
         network = self.network()
         return network.module(*self.parameters(network))
 
-    def site_states(self, fresh: Mapping[str, PyTree]) -> tuple[dict[str, PyTree], list[str]]:
+    def site_states(
+        self, fresh: Mapping[str, PyTree], former_names: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[dict[str, PyTree], list[str]]:
         """States of sites, and the names of those that are fresh.
 
         Args:
             fresh: of `ImcFunction.init`. A site whose name and structure are those of the training takes what it had
                 learned (ranges, clips, the scale of gradients); any other stays fresh.
+            former_names: of the function, for a training from when its sites had these.
         """
         states, left = {}, []
         for name, state in fresh.items():
             leaves, missing = [], False
             for path, leaf in named_leaves(state, f"{SITES}/{name}"):
-                found = leaf if TELEMETRY in path else self.arrays.get(path)
+                found = leaf if TELEMETRY in path else stored_leaf(self.arrays, path, former_names)
                 missing = missing or found is None or found.shape != leaf.shape
                 # Every leaf is an array of its own: a training step gives its input's memory away.
                 leaves.append(leaf if found is None else jnp.array(found, leaf.dtype, copy=True))

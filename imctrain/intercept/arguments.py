@@ -22,6 +22,7 @@ from imctrain.intercept._jax_internals import (
     cotangents_marked,
     trace_settings,
 )
+from imctrain.intercept.parameter_paths import argument_names, as_text, joined, path_in_argument, paths_in
 
 Args: TypeAlias = tuple[PyTree, ...]
 Kwargs: TypeAlias = Mapping[str, PyTree]
@@ -97,7 +98,7 @@ class Arguments:
     """
 
     def __init__(self, args: Args, kwargs: Kwargs, weights: Sequence[int]):
-        chosen = weight_arguments(args, weights)
+        self._chosen = chosen = weight_arguments(args, weights)
         self.leaves, self.tree = jax.tree.flatten((args, kwargs))
         self.trained = [number in chosen for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
         self.trained += [False] * (len(self.leaves) - len(self.trained))
@@ -112,6 +113,24 @@ class Arguments:
         places = tuple(is_array(leaf) for leaf in self.leaves)
         static = tuple((type(leaf), leaf) for leaf in self.leaves if not is_array(leaf))
         return self.tree, places, tuple(map(abstract, self.dynamic)), static, trace_settings()
+
+    def parameter_paths(self, fn: Callable[..., object]) -> list[str]:
+        """The path of each leaf that is a trained weight; "" for any other, and for one that is a whole argument."""
+        arguments, names = argument_names(fn, self._chosen), self._names()
+        paths: list[str] = []
+        for (part, *where), leaf in paths_in(jax.tree.unflatten(self.tree, self.leaves), self._is_taken_apart):
+            # Parts: positional arguments, keywords, what the function closes over (the number of a module names none).
+            argument = arguments.get(where[0].idx, "") if part.idx == 0 else ""
+            inside = [joined(as_text(tuple(where[1:])), name) for name in names(leaf)]
+            paths += [path_in_argument(argument, path, alone=len(arguments) == 1) for path in inside]
+        return [path if trained else "" for path, trained in zip(paths, self.trained, strict=True)]
+
+    def _is_taken_apart(self, tree: object) -> bool:
+        return False
+
+    def _names(self) -> Callable[[PyTree], list[str]]:
+        """Gives the names inside what `paths_in` takes for one leaf, in the order of the tree."""
+        return lambda leaf: [""] * len(jax.tree.leaves(leaf))
 
     def trace(self, fn: Callable[..., object]) -> tuple[ClosedJaxpr, Results]:
         """`fn` of these arguments as a jaxpr from `dynamic` to the arrays among its results."""

@@ -34,6 +34,7 @@ class LedgerEntry:
             inside a while loop, where it is known only when it runs.
         conditional: it stands in a branch, and runs only when that is taken.
         site: the simulated site; None for a float one.
+        former_name: what it was called before sites were named after parameters; rules match it too.
     """
 
     name: str
@@ -49,6 +50,7 @@ class LedgerEntry:
     executions: int | None
     conditional: bool
     site: Site | None
+    former_name: str = ""
 
     @property
     def is_float(self) -> bool:
@@ -65,11 +67,17 @@ class Ledger(Sequence[LedgerEntry]):
 
     def __init__(self, entries: Sequence[LedgerEntry]):
         self._entries = tuple(entries)
-        self._by_name = {entry.name: entry for entry in self._entries}
+        former = {entry.former_name: entry for entry in self._entries if entry.former_name}
+        self._by_name = former | {entry.name: entry for entry in self._entries}
 
     @property
     def names(self) -> list[str]:
         return [entry.name for entry in self._entries]
+
+    @property
+    def former_names(self) -> dict[str, str]:
+        """{name: former name} of every entry, often the same."""
+        return {entry.name: entry.former_name or entry.name for entry in self._entries}
 
     @property
     def sites(self) -> list[LedgerEntry]:
@@ -132,6 +140,7 @@ def ledger_of(found: Sequence[Found]) -> Ledger:
                 executions=operation.executions,
                 conditional=operation.conditional,
                 site=item.site,
+                former_name=item.former_name,
             )
         )
     return Ledger(entries)

@@ -72,7 +72,7 @@ class ModuleArguments(Arguments):
     """
 
     def __init__(self, args: Args, kwargs: Kwargs, captured: list[Node], weights: Sequence[int]):
-        chosen = weight_arguments(args, weights)
+        self._chosen = chosen = weight_arguments(args, weights)
         self._captured = captured
         whole = (args, kwargs, captured)
         self._roots = _nodes(whole)
@@ -94,6 +94,19 @@ class ModuleArguments(Arguments):
 
     def program_key(self) -> Hashable:
         return super().program_key(), tuple(self._containers.items())
+
+    def _is_taken_apart(self, tree: object) -> bool:
+        return _is_apart(tree)
+
+    def _names(self) -> Callable[[PyTree], list[str]]:
+        paths, plain = iter(self._paths), super()._names()
+
+        def names(leaf: PyTree) -> list[str]:
+            if not _is_apart(leaf):
+                return plain(leaf)
+            return [path for path, value in zip(next(paths), leaf.values, strict=True) for _ in jax.tree.leaves(value)]
+
+        return names
 
     def _apart(self, context: nnx.SplitContext, tree: PyTree, is_weight: bool) -> PyTree:
         """A pytree with its nodes taken apart; notes which of its leaves are weights, and their names."""

@@ -27,6 +27,8 @@ class Operation:
         lhs, rhs: what is known of the operands.
         executions: times it runs in one call of the function; None inside a while loop.
         conditional: inside a branch, so that it may not run at all.
+        weight: path of the parameter that it multiplies with; "" where that is none. module: path of the part of the
+            model that its operands come from; "" where none is known.
     """
 
     scope: str
@@ -41,6 +43,8 @@ class Operation:
     rhs: OperandInfo
     executions: int | None
     conditional: bool
+    weight: str = ""
+    module: str = ""
 
 
 def operation_of(

@@ -18,19 +18,18 @@ from imctrain.intercept._jax_internals import ClosedJaxpr, JaxprEqn, scopes
 from imctrain.intercept.audit import count_matmuls
 from imctrain.intercept.custom_rules import CUSTOM_RULES, DerivativeRule, closure_message, trace_rule
 from imctrain.intercept.operations import Operation, obstacle_of, operation_of
+from imctrain.intercept.origin import common, largest
 from imctrain.intercept.primitives import holds_matmul, is_array_operation, obstacle
 from imctrain.intercept.provenance import CALLS, LOOPS_AND_BRANCHES, Fact, Facts, enter, leave, transfer
-
-BACKWARD_SCOPE = "bwd"
-"""Scope that the matmuls of a custom backward rule get in their names."""
 
 
 @dataclass(eq=False)
 class Found:
-    """A matmul of the program. `name`, `path` and `site` (None where it stays float) are filled in by `resolve`."""
+    """A matmul of the program. All but `operation` is filled in by `resolve`; `site` is None where it stays float."""
 
     operation: Operation
     name: str = ""
+    former_name: str = ""
     path: str = ""
     site: Site | None = None
 
@@ -149,7 +148,7 @@ class Planner:
         infos = [fact.operand(differentiated=frame.differentiated) for fact in facts]
         where = (naming.scope_path(frame.scopes), frame.executions, frame.conditional)
         if is_array_operation(eqn):
-            operation = operation_of(eqn, infos, *where)
+            operation = _placed(operation_of(eqn, infos, *where), facts)
             return SiteStep(self._found(operation, frame)), transfer(eqn, facts)
         # Where JAX does not differentiate, a rule is not used: the call is looked into like any other.
         if name in CUSTOM_RULES and frame.differentiated:
@@ -160,7 +159,7 @@ class Planner:
             return self._plan_nested(eqn, facts, frame)
         reason = obstacle(eqn)
         if reason is not None:
-            operation = obstacle_of(eqn, reason, infos, *where)
+            operation = _placed(obstacle_of(eqn, reason, infos, *where), facts)
             return SiteStep(self._found(operation, frame)), transfer(eqn, facts)
         return None, transfer(eqn, facts)
 
@@ -195,7 +194,7 @@ class Planner:
         forward, outputs = self._walk(rule.forward, facts, replace(frame, twins=list(primal.all_found)))
         residuals = outputs[len(eqn.outvars) :]
         cotangents = [Fact(data=True, gradient=True) for _ in rule.outputs]
-        behind = replace(frame, scopes=(*frame.scopes, BACKWARD_SCOPE))
+        behind = replace(frame, scopes=(*frame.scopes, naming.BACKWARD_SCOPE))
         backward, _ = self._walk(rule.backward, [*residuals, *cotangents], behind)
         return CustomStep(rule, primal, forward, backward)
 
@@ -205,3 +204,9 @@ class Planner:
                 frame.twins.remove(twin)  # type: ignore[union-attr]
                 return twin
         return Found(operation)
+
+
+def _placed(operation: Operation, operands: Sequence[Fact]) -> Operation:
+    """With what is known of where its operands come from."""
+    weight, module = largest(fact.origin for fact in operands), common(fact.place for fact in operands)
+    return replace(operation, weight=weight.path if weight else "", module="/".join(module or ()))

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict, TypeVar
 
 import jax
 from jax import Array
@@ -18,7 +19,8 @@ from imctrain.intercept._jax_internals import Value, without_dead_code
 from imctrain.intercept.arguments import Arguments, Results, constants_hold, is_array
 from imctrain.intercept.evaluate import Execution, States, evaluate
 from imctrain.intercept.ledger import Ledger, ledger_of
-from imctrain.intercept.naming import nearest
+from imctrain.intercept.naming import nearest, under_present_names
+from imctrain.intercept.parameter_paths import site_path
 from imctrain.intercept.plan import Block, Planner
 from imctrain.intercept.provenance import data_fact, weight_fact
 from imctrain.intercept.resolve import resolve
@@ -27,6 +29,8 @@ from imctrain.settings import Hardware
 
 CACHED_PROGRAMS = 32
 """Programs that one function keeps: one for each combination of argument shapes and static arguments."""
+
+T = TypeVar("T")
 
 Chips = Mapping[str, Chip]
 """Figures of a chip by site, see `ImcFunction.chip`."""
@@ -50,13 +54,18 @@ class Program:
     reusable: bool
     is_valid: Callable[[], bool]
 
+    def present(self, states: Mapping[str, T]) -> dict[str, T]:
+        """Values by site, of today's names."""
+        return under_present_names(states, self.ledger.former_names)
+
     def init_states(self) -> States:
         """Fresh state of every simulated site."""
         return {name: site.init_state() for name, site in self.sites.items()}
 
     def chips(self, hardware: Hardware, rules: Sequence[Rule]) -> Chips:
         """The chip of every site on the array, after the rules."""
-        found = {name: hardware_of(name, hardware, rules) for name in self._on_array()}
+        former = self.ledger.former_names
+        found = {name: hardware_of(name, hardware, rules, former[name]) for name in self._on_array()}
         return {name: chip_of(own) for name, own in found.items() if own is not None}
 
     def check_chips(self, chips: Chips) -> None:
@@ -78,29 +87,41 @@ class Program:
         return {name: site for name, site in self.sites.items() if site.on_array}
 
 
+class Kept(TypedDict):
+    """What a copy of `Programs` gets."""
+
+    sites: dict[str, SiteSpec] | None
+    former_names: dict[str, str]
+
+
 class Programs:
     """The programs of one function, the newest `CACHED_PROGRAMS`.
 
     Attributes:
         sites: simulated sites of every program that there was, by name; None before the first one.
+        former_names: theirs, by name.
     """
 
     def __init__(self) -> None:
         self.sites: dict[str, Site] | None = None
+        self.former_names: dict[str, str] = {}
         self._kept: dict[Hashable, Program] = {}
 
     def find(self, given: Arguments, make: Callable[[], Program]) -> Program:
         """The program for these arguments: one that is kept and still valid, or what `make` returns."""
         found = self._find(given, make)
         self.sites = (self.sites or {}) | found.sites
+        self.former_names |= found.ledger.former_names
         return found
 
-    def __getstate__(self) -> dict[str, dict[str, SiteSpec] | None]:
+    def __getstate__(self) -> Kept:
         """For copies and pickles: without the traced programs, which a copy traces for itself when it is called."""
-        return {"sites": None if self.sites is None else {name: site.spec for name, site in self.sites.items()}}
+        specs = None if self.sites is None else {name: site.spec for name, site in self.sites.items()}
+        return {"sites": specs, "former_names": self.former_names}
 
-    def __setstate__(self, state: dict[str, dict[str, SiteSpec] | None]) -> None:
+    def __setstate__(self, state: Kept) -> None:
         specs = state["sites"]
+        self.former_names = state["former_names"]
         self.sites = None if specs is None else {name: make_site(spec) for name, spec in specs.items()}
         self._kept = {}
 
@@ -129,8 +150,8 @@ def trace(fn: Callable[..., object], given: Arguments, hardware: Hardware, rules
     jaxpr, results = given.trace(fn)
     jaxpr = without_dead_code(jaxpr)
     facts = [
-        weight_fact(leaf) if is_weight else data_fact(leaf)
-        for leaf, is_weight in zip(given.leaves, given.trained, strict=True)
+        weight_fact(leaf, site_path(path)) if is_weight else data_fact(leaf)
+        for leaf, is_weight, path in zip(given.leaves, given.trained, given.parameter_paths(fn), strict=True)
         if is_array(leaf)
     ]
     planner = Planner()

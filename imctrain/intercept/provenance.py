@@ -11,6 +11,7 @@ From two facts a site knows how to encode its operands.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,8 @@ from imctrain.intercept._jax_internals import (
 )
 from imctrain.intercept.known_primitives import REFERENCES
 from imctrain.intercept.nonneg import is_nonneg_value, nonneg_outputs
+from imctrain.intercept.origin import Origin, Place, common, largest, place_of_result
+from imctrain.intercept.primitives import is_array_operation
 
 CALLS: Mapping[str, str] = {
     "jit": "jaxpr",
@@ -62,6 +65,8 @@ class Fact:
         ident: equal for two variables that hold the same value.
         if_true, if_false: of a predicate (bool, or converted from one): idents of the values that are >= 0 when it
             holds, or does not.
+        origin: of a value that holds no data: the parameter that it was made of.
+        place: of data: the part of the model that made it, as far as it is known (see `origin`).
     """
 
     data: bool = False
@@ -71,6 +76,8 @@ class Fact:
     ident: int = -1
     if_true: frozenset[int] = frozenset()
     if_false: frozenset[int] = frozenset()
+    origin: Origin | None = None
+    place: Place | None = None
 
     def __post_init__(self) -> None:
         if self.ident < 0:
@@ -82,9 +89,10 @@ class Fact:
         return OperandInfo(kind, self.nonneg, differentiated=differentiated and self.trained)  # type: ignore[arg-type]
 
 
-def weight_fact(leaf: Value) -> Fact:
-    """Of a leaf of a `weights` argument."""
-    return Fact(trained=_is_inexact(leaf), nonneg=_is_unsigned(leaf))
+def weight_fact(leaf: Value, path: str = "") -> Fact:
+    """Of a leaf of a `weights` argument, at this path in it."""
+    origin = Origin(path, math.prod(jnp.shape(leaf))) if path else None
+    return Fact(trained=_is_inexact(leaf), nonneg=_is_unsigned(leaf), origin=origin)
 
 
 def data_fact(leaf: Value) -> Fact:
@@ -188,8 +196,8 @@ def _fixpoint(start: Sequence[Fact], step: Callable[[list[Fact]], list[Fact]]) -
         carry = [_renamed(fact) for fact in joined]
 
 
-def _flags(fact: Fact) -> tuple[bool, ...]:
-    return fact.data, fact.trained, fact.gradient, fact.nonneg
+def _flags(fact: Fact) -> tuple[object, ...]:
+    return fact.data, fact.trained, fact.gradient, fact.nonneg, fact.origin, fact.place
 
 
 def _join(a: Fact, b: Fact) -> Fact:
@@ -200,6 +208,8 @@ def _join(a: Fact, b: Fact) -> Fact:
         gradient=a.gradient or b.gradient,
         nonneg=a.nonneg and b.nonneg,
         ident=a.ident if a.ident == b.ident else -1,
+        origin=a.origin if a.origin == b.origin else None,
+        place=common((a.place, b.place)),
     )
 
 
@@ -222,8 +232,12 @@ def _first_order(eqn: JaxprEqn, facts: Sequence[Fact]) -> list[Fact]:
     if name in REFERENCES:
         # What was written to a mutable array is not followed: it could be anything, as a closed-over tracer.
         data, trained = True, True
+    origin, place = largest(f.origin for f in facts), common(f.place for f in facts)
+    if is_array_operation(eqn):
+        place = place_of_result(origin, place)
+    known = Fact(data=data, gradient=gradient, origin=None if data else origin, place=place)
     outputs = [
-        Fact(data=data, trained=trained and _is_inexact(aval(outvar)), gradient=gradient, nonneg=nonneg)
+        replace(known, trained=trained and _is_inexact(aval(outvar)), nonneg=nonneg, ident=-1)
         for outvar, nonneg in zip(eqn.outvars, nonneg_outputs(eqn, facts), strict=True)
     ]
     if name in _SAME_VALUE:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from imctrain.errors import UserError
 from imctrain.imc.site.site import make_site
 from imctrain.imc.site.spec import SiteSpec
-from imctrain.intercept.naming import unique_names
+from imctrain.intercept.naming import Whereabouts, site_names
 from imctrain.intercept.plan import Found
 from imctrain.intercept.rules import FLOAT, Rule, check_all_match, hardware_of
 from imctrain.settings import Hardware
@@ -22,11 +22,12 @@ def resolve(found: Sequence[Found], hardware: Hardware, rules: Sequence[Rule]) -
     Raises UserError for a rule that matches no site, and, naming the site, for a matmul that no rule leaves digital
     and that has no array mapping.
     """
-    names = unique_names([(f.operation.scope, f.operation.kind) for f in found])
+    operations = [f.operation for f in found]
+    names = site_names([Whereabouts(o.scope, o.kind, o.weight, o.module) for o in operations])
     check_all_match(rules, names)
-    for index, (item, name) in enumerate(zip(found, names, strict=True)):
-        item.name = name
-        chosen = hardware_of(name, hardware, rules)
+    for index, (item, (name, former)) in enumerate(zip(found, names, strict=True)):
+        item.name, item.former_name = name, former
+        chosen = hardware_of(name, hardware, rules, former)
         if chosen is None:
             item.path = FLOAT
             continue

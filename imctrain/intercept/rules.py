@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from imctrain.errors import UserError
-from imctrain.intercept.naming import nearest
+from imctrain.intercept.naming import Names, nearest
 from imctrain.settings import Hardware
 from imctrain.settings.site import SiteSettings
 
@@ -43,15 +43,16 @@ class Rule:
         if self.path is None and not self.overrides:
             raise UserError(f"rule {self.match!r} changes nothing: give a path or overrides")
 
-    def matches(self, name: str) -> bool:
-        return fnmatchcase(name, self.match)
+    def matches(self, name: str, former_name: str = "") -> bool:
+        """Whether the pattern is that of a site's name, or of a former one (`naming.Names`)."""
+        return fnmatchcase(name, self.match) or fnmatchcase(former_name, self.match)
 
 
-def hardware_of(name: str, hardware: Hardware, rules: Sequence[Rule]) -> Hardware | None:
+def hardware_of(name: str, hardware: Hardware, rules: Sequence[Rule], former_name: str = "") -> Hardware | None:
     """The hardware of one site after its rules, or None where it stays float. Raises UserError for a bad override."""
     digital = False
     for rule in rules:
-        if not rule.matches(name):
+        if not rule.matches(name, former_name):
             continue
         if rule.path is not None:
             digital = rule.path == FLOAT
@@ -75,14 +76,14 @@ def _applied(rule: Rule, hardware: Hardware) -> Hardware:
         raise UserError(f"rule {rule.match!r}: {error}") from None
 
 
-def check_all_match(rules: Sequence[Rule], names: Sequence[str]) -> None:
+def check_all_match(rules: Sequence[Rule], names: Sequence[Names]) -> None:
     """Raises UserError for a rule that matches no site: a misspelt rule must not pass unnoticed."""
     for rule in rules:
-        if any(rule.matches(name) for name in names):
+        if any(rule.matches(*name) for name in names):
             continue
         if not names:
             raise UserError(f"rule {rule.match!r} matches no site: the function has no matmul or convolution")
-        near = ", ".join(nearest(rule.match.strip("*"), names))
+        near = ", ".join(nearest(rule.match.strip("*"), [name.now for name in names]))
         raise UserError(f"rule {rule.match!r} matches no site; nearest of {len(names)} sites: {near}")
 
 

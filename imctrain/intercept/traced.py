@@ -17,7 +17,7 @@ from imctrain.intercept.arguments import Arguments, is_array
 from imctrain.intercept.call import arguments_of
 from imctrain.intercept.evaluate import States
 from imctrain.intercept.ledger import Ledger
-from imctrain.intercept.naming import nearest
+from imctrain.intercept.naming import nearest, under_present_names
 from imctrain.intercept.program import Chips, Program, Programs, trace
 from imctrain.intercept.rules import Rule, check_overrides
 from imctrain.settings import Hardware
@@ -71,9 +71,18 @@ class Traced(Generic[R]):
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             return self._program(given).ledger
 
+    @property
+    def former_names(self) -> dict[str, str]:
+        """{name: former name} of the sites that are named after parameters now, after `init` or a call.
+
+        Rules match both, and a state under former names is taken for that of today's.
+        """
+        return {name: former for name, former in self._programs.former_names.items() if name != former}
+
     def site(self, name: str) -> Site:
         """A simulated site, after `init` or a call. Raises UserError for a name it has not."""
         sites = self._programs.sites or {}
+        (name,) = under_present_names({name: None}, self._programs.former_names)
         if name not in sites:
             near = ", ".join(nearest(name, sites)) or "none"
             raise UserError(f"no simulated site is called {name!r}; nearest: {near}")

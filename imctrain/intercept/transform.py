@@ -17,6 +17,7 @@ from imctrain.intercept.call import arguments_of
 from imctrain.intercept.checking import ReportCheck, Reports
 from imctrain.intercept.evaluate import Execution, States, Taps, evaluate
 from imctrain.intercept.keys import typed_key
+from imctrain.intercept.naming import under_present_names
 from imctrain.intercept.program import Chips, check_names
 from imctrain.intercept.rules import Rule
 from imctrain.intercept.traced import Traced
@@ -86,9 +87,9 @@ class ImcFunction(Traced[R]):
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             _check_same_everywhere((key, given.dynamic))
             program = self._program(given)
-            state = program.init_states() if state is None else state
+            state = program.init_states() if state is None else program.present(state)
             check_names(state, program.sites)
-            chips = program.chips(self.hardware, self.rules) if chip is None else chip
+            chips = program.chips(self.hardware, self.rules) if chip is None else program.present(chip)
             states = program.on_chips(state, chips)
             return given.result(program.results, program.run(typed_key(key), states, given.dynamic))
 
@@ -100,6 +101,7 @@ class ImcFunction(Traced[R]):
         sites = self._programs.sites
         if sites is None:
             raise UserError("update came before init: the function's sites are not known yet")
+        state, grad = (under_present_names(values, self._programs.former_names) for values in (state, grad))
         new: States = {}
         reports: dict[str, dict[str, Array]] = {}
         for name, site_state in state.items():
@@ -133,10 +135,11 @@ class ImcFunction(Traced[R]):
         """
         with arguments_of(self._fn, args, kwargs, self.weights) as given:
             program = self._program(given)
-            state = program.init_states() if state is None else state
+            state = program.init_states() if state is None else program.present(state)
+            added = program.present(added)
             check_names(state, program.sites)
             check_names(added, program.sites)
-            state = state if chip is None else program.on_chips(state, chip)
+            state = state if chip is None else program.on_chips(state, program.present(chip))
             taps = Taps(added, digital, pass_nested)
             outputs, _ = evaluate(program.block, given.dynamic, Execution(typed_key(key), state, taps=taps))
             return given.result(program.results, outputs), taps.operands

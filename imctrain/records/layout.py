@@ -10,6 +10,7 @@ RUN/ledger.json, .md   every matmul and where it runs
 RUN/metrics.jsonl      a line every few steps, and one an epoch
 RUN/checkpoints/STEP/  state, position and what the run was
 RUN/events/            the same numbers for TensorBoard
+RUN/tracking.json      ids of this run in wandb and mlflow, where it reports to them; RUN/wandb/ is wandb's own
 RUN/learning_curve.png
 RUN/result.json        last of all: with it, a run is finished
 RUN/baseline/          a run folder: the same network in float
@@ -92,6 +93,10 @@ class RunFiles:
     @property
     def events(self) -> Path:
         return self.folder / "events"
+
+    @property
+    def tracking(self) -> Path:
+        return self.folder / "tracking.json"
 
     @property
     def learning_curve(self) -> Path:

@@ -16,7 +16,17 @@ from imctrain.records.runs import RunRecord
 from imctrain.records.sweeps import Sweep, measured, select
 
 STATISTICAL = "imc.statistical"
-FREE = ("name", "seed", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib", STATISTICAL)
+FREE = (
+    "name",
+    "seed",
+    "baseline",
+    "tensorboard",
+    "tracking",
+    "checkpoint",
+    "data.data_dir",
+    "imc.memory_mib",
+    STATISTICAL,
+)
 """Config keys in which trials of one curve may differ."""
 EACH_SEED = "each seed"
 """Of a label's chips (`sweep.spec`)."""

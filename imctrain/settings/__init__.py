@@ -37,3 +37,4 @@ from imctrain.settings.noise import NoiseSpec as NoiseSpec
 from imctrain.settings.site import MVMS as MVMS
 from imctrain.settings.site import Mvm as Mvm
 from imctrain.settings.statistical import StatisticalSpec as StatisticalSpec
+from imctrain.settings.tracking import TrackingConfig as TrackingConfig

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from imctrain import limits
 from imctrain.settings.base import NotPossible, Section, within
 from imctrain.settings.imc import ImcConfig
+from imctrain.settings.tracking import TrackingConfig
 
 # Every number has bounds on both sides: what lies far outside is no number any more where it is used (float32, sizes).
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
@@ -196,3 +197,5 @@ class Config(Section):
     """When training is saved."""
     cost: CostConfig = CostConfig()
     """What its energy, time and area are counted with."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Experiment trackers."""

@@ -22,8 +22,8 @@ LATER = ("model.arguments",)
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of the resolved config, in canonical JSON; keys of `LATER` only where they are set."""
-    content = config.model_dump(mode="json")
+    """SHA-256 of the resolved config, in canonical JSON; keys of `LATER` only where they are set, trackers never."""
+    content = config.model_dump(mode="json", exclude={"tracking"})
     for key in LATER:
         table, _, name = key.rpartition(".")
         if content[table][name] == FROZEN[key]:

@@ -92,7 +92,7 @@ def record_run(folder: Path, steps: Sequence[int], say: Callable[[str], None]) -
             if step > 0:
                 stored = checkpoints.whole(step)
                 require_same(folder, stored, now)
-                restored = stored.fit(state)
+                restored = stored.fit(state, function.former_names)
                 state, position = jax.tree.map(jnp.asarray, restored), Position(**stored.position)
             epochs.append(position.epoch + position.step / train.steps_per_epoch)
             operands = read(state, train, position)

@@ -15,6 +15,7 @@ KEY_DIGITS = 12
 NOT_IN_KEY: dict[str, bool | set[str]] = {
     "name": True,
     "tensorboard": True,
+    "tracking": True,
     "checkpoint": True,
     "data": {"data_dir"},
     "cost": {"technology", "supply_v", "split_vectors"},

@@ -13,6 +13,7 @@ from imctrain.errors import UserError
 from imctrain.intercept import Ledger
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
+from imctrain.tracking import Callbacks
 from imctrain.training.checkpoint import Checkpoints
 from imctrain.training.divergence import Diverged as Diverged
 from imctrain.training.divergence import leaf_names
@@ -36,7 +37,7 @@ class Trainer:
     Args:
         steps: compiled steps. ledger: of the training function, None in float training.
         folder: gets metrics.jsonl, checkpoints/ and events.
-        about: what run this is, for `Checkpoints.save`.
+        about: what run this is, for `Checkpoints.save`. callbacks: told how it goes; not of its end.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Trainer:
         folder: Path,
         parallel: DataParallel,
         about: JsonObject | None = None,
+        callbacks: Callbacks | None = None,
     ):
         self._config = config
         self._steps = steps
         self._ledger = ledger
         self._files = RunFiles(folder)
         self._parallel = parallel
+        self._callbacks = Callbacks() if callbacks is None else callbacks
         self._train, self._test, self._unseen = make_batches(config, dataset)
         self._judged: Judged = "test" if config.data.validation is None else "validation"
         self._checkpoints = Checkpoints(self._files.checkpoints, config.checkpoint.keep)
@@ -86,7 +89,8 @@ class Trainer:
         stored, latest = self._checkpoints.newest(), 0
         metrics = self._files.metrics
         if stored is not None:
-            restored = stored.fit(state)
+            function = self._steps.function
+            restored = stored.fit(state, {} if function is None else function.former_names)
             state, position = jax.tree.map(jax.numpy.asarray, restored), Position(**stored.position)
             latest = stored.step
             self._checkpoints.set_aside(list(stored.damaged))
@@ -95,8 +99,8 @@ class Trainer:
             progress.say("there is no checkpoint to continue from: training starts at its first step again")
         state = self._parallel.replicate(state)
         truncate_metrics(metrics, latest, position.epoch)
-        events = self._files.events if self._config.tensorboard else None
-        log = MetricsLog(metrics, tensorboard=events, step=latest)
+        self._callbacks.start(self._config, self._files.folder, latest)
+        log = MetricsLog(metrics, self._callbacks)
         batch = self._config.data.batch_size
         journal = Journal(position, SiteSummary(self._ledger), batch, log, progress, self._judged)
         try:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, appended as training goes; TensorBoard events beside it."""
+"""metrics.jsonl: one JSON object a line, appended as training goes; callbacks are told the same."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ from pathlib import Path
 
 from imctrain.files import naming, write_text
 from imctrain.records.metrics import read_rows
-from imctrain.training.events import Events
+from imctrain.tracking import Callbacks
 from imctrain.training.stored import JsonObject
 
 
 class MetricsLog:
-    """Appends metrics of a run to a file, and to TensorBoard events where tensorboardX is installed.
+    """Appends metrics of a run to a file, and then tells callbacks.
 
     Args:
-        path: of the JSON Lines file. tensorboard: folder of the events; None for no events.
-        step: steps taken so far; TensorBoard forgets what an earlier process logged after them.
+        path: of the JSON Lines file.
     """
 
-    def __init__(self, path: Path, *, tensorboard: Path | None = None, step: int = 0):
+    def __init__(self, path: Path, callbacks: Callbacks | None = None):
         self.path = path
         self._stream = path.open("a", encoding="utf-8")
-        self._events = None if tensorboard is None else Events.open(tensorboard, step)
+        self._callbacks = Callbacks() if callbacks is None else callbacks
 
     def write(self, record: JsonObject) -> None:
         """Append one record ("kind", "step", "epoch" and values); numbers that are not finite become null."""
         with naming(self.path):
             self._stream.write(json.dumps(_clean(record)) + "\n")
             self._stream.flush()
-        if self._events is not None:
-            finite = {key: x for key, x in record.items() if isinstance(x, float) and math.isfinite(x)}
-            self._events.scalars({f"{record['kind']}/{key}": x for key, x in finite.items()}, record["step"])
+        self._callbacks.line(record)
 
     def close(self) -> None:
         """Make what was written durable."""
@@ -42,8 +39,6 @@ class MetricsLog:
             os.fsync(self._stream.fileno())
         finally:
             self._stream.close()
-            if self._events is not None:
-                self._events.close()
 
 
 def read_metrics(path: Path) -> list[JsonObject]:

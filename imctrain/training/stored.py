@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -15,6 +17,10 @@ from imctrain.errors import UserError
 
 JsonObject = dict[str, Any]
 """A JSON object as it is read: what is in it is for the reader to say."""
+
+
+SITES = "sites"
+"""Part of a checkpoint: what sites carry, by name."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,11 @@ class Stored:
     about: JsonObject | None
     damaged: dict[int, str]
 
-    def fit(self, template: PyTree) -> PyTree:
+    def fit(self, template: PyTree, former_names: Mapping[str, str] = MappingProxyType({})) -> PyTree:
         """The arrays in the structure, shapes and dtypes of `template`.
+
+        Args:
+            former_names: of sites, for a checkpoint from when they had these.
 
         Raises UserError for a checkpoint that is not of such a state.
         """
@@ -43,7 +52,7 @@ class Stored:
         leaves = []
         originals = jax.tree.leaves(template)
         for (name, expected), original in zip(flat(template).items(), originals, strict=True):
-            leaf = self.arrays.get(name)
+            leaf = stored_leaf(self.arrays, name, former_names)
             if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
                 there = "nothing" if leaf is None else f"{leaf.dtype} {leaf.shape}"
                 raise UserError(
@@ -52,6 +61,17 @@ class Stored:
                 )
             leaves.append(as_leaf(leaf, original))
         return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def stored_leaf(arrays: Mapping[str, np.ndarray], path: str, former_names: Mapping[str, str]) -> np.ndarray | None:
+    """The array at a path; that of a site also where it is stored under the site's former name."""
+    if path in arrays:
+        return arrays[path]
+    for name, former in former_names.items():
+        inside = path.removeprefix(f"{SITES}/{name}/")
+        if inside != path and (found := arrays.get(f"{SITES}/{former}/{inside}")) is not None:
+            return found
+    return None
 
 
 def flat(tree: PyTree) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ def component(bill, name: str, mvm: str | None = None) -> float:
 
 
 def test_components_sites_and_parts_add_up():
-    bill = cost(rules=[Rule("dot#2", path="float")])
+    bill = cost(rules=[Rule("params/1", path="float")])
     content = summary(bill, steps=10, steps_per_epoch=5)
     whole = content["totals"]["energy_step_j"]
     assert sum(content["components"].values()) == near(whole, rel=1e-12)
@@ -57,17 +57,17 @@ def test_components_sites_and_parts_add_up():
     assert {site["path"] for site in content["sites"]} == {"exact", "float"}
     assert content["timeline"][-1]["end"] == near(content["totals"]["seconds_step"])
     assert 0 < macro_utilisation(bill) <= 1
-    assert "dot" in bottleneck(bill) or "work" in bottleneck(bill)
+    assert "params" in bottleneck(bill) or "work" in bottleneck(bill)
 
 
 def test_the_first_operand_is_data_and_needs_no_gradient():
     bill = cost()
     assert [(c.line.name, c.line.mvm) for c in bill.mvms] == [
-        ("dot", "forward"),
-        ("dot#2", "forward"),
-        ("dot#2", "input_grad"),
-        ("dot#2", "weight_grad"),
-        ("dot", "weight_grad"),
+        ("params/0", "forward"),
+        ("params/1", "forward"),
+        ("params/1", "input_grad"),
+        ("params/1", "weight_grad"),
+        ("params/0", "weight_grad"),
     ]
 
 
@@ -92,9 +92,9 @@ def test_bits_rows_and_noise_move_each_component_as_the_law_says():
     assert component(ten, "adc") / component(base, "adc") == near(law[10] / law[8], rel=1e-6)
     assert component(ten, "array") == near(component(base, "array"))
     half = cost(PLAIN.replace(array=ArraySpec(rows=576)))
-    # 2000 rows take 4 tiles in place of 2 where dot#1 runs forward: twice the conversions, each of half the cells.
-    (first,) = [c for c in base.mvms if (c.line.name, c.line.mvm) == ("dot", "forward")]
-    (other,) = [c for c in half.mvms if (c.line.name, c.line.mvm) == ("dot", "forward")]
+    # 2000 rows take 4 tiles in place of 2 where params/0 runs forward: twice the conversions, each of half the cells.
+    (first,) = [c for c in base.mvms if (c.line.name, c.line.mvm) == ("params/0", "forward")]
+    (other,) = [c for c in half.mvms if (c.line.name, c.line.mvm) == ("params/0", "forward")]
     assert other.events.conversions == 2 * first.events.conversions
     assert other.energy.adc.value == near(2 * first.energy.adc.value, rel=1e-6)
     assert other.energy.array.value == near(first.energy.array.value, rel=1e-6)
@@ -132,11 +132,11 @@ def test_macros_split_vectors_and_shared_writes():
 
 
 def test_references_exchange_the_arithmetic_of_the_array_alone():
-    bill = cost(rules=[Rule("dot#2", path="float")])
+    bill = cost(rules=[Rule("params/1", path="float")])
     rest = sum(part.energy.total.value for part in bill.parts)
-    exempt = sum(c.energy.total.value for c in bill.mvms if c.line.name == "dot#2")
+    exempt = sum(c.energy.total.value for c in bill.mvms if c.line.name == "params/1")
     rates = ChipPrices(load_technology("laws-28nm"), None, 16).rates(PLAIN)
-    macs = sum(c.line.macs for c in bill.mvms if c.line.name == "dot")
+    macs = sum(c.line.macs for c in bill.mvms if c.line.name == "params/0")
     elements = 64 * 2000, 2000 * 90, 64 * 90
     # forward: input kept for dW; dW: gradient, input, weights out.
     moved = 32 * (2 * elements[0] + elements[1] + elements[2]) + 32 * (elements[2] + elements[0] + elements[1])

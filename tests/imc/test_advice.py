@@ -166,8 +166,8 @@ def test_a_function_tells_what_cannot_work_from_shapes_alone():
     x = jax.ShapeDtypeStruct((64, 64), jnp.float32)
     lines = on_imc(loss, PLAIN).advice(shapes, x)
     assert [line.split(":")[0] for line in lines] == [
-        "site dot, forward (and 1 more MVM)",
-        "site dot#2, input_grad (and 2 more MVMs)",
+        "site a, forward (and 1 more MVM)",
+        "site b, input_grad (and 2 more MVMs)",
     ]
     good = Hardware(adc=AdcSpec(range_policy="per_site"), array=ArraySpec(replicate=True))
     assert on_imc(loss, good).advice(shapes, x) == []

@@ -28,7 +28,7 @@ NAMES = {
 }
 FOLDERS = {name for name in NAMES if "." not in name} | {"baseline"}
 """Words of their own: they are looked for where paths are joined."""
-OWN = {"training/events.py": ["events"]}
+OWN = {"tracking/trackers/tensorboard.py": ["events"]}
 """TensorBoard's files are called so within their folder."""
 
 

@@ -25,6 +25,7 @@ NOT_SEARCHED: tuple[str, ...] = (
     "seed",
     "baseline",
     "tensorboard",
+    "tracking",
     "checkpoint",
     "cost",
     "data.name",
