@@ -23,9 +23,15 @@ def report(
 ) -> None:
     """Gather all runs and sweeps below a folder into one self-contained HTML page.
 
-    Holds the sweeps' figures and tables, accuracy against energy, and of every
-    run the learning curve, SNR and clipping by site. The sweeps' tables and figures are also written to
-    DIR/results as CSV, JSON, Markdown, PNG and SVG.
+    Lists every run with its accuracy, status (finished, failed, stopped or
+    unfinished), date, commit, energy, and the settings in which it differs from
+    the others; the table is sorted and filtered in the page. A click on a run
+    draws its learning curve, and SNR and clipping by site. Below are the sweeps'
+    figures and tables, and accuracy against energy. A run with a damaged file is
+    left out and named.
+
+    A sweep's pictures are kept in SWEEP/results/.page until its trials change. Of a sweep's folder, tables
+    and figures are also written to DIR/results as CSV, JSON, Markdown, PNG and SVG.
 
     A sweep is its folder and its name: sweeps of one name in several folders stay
     apart, copies of a run are told, and trials of two experiments under one name

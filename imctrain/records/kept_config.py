@@ -41,6 +41,14 @@ def setting(config: Mapping[str, JsonValue], key: str) -> JsonValue:
     return value
 
 
+def leaves(table: Mapping[str, JsonValue], prefix: str = "") -> Table:
+    """{dotted key: value} of nested tables."""
+    found: Table = {}
+    for key, value in table.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
 def _kinds() -> dict[str, tuple[type, ...]]:
     """{dotted key: types that its value may have}: tables are tables, and the rest is of the default's type, which any
     version's are. What is None by default may be anything plain."""

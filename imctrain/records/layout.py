@@ -24,7 +24,7 @@ SWEEP/plan/KEY.json    what was asked for (see `plans`)
 SWEEP/trials/KEY/      a run folder
 SWEEP/calibrations/    calibration files that configs named
 SWEEP/code/            files of own code that configs named
-SWEEP/results/         tables and figures
+SWEEP/results/         tables and figures; .page/: pictures of the page of `imctrain report`, kept for the next one
 SWEEP/search/          studies of searches
 SWEEP/trials.tar.xz    finished trials that were packed, with their plans (see `packed`)
 """
@@ -37,6 +37,7 @@ from pathlib import Path
 CHECKPOINTS = "checkpoints"
 BASELINE = "baseline"
 CODE = "code"
+ENVIRONMENT = "environment.json"
 RESULT = "result.json"
 FAILED = "failed.json"
 ARCHIVE = "trials.tar.xz"
@@ -56,7 +57,7 @@ class RunFiles:
 
     @property
     def environment(self) -> Path:
-        return self.folder / "environment.json"
+        return self.folder / ENVIRONMENT
 
     @property
     def calibration(self) -> Path:
@@ -167,6 +168,10 @@ class SweepFiles:
     @property
     def results(self) -> Path:
         return self.folder / "results"
+
+    def page_pictures(self, name: str) -> Path:
+        """What the page of `imctrain report` shows of a sweep, kept for the next page."""
+        return self.results / ".page" / f"{name}.json"
 
     @property
     def search(self) -> Path:

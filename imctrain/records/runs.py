@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from imctrain.errors import DamageWarning, UserError
 from imctrain.files import JsonValue
 from imctrain.reading import CONFIG_BYTES, decoded, read_bytes
 from imctrain.records.kept_config import Table, config_table, setting
-from imctrain.records.layout import ARCHIVE, BASELINE, CHECKPOINTS, FAILED, RESULT, RunFiles, SweepFiles, sweep_of
+from imctrain.records.layout import (
+    ARCHIVE,
+    BASELINE,
+    CHECKPOINTS,
+    ENVIRONMENT,
+    FAILED,
+    RESULT,
+    RunFiles,
+    SweepFiles,
+    sweep_of,
+)
 from imctrain.records.packed import contents
 from imctrain.records.plans import Label, SweepView, read_plan
 from imctrain.records.result import Failure, Result
+
+Status = Literal["finished", "failed", "stopped", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -50,22 +64,35 @@ class RunRecord:
         """On the test images, or on the held-out ones where those were not measured; None without a result."""
         return None if self.result is None else self.result.accuracy
 
+    @property
+    def status(self) -> Status:
+        """A run that a search stopped is "stopped", one that was interrupted or still trains is "unfinished"."""
+        if self.result is not None:
+            return "finished"
+        if self.error:
+            return "failed"
+        return "stopped" if self.files.pruned.is_file() else "unfinished"
+
     def setting(self, key: str) -> JsonValue:
         """A value of its config by dotted key; None where there is none."""
         return setting(self.config, key)
 
 
-def gather(root: Path) -> list[RunRecord]:
-    """Every run below `root`, baselines within runs left out.
+def gather(root: Path, *, unfinished: bool = False, left_out: list[str] | None = None) -> list[RunRecord]:
+    """Every run below `root` that ended, baselines within runs left out.
 
-    A run of which a file is damaged is left out, and told (`errors.DamageWarning`). Raises UserError where there is
-    none.
+    A run of which a file is damaged is left out, and told (`errors.DamageWarning`).
+
+    Args:
+        unfinished: with those that did not end. left_out: what is left out is added to it, a line each.
+
+    Raises UserError where there is none.
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give one that holds runs or sweeps")
     records: list[RunRecord] = []
     damaged: list[UserError] = []
-    for folder, files in sorted(_places(root, damaged).items()):
+    for folder, files in sorted(_places(root, damaged, unfinished).items()):
         try:
             record = _record(folder, files)
         except UserError as error:
@@ -74,6 +101,8 @@ def gather(root: Path) -> list[RunRecord]:
             continue
         if record is not None:
             records.append(record)
+    if left_out is not None:
+        left_out.extend(str(error) for error in damaged)
     if not records and damaged:
         raise UserError(f"no run below {root} can be read: {damaged[0]}")
     if not records:
@@ -108,12 +137,20 @@ def _record(folder: Path, read_from: Path) -> RunRecord | None:
     )
 
 
-def _places(root: Path, damaged: list[UserError]) -> dict[Path, Path]:
+def _places(root: Path, damaged: list[UserError], unfinished: bool) -> dict[Path, Path]:
     """{folder of a run: where its files are}: the folder itself, or what its sweep's archive was unpacked to; errors of
     archives that cannot be read are added to `damaged`."""
-    found = {path.parent: path.parent for name in (RESULT, FAILED) for path in root.rglob(name)}
-    found = {folder: f for folder, f in found.items() if folder.name != BASELINE and CHECKPOINTS not in folder.parts}
-    for archive in sorted(root.rglob(ARCHIVE)):
+    # A run that has not ended is known by its environment: others may call a file of theirs config.toml.
+    marks = {RESULT, FAILED, *([ENVIRONMENT] if unfinished else [])}
+    found: dict[Path, Path] = {}
+    archives = []
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in (BASELINE, CHECKPOINTS)]
+        if marks.intersection(names):
+            found[Path(place)] = Path(place)
+        if ARCHIVE in names:
+            archives.append(Path(place) / ARCHIVE)
+    for archive in sorted(archives):
         try:
             inside = contents(archive.parent)
         except UserError as error:

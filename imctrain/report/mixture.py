@@ -7,9 +7,10 @@ of one curve. No mean, figure, crossing or claim is made of those.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from imctrain.files import JsonValue
+from imctrain.records.kept_config import leaves
 from imctrain.records.plans import Label
 from imctrain.records.result import Result
 from imctrain.records.runs import RunRecord
@@ -170,8 +171,8 @@ def one_configuration(record: RunRecord, chips: str | None = None) -> str:
         chips: of the trial's label; chips that seeds have of their own tell no trials apart.
     """
     free = [*(key for key in FREE if key != STATISTICAL), *(CHIP if chips == EACH_SEED else ())]
-    leaves = {key: value for key, value in _leaves(record.config).items() if not _within(key, free)}
-    return json.dumps([leaves, chips] if chips else leaves, sort_keys=True, default=str)
+    kept = {key: value for key, value in _leaves(record.config).items() if not _within(key, free)}
+    return json.dumps([kept, chips] if chips else kept, sort_keys=True, default=str)
 
 
 def chips_told(trials: Sequence[RunRecord], name: str) -> str | None:
@@ -212,13 +213,7 @@ def _within(key: str, tables: Sequence[str]) -> bool:
 
 
 def _leaves(config: Mapping[str, JsonValue]) -> Leaves:
-    return dict(_walk(config, ""))
-
-
-def _walk(table: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _walk(value, f"{prefix}{key}.")
-        else:
-            dotted = prefix + key
-            yield dotted, PATHS.get(str(value), value) if dotted == "imc.path" else value
+    """With one name for paths that compute the same."""
+    found = leaves(config)
+    path = found.get("imc.path")
+    return found if path is None else found | {"imc.path": PATHS.get(str(path), path)}

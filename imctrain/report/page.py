@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
+
+from markupsafe import Markup
 
 from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
 from imctrain.records.energy import STORED_ENERGY, Pricing
-from imctrain.records.plans import Label
 from imctrain.records.runs import RunRecord, gather, leave_out
-from imctrain.records.sweeps import Sweep, measured, place_of, rows_of, select, sweeps_of, titles
-from imctrain.report.axis_figure import DROPS, draw_axis_figure
-from imctrain.report.learning_curve import plot_learning_curve
-from imctrain.report.mixture import chips_told, mixture
-from imctrain.report.pareto_figure import draw_pareto
-from imctrain.report.site_curves import draw_site_curves, worst_sites
-from imctrain.report.sweep_results import WHAT_TO_DO, crossings_of, front_of_sweep, notes_on, test_images
-from imctrain.report.sweep_table import Curves, curve_name, curves_of
-from imctrain.report.variant_figure import draw_variants
+from imctrain.records.sweeps import Sweep, place_of, sweeps_of, titles
+from imctrain.report.web.curves import RunCurves, run_curves, worst_of
+from imctrain.report.web.differences import Differences, differences_of
+from imctrain.report.web.index import anchors, index_row
+from imctrain.report.web.sweep_section import sweep_section
 
 TEMPLATE = "page.html.j2"
+COLUMNS = (
+    ("accuracy", "accuracy", 1),
+    ("date", "started", 1),
+    ("energy", "energy", 0),
+    ("time", "time", 0),
+    ("status", "status", 0),
+    ("name", "run", 0),
+    ("commit", "commit", 0),
+)
+"""(what the table can be sorted by, in words, whether the largest comes first)."""
 
 
 def write_page(
@@ -42,27 +50,44 @@ def write_page(
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    records = gather(root)
+    damaged: list[str] = []
+    records = gather(root, unfinished=True, left_out=damaged)
     copies = copies_of(records)
-    ids = _ids(records, root)
+    ids = anchors(records, root)
     shown = titles(sweeps_of(records), root)
-    content = {
-        "title": root.resolve().name,
-        "written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
-        "sweeps": [_sweep(records, sweep, title, root, ids, pricing) for sweep, title in shown.items()],
-        "conflicts": conflicts_of(records, root),
-        "copies": len(copies),
-    }
+    sweeps = []
+    for number, (sweep, title) in enumerate(shown.items(), 1):
+        sweeps.append(sweep_section(records, sweep, title, root, ids, pricing))
+        tell(0.8 * number / len(shown))
+    differences = differences_of(records)
     runs = []
-    for number, record in enumerate(records, 1):
+    for record in records:
         original = copies.get(record.folder)
         more = {"id": ids[record.folder], "copy_of": original and place_of(original, root)}
-        runs.append(_run(record, root, pricing) | more)
-        tell(number / len(records))
+        runs.append(_run(record, root, shown, pricing, differences, len(records)) | more)
+    tell(1.0)
+    counts = Counter(record.status for record in records)
     environment = Environment(
-        loader=PackageLoader("imctrain.report", "."), autoescape=select_autoescape(default=True), trim_blocks=True
+        loader=PackageLoader("imctrain.report.web", "."), autoescape=select_autoescape(default=True), trim_blocks=True
     )
-    html = environment.get_template(TEMPLATE).render(content | {"runs": runs})
+    html = environment.get_template(TEMPLATE).render(
+        title=root.resolve().name,
+        written=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        css=_asset("page.css"),
+        script=_asset("page.js"),
+        sweeps=sweeps,
+        conflicts=conflicts_of(records, root),
+        copies=len(copies),
+        left_out=[line.replace(f"{root}/", "") for line in damaged],
+        statuses=sorted(counts),
+        counts={status: counts[status] for status in sorted(counts) if status != "finished"},
+        columns=COLUMNS,
+        keys=list(differences.names),
+        alike=differences.alike,
+        usual=[(each.key, each.name, each.text) for each in differences.usual],
+        usual_sort=json.dumps({each.key: each.sort for each in differences.usual}),
+        runs=runs,
+    )
     try:
         write_text(target, html)
     except OSError as error:
@@ -70,110 +95,34 @@ def write_page(
     return len(records)
 
 
-def _ids(records: Sequence[RunRecord], root: Path) -> dict[Path, str]:
-    """An anchor for each run: its folder's name, or its whole place where several folders have that name."""
-    names = [record.folder.name for record in records]
-    return {
-        record.folder: record.folder.name
-        if names.count(record.folder.name) == 1
-        else place_of(record.folder, root).replace("/", ":")
-        for record in records
-    }
+def _asset(name: str) -> Markup:
+    """A file that the page holds as it is."""
+    return Markup(resources.files("imctrain.report.web").joinpath(name).read_text(encoding="utf-8"))
 
 
-def _sweep(
-    records: Sequence[RunRecord], sweep: Sweep, title: str, root: Path, ids: Mapping[Path, str], pricing: Pricing
+def _run(
+    record: RunRecord, root: Path, called: Mapping[Sweep, str], pricing: Pricing, differences: Differences, runs: int
 ) -> dict[str, object]:
-    """What the template shows of a sweep; of trials that are not one experiment, no more than each by itself."""
-    trials = select(records, sweep)
-    anchors = {record.folder.name: ids[record.folder] for record in trials}
-    rows = rows_of(records, sweep, pricing)
-    mixed = mixture(records, sweep)
-    curves = curves_of(rows) if mixed is None else Curves(None)
-    curves.measured = measured(trials)
-    crossings = {} if curves.are_points else crossings_of(curves, test_images(trials))
-    figure = None
-    if curves.axis is not None and not curves.are_points:
-        figure = _picture(lambda file: draw_axis_figure(curves, file, crossings), "svg")
-    elif curves.by_curve and not curves.are_points:
-        figure = _picture(lambda file: draw_variants(curves, file), "svg")
-    front = front_of_sweep(records, sweep, pricing) if mixed is None else None
-    heading = f"{title}: accuracy against energy"
-    pareto = None if front is None else _picture(lambda file: draw_pareto(front, file, heading), "svg")
-    baseline = curves.references.get("float")
-    mean = sum(baseline) / len(baseline) if baseline else None
-    table = []
-    for row in rows:
-        drop = None
-        if mean is not None and row["accuracy"] is not None:
-            drop = 100 * (row["accuracy"] - mean)
-        called = {"name": row["reference"] or curve_name(row["variant"], row["axes"], curves.axis), "against": drop}
-        table.append({**row, **called, "anchor": anchors[row["folder"]]})
-    levels = [
-        {"name": curve, "levels": [crossing.text() for crossing in by_drop.values()]}
-        for curve, by_drop in crossings.items()
-    ]
-    drops = [f"{100 * drop:g} points" for drop in DROPS]
-    axes = list(dict.fromkeys(key for row in rows for key in row["axes"]))
-    return {
-        "name": title,
-        "where": place_of(sweep.folder, root),
-        "mixed": None if mixed is None else f"{mixed}. {WHAT_TO_DO}",
-        "notes": [*filter(None, [chips_told(trials, sweep.name)]), *notes_on(records, sweep, root)],
-        "figure": figure,
-        "measured": curves.measured,
-        "pareto": pareto,
-        "technology": " and ".join(
-            dict.fromkeys(row["cost_technology"] or "" for row in rows if row["cost_technology"])
-        ),
-        "rows": table,
-        "axes": axes,
-        "crossings": levels,
-        "drops": drops,
-    }
-
-
-def _run(record: RunRecord, root: Path, pricing: Pricing) -> dict[str, object]:
     """What the template shows of a run."""
-    curve = sites = None
-    files = record.files
-    worst: list[tuple[str, str, float]] = []
+    curves = None
     try:
-        if files.metrics.is_file() and record.config:
-            curve = _picture(lambda file: plot_learning_curve(files.folder, file), "svg")
-            sites = _picture(lambda file: draw_site_curves(files.folder, file), "png")
-        worst = worst_sites(files.folder)
+        curves = run_curves(record.files, runs)
     except UserError as error:
         leave_out(f"curves of run {record.folder}", error)
-    names = [_called(label) for label in record.labels.values()]
+    energy = pricing(record)
     return {
-        "energy": pricing(record),
-        "where": str(record.folder.relative_to(root)),
-        "name": record.config.get("name", ""),
-        "called": ", ".join(dict.fromkeys(name for name in names if name)),
+        "row": index_row(record, root, called, energy, curves, differences.by_run.get(record.folder, [])),
+        "energy": energy,
         "result": record.result,
         "error": record.error,
         "edited": record.edited,
         "imc": record.config.get("imc", {}),
-        "model": record.config.get("model", {}),
-        "data": record.config.get("data", {}),
-        "curve": curve,
-        "sites": sites,
-        "worst": worst,
+        "measured": "validation" if record.setting("data.validation") is not None else "test",
+        "worst": [] if curves is None else worst_of(curves),
+        "curves": None if curves is None else _json(curves),
     }
 
 
-def _called(label: Label) -> str:
-    """What a sweep calls a run, in a few words."""
-    axes = [f"{key.rpartition('.')[2]} {value}" for key, value in label["axes"].items()]
-    return ", ".join([label["reference"] or label["variant"], *axes, f"seed {label['seed']}"]).lstrip(", ")
-
-
-def _picture(draw: Callable[[Path], bool | None], suffix: str) -> str | None:
-    """A picture as a data address; None if `draw` says that there is nothing to draw."""
-    kind = "svg+xml" if suffix == "svg" else suffix
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"picture.{suffix}"
-        if draw(file) is False:
-            return None
-        return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+def _json(curves: RunCurves) -> Markup:
+    """Inside a script element: nothing there may end it."""
+    return Markup(json.dumps(curves, separators=(",", ":")).replace("<", "\\u003c"))

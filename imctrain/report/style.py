@@ -17,6 +17,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe-Ito palette."""
 WIDE = 4.0
 """An axis of energies that spans more is logarithmic."""
+DECADES = 30.0
+"""... and one that spans more has one tick a decade."""
 MARGIN = 0.08
 """Beside the points, as a share of what they span."""
 
@@ -64,7 +66,9 @@ def energy_axis(axis: Axes, energies: Sequence[float]) -> None:
         axis.set_xscale("log")
         room = (high / low) ** MARGIN
         axis.set_xlim(low / room, high * room)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        # Names of ticks are wide ("500 uJ"): over several decades there is room for one a decade.
+        subs = (1.0,) if high / low > DECADES else (1.0, 2.0, 5.0)
+        axis.xaxis.set_major_locator(LogLocator(subs=subs))
         axis.xaxis.set_minor_formatter(NullFormatter())
     else:
         room = MARGIN * (high - low or high or 1.0)

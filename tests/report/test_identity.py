@@ -112,6 +112,7 @@ def test_the_page_tells_sweeps_of_one_name_apart(two, tmp_path):
     for anchor in ("a:trials:mlp-0.5", "c:trials:mlp-0.5", "cnn5-0.5"):
         assert text.count(f'id="{anchor}"') == 1
         assert text.count(f'href="#{anchor}"') == 1
+        assert text.count(f'<tr class="run" id="{anchor}"') == 1
 
 
 def test_a_copied_folder_is_known_as_a_copy(two, tmp_path):
