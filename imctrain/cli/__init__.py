@@ -13,6 +13,7 @@ import imctrain
 from imctrain.cli import chip as chip_commands
 from imctrain.cli import data as data_commands
 from imctrain.cli import sweep as sweep_commands
+from imctrain.cli.app import Commands
 from imctrain.cli.bench import bench
 from imctrain.cli.calibrate import calibrate
 from imctrain.cli.claims import claims
@@ -31,9 +32,8 @@ from imctrain.errors import DamageWarning, UserError
 from imctrain.files import FULL, told
 from imctrain.output import guard_output, to_nowhere
 
-app = typer.Typer(
+app = Commands(
     name="imctrain",
-    no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

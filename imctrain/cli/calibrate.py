@@ -53,7 +53,9 @@ def calibrate(
     plot: Annotated[bool, typer.Option("--plot", help="Write a datasheet page too, as PNG and PDF.")] = False,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", metavar="NAME|FILE.json", help="Print and plot beside another calibration."),
+        typer.Option(
+            "--compare", metavar="NAME|FILE.json", help="Print and plot beside another one, and FILE less that."
+        ),
     ] = None,
     check: Annotated[
         list[str] | None,
@@ -75,7 +77,7 @@ def calibrate(
     reference: Annotated[
         float, typer.Option("--range", help="Reference range R of conversions without a `range` column.")
     ] = 1.0,
-    die: Annotated[str | None, typer.Option(help="Die whose columns to keep (default: the first).")] = None,
+    die: Annotated[str | None, typer.Option(help="Die whose columns to keep (default: the first in FILE).")] = None,
     single_column: Annotated[
         bool, typer.Option("--single-column", help="Accept a file of one column: its spread is then not known.")
     ] = False,
@@ -157,7 +159,7 @@ def calibrate(
 
       imctrain calibrate chip7.parquet -o calibration/chip7.json --bits 6
 
-      imctrain calibrate monday.json --compare friday.json
+      imctrain calibrate friday.json --compare monday.json
 
       imctrain calibrate --check chip7.json
     """

@@ -32,7 +32,7 @@ def print_figures(calibration: Calibration) -> None:
 
 
 def print_comparison(a: Calibration, b: Calibration) -> None:
-    """Of two calibrations, side by side, on stdout."""
+    """Of two calibrations, side by side, on stdout: `a` is the new one, `b` what it is compared with."""
     from rich.console import Console
     from rich.table import Table
 
@@ -44,11 +44,12 @@ def print_comparison(a: Calibration, b: Calibration) -> None:
         console.print(f"{letter}  {c.name}: {origin(c)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for words in ("A", "B", "B - A"):
+    for words in ("A", "B", "A - B"):
         table.add_column(words, justify="right")
     for one, other, verdict in side_by_side(a, b):
         table.add_row(one.label, one.text, other.text, verdict)
     console.print(table)
+    console.print("A - B: the given file (A, new) less the one it is compared with (B, old); % of B", soft_wrap=True)
     columns = column_differences(a, b)
     if columns is None:
         console.print("no column is listed in both")

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from imctrain.cli.app import Commands
 from imctrain.cli.options import Force
 from imctrain.errors import UserError
 from imctrain.files import refuse_overwrite
 
-app = typer.Typer(help="A virtual chip: conversions drawn from a calibration.", no_args_is_help=True)
+app = Commands(help="A virtual chip: conversions drawn from a calibration.")
 
 
 class Entrance(StrEnum):

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from imctrain.cli.app import Commands
 from imctrain.cli.data_import import import_command
 from imctrain.cli.options import DataDir
 from imctrain.cli.stages import stages
 from imctrain.errors import UserError
 
-app = typer.Typer(
+app = Commands(
     help="Import data sets, list what is prepared, and verify it.",
-    no_args_is_help=True,
 )
 
 app.command("import")(import_command)

@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from imctrain.cli.options import ConfigFile, Overrides
+from imctrain.cli.terminal import Terminal
 from imctrain.experiment.jax_setup import prepare_jax
 from imctrain.records.ledger import LedgerSite
 from imctrain.units import joules
@@ -18,6 +18,12 @@ from imctrain.units import joules
 if TYPE_CHECKING:
     from imctrain.cost.step import StepCost
 
+LEGEND = (
+    "size: vectors x contraction x outputs. T: row tiles, parts of the contraction that fit the array's rows. P: "
+    "passes, how often inputs are driven. J: planes, stored bits side by side. conv.: conversions a step. cells: share "
+    "of the array's cells in use. R: reference range of the ADC. SNR: of the MVM's output. uJ: of a step."
+)
+SIMULATED = " sim: the path that it takes."
 SHORT = {"forward": "fwd", "input_grad": "dX", "weight_grad": "dW"}
 
 
@@ -33,12 +39,11 @@ def inspect(
     """Show every matmul of an experiment: where it runs, on what, and how well.
 
     Each site's three MVMs (forward, input gradient dX, weight gradient dW) with
-    their size (vectors x contraction x outputs), row tiles T, passes P, planes
-    J, conversions a step, the share of the array's cells they use, the ADC's
-    reference range R, the SNR of the output under the config's noise, from
-    one forward and backward pass of a real batch, and the energy of a step in uJ. Where sites may take the
-    statistical path, `sim` says which one each MVM takes. What cannot work on
-    this hardware is told below the table, with its remedy.
+    their size, row tiles, passes, planes, conversions, the share of the array's
+    cells they use, the ADC's reference range, the SNR of the output under the
+    config's noise, from one forward and backward pass of a real batch, and the
+    energy of a step. Every column is explained below the table, and what cannot
+    work on this hardware, with its remedy.
 
     Example: `imctrain inspect --config experiments/quickstart.toml`
     """
@@ -66,8 +71,9 @@ def inspect(
             )
         )
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(_table(inspection.records))
+    console.print(f"{LEGEND}{SIMULATED if _simulated(inspection.records) else ''}", markup=False, style="dim")
     sites = inspection.records
     on_array = [r for r in sites if r["path"] not in ("float", "digital")]
     total = sum(mvm["conversions"] for r in sites for mvm in r["mvms"])
@@ -87,8 +93,8 @@ def inspect(
 def _table(records: list[LedgerSite]) -> Table:
     from imctrain.records.ledger import passes_label
 
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    simulated = any(record["path"] in ("statistical", "auto") for record in records)
+    simulated = _simulated(records)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for header, justify in (
         ("site", "left"), ("MVM", "left"), ("size", "right"), ("T", "right"), ("P", "right"), ("J", "right"),
         ("conv.", "right"), ("cells", "right"), ("R", "right"), ("SNR dB", "right"),
@@ -128,6 +134,11 @@ def _table(records: list[LedgerSite]) -> Table:
                 *([_simulation(mvm["statistical"])] if simulated else []),
             )
     return table
+
+
+def _simulated(records: list[LedgerSite]) -> bool:
+    """Whether sites may take the statistical path."""
+    return any(record["path"] in ("statistical", "auto") for record in records)
 
 
 def _micro(joules: float | None) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from imctrain.cli.options import OptionalConfigFile, Overrides
+from imctrain.cli.terminal import Terminal
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
 from imctrain.files import FULL, told
@@ -118,7 +118,7 @@ def run(
     if resume is None and accept_changes is not None:
         raise UserError("--accept-changes goes with --resume DIR: a new run is what its config says")
     accept = [key.strip() for key in (accept_changes or "").split(",") if key.strip()]
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if config is not None:
         from imctrain.settings import load_config
 

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from imctrain.cli.app import Commands
 from imctrain.cli.options import ConfigFile, Overrides
+from imctrain.cli.sweep_pack import pack, unpack
+from imctrain.cli.sweep_plan import DryRun, Estimate, show_plan
+from imctrain.cli.terminal import Terminal
 from imctrain.errors import UserError
 from imctrain.files import JsonValue
 
 if TYPE_CHECKING:
     from imctrain.sweep.spec import SweepSpec
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app = Commands(rich_markup_mode="markdown")
 
 
 @app.callback()
@@ -85,6 +89,8 @@ def noise(
     ray_address: RayAddress = None,
     keep_checkpoints: Keep = False,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
+    estimate: Estimate = False,
 ) -> None:
     """Test accuracy against array noise, a curve for each mapping and range policy.
 
@@ -103,38 +109,14 @@ def noise(
             axes |= dict([parse_axis(f"{key}={text}")])
     data = {"name": name, "axes": axes}
     spec = make_spec(data | _common(config, seeds, references, overrides), "sweep noise")
+    if dry_run or estimate:
+        show_plan(spec, out, jobs, listing=dry_run, estimating=estimate)
+        return
     _sweep(spec, out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
 
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The sweep's folder.", show_default=False)]
-
-
-@app.command()
-def pack(folder: Folder) -> None:
-    """Put the finished trials of a sweep into one file, DIR/trials.tar.xz.
-
-    Reports, claims and further trials read it as if it were not packed. It takes
-    about a fiftieth of the room, for a repository or a mail. Pictures of single
-    trials (drawn again by `imctrain report`) and checkpoints are left out.
-
-    Example: `imctrain sweep pack runs/noise`
-    """
-    from imctrain.records import packed
-
-    target, count = packed.pack(folder)
-    typer.echo(f"{count} trials packed into {target}, {target.stat().st_size / 1024:.0f} KiB")
-
-
-@app.command()
-def unpack(folder: Folder) -> None:
-    """Put packed trials back into folders of their own.
-
-    Example: `imctrain sweep unpack runs/noise`
-    """
-    from imctrain.records import packed
-    from imctrain.records.layout import SweepFiles
-
-    typer.echo(f"{packed.unpack(folder)} trials unpacked in {SweepFiles(folder).trials}")
+app.command()(pack)
+app.command()(unpack)
 
 
 @app.command()
@@ -160,6 +142,8 @@ def grid(
     ray_address: RayAddress = None,
     keep_checkpoints: Keep = False,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
+    estimate: Estimate = False,
 ) -> None:
     """Every combination of the values of any config keys.
 
@@ -178,6 +162,9 @@ def grid(
             raise UserError(f"--axis {item}: {key} is there twice")
         axes[key] = values
     spec = make_spec({"name": name, "axes": axes} | _common(config, seeds, references, overrides), "sweep grid")
+    if dry_run or estimate:
+        show_plan(spec, out, jobs, listing=dry_run, estimating=estimate)
+        return
     _sweep(spec, out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
 
 
@@ -185,22 +172,39 @@ def grid(
 def from_file(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Sweep (TOML).", show_default=False)],
     out: Out,
+    overrides: Overrides = None,
     jobs: Jobs = None,
     executor: Run = Executor.local,
     ray_address: RayAddress = None,
     keep_checkpoints: Keep = False,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
+    estimate: Estimate = False,
 ) -> None:
     """A sweep written down in TOML: axes, named variants, seeds, references.
 
     See experiments/cifar10/*.sweep.toml for sweep files, and
-    imctrain/sweep/spec.py for their keys.
+    imctrain/sweep/spec.py for their keys. `--set` changes a key of all trials,
+    the references too, over what the file's [set] says.
 
-    Example: `imctrain sweep file experiments/cifar10/noise.sweep.toml --out runs/cifar10`
+    `--estimate` says before anything is trained how many trials are left, how long
+    they take here (from trials of their kind that are done, else from steps that it
+    compiles and times now) and which energy they take on the chip (cost model).
+
+    Examples:
+
+        imctrain sweep file experiments/cifar10/noise.sweep.toml --out runs/cifar10
+
+        imctrain sweep file my.sweep.toml --out runs/my --set training.epochs=2 --dry-run --estimate
     """
     from imctrain.sweep.spec import read_sweep
 
-    _sweep(read_sweep(path), out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
+    spec = read_sweep(path)
+    spec = spec.with_set(_changes(overrides), "--set")
+    if dry_run or estimate:
+        show_plan(spec, out, jobs, listing=dry_run, estimating=estimate)
+        return
+    _sweep(spec, out, jobs, executor, ray_address, keep_checkpoints, retry_failed)
 
 
 @app.command()
@@ -232,15 +236,13 @@ def search(
 
     Example: `imctrain sweep search experiments/digits-search.sweep.toml --out runs/search`
     """
-    from rich.console import Console
-
     from imctrain.sweep.folder import SweepFolder
     from imctrain.sweep.pools import pool_of
     from imctrain.sweep.search import run as searches
     from imctrain.sweep.search.spec import read_question
     from imctrain.sweep.train import Stopped
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     question, folder = read_question(path), SweepFolder(out)
     if trials is not None:
         question = question.with_trials(trials)
@@ -279,8 +281,6 @@ def resume(
 
 
 def _common(config: Path, seeds: str, references: str, overrides: list[str] | None) -> dict[str, object]:
-    from imctrain.sweep.spec import parse_axis
-
     try:
         numbers = [int(part) for part in seeds.split(",")]
     except ValueError:
@@ -289,12 +289,19 @@ def _common(config: Path, seeds: str, references: str, overrides: list[str] | No
         if numbers[0] < 1:
             raise UserError(f"--seeds {seeds}: give 1 or more")
         numbers = list(range(numbers[0]))
+    named = [name.strip() for name in references.split(",") if name.strip() not in ("", "none")]
+    return {"config": str(config), "seeds": numbers, "references": named, "set": _changes(overrides)}
+
+
+def _changes(overrides: list[str] | None) -> dict[str, JsonValue]:
+    """Of --set, by key."""
+    from imctrain.sweep.spec import parse_axis
+
     changes: dict[str, JsonValue] = {}
     for item in overrides or []:
         key, values = parse_axis(item)
         changes[key] = values[0] if len(values) == 1 else list(values)
-    named = [name.strip() for name in references.split(",") if name.strip() not in ("", "none")]
-    return {"config": str(config), "seeds": numbers, "references": named, "set": changes}
+    return changes
 
 
 def _sweep(
@@ -307,13 +314,11 @@ def _sweep(
     retry_failed: bool,
 ) -> None:
     """Plan (unless `spec` is None), train, and write the results."""
-    from rich.console import Console
-
     from imctrain.sweep import train as sweeps
     from imctrain.sweep.folder import SweepFolder
     from imctrain.sweep.pools import pool_of
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     folder = SweepFolder(out)
     if spec is None:
         keys = folder.keys()

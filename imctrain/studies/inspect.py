@@ -54,7 +54,7 @@ def inspect(config: Config, config_dir: Path, epoch: int | None = None) -> Inspe
     if config.imc.path == "float":
         raise UserError("imc.path = 'float' has no sites: nothing is on the array")
     scheduled, (config, told) = config, at_epoch(config, epoch)
-    dataset, batch = _dataset(config)
+    dataset, batch = data_of(config)
     setup = set_up(config, dataset, config_dir)
     cost = counted(config, dataset, config_dir).cost()
     assert setup.ledger is not None
@@ -90,7 +90,7 @@ def _add_energy(records: list[LedgerSite], cost: StepCost) -> None:
 
 def reports_of_batch(config: Config, config_dir: Path) -> dict[str, dict[str, float]]:
     """Every site's report of one batch with untrained weights. Raises UserError."""
-    dataset, _ = _dataset(config)
+    dataset, _ = data_of(config)
     found = _reports(config, dataset, set_up(config, dataset, config_dir))
     return {site: {key: float(value) for key, value in report.items()} for site, report in found.items()}
 
@@ -99,7 +99,11 @@ def _finite(value: jax.Array | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _dataset(config: Config) -> tuple[Dataset, str]:
+def data_of(config: Config) -> tuple[Dataset, str]:
+    """The data of a config, or random images in the place of known ones that are not prepared; and which it is.
+
+    Raises UserError for others that are not prepared.
+    """
     name = config.data.name
     try:
         return load(name, config.data.data_dir), f"one batch of {name}, untrained weights"

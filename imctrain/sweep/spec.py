@@ -93,6 +93,14 @@ class SweepSpec(BaseModel):
         """Whether each seed has a chip of its own."""
         return self.chips == "each seed"
 
+    def with_set(self, changes: Mapping[str, JsonValue], where: str) -> SweepSpec:
+        """The sweep with other overrides for all trials; raises UserError for a key that is an axis or of a variant."""
+        own = [*self.axes, *(key for variant in self.variants.values() for key in variant), "seed"]
+        for key in changes:
+            if key in own:
+                raise UserError(f"{where} {key}: the sweep itself says what that is in each trial: change the file")
+        return self.model_copy(update={"set": self.set | dict(changes)})
+
     def leaves_out(self, variant: str, axes: Mapping[str, JsonValue]) -> bool:
         """Whether a combination is excluded."""
         return any(_matches(item, variant, axes) for item in self.exclude)

@@ -9,7 +9,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
+BAR = 12
+AROUND = BAR + 13
+"""Letters of a live line beside what it is about, the note and the count of steps: bar, time left, spaces."""
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines within an epoch."""
 
@@ -30,12 +34,13 @@ class TrainingProgress:
 
     def __enter__(self) -> TrainingProgress:
         if self._console.is_terminal:
+            whole = Column(no_wrap=True)
             self._live = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=16),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(),
+                TextColumn("{task.description}", table_column=whole, markup=False),
+                BarColumn(bar_width=BAR, table_column=Column(min_width=BAR)),
+                MofNCompleteColumn(table_column=whole),
+                TextColumn("{task.fields[note]}", table_column=whole, markup=False),
+                TimeRemainingColumn(compact=True, table_column=whole),
                 console=self._console,
             )
             self._live.start()
@@ -55,14 +60,14 @@ class TrainingProgress:
         """After `done` steps in all; values: loss, accuracy and what else is known (see `_note`)."""
         if self._started is None:
             self._started = (time.monotonic(), done)
-        note = _note(values)
         epoch = (done - 1) // self._steps + 1
         if self._live is not None:
             description = f"{self._title} epoch {epoch}/{self._epochs}"
+            note = _fitting(values, self._console.width - len(description) - 2 * len(str(self._total)) - AROUND)
             self._live.update(self._task, completed=done, note=note, description=description)
         elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
             self._last_line = time.monotonic()
-            self.say(f"{self._title} epoch {epoch}/{self._epochs} step {done}: {note}, {self._eta(done)} left")
+            self.say(f"{self._title} epoch {epoch}/{self._epochs} step {done}: {_note(values)}, {self._eta(done)} left")
 
     def epoch(self, number: int, values: dict[str, float]) -> None:
         """After epoch `number` (from 1): train and test or validation figures, one line that stays."""
@@ -83,6 +88,19 @@ class TrainingProgress:
 
 
 def _note(values: dict[str, float]) -> str:
+    return ", ".join(_parts(values))
+
+
+def _fitting(values: dict[str, float], room: int) -> str:
+    """As much of the note as a line has room for, first things first, none of them cut."""
+    parts = _parts(values)
+    while parts and len(", ".join(parts)) > room:
+        parts.pop()
+    return ", ".join(parts)
+
+
+def _parts(values: dict[str, float]) -> list[str]:
+    """What is known, the most important first."""
     parts = [f"loss {values['loss']:.4f}", f"accuracy {100 * values['accuracy']:.1f}%"]
     if "images_per_second" in values:
         parts.append(f"{values['images_per_second']:.0f} images/s")
@@ -90,4 +108,4 @@ def _note(values: dict[str, float]) -> str:
         parts.append(f"clipped {100 * values['clipped']:.2g}%")
     if math.isfinite(values.get("worst_snr_db", math.nan)):
         parts.append(f"worst SNR {values['worst_snr_db']:.1f} dB")
-    return ", ".join(parts)
+    return parts

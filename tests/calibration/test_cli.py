@@ -91,13 +91,15 @@ def test_two_calibrations_side_by_side(here, conversions, monkeypatch, capsys):
     )
     save_calibration(monday.model_copy(update={"name": "friday", "noise": louder}), here / "friday.json")
     capsys.readouterr()
-    assert call(monkeypatch, "calibrate", "monday.json", "--compare", "friday.json") == 0
+    assert call(monkeypatch, "calibrate", "friday.json", "--compare", "monday.json") == 0
     said = capsys.readouterr().out
     total = next(line for line in said.splitlines() if line.startswith("noise before rounding"))
-    assert "+50.0%" in total
+    # The new one less the old one: friday is louder than monday by half of monday.
+    assert "+0.293 (+50.0%)" in total
+    assert "A - B: the given file (A, new) less the one it is compared with (B, old)" in said
     assert total.endswith("apart")
     assert "8 columns in both: gains differ by 0.000 % rms (correlation 1.000)" in said
-    assert {"monday-vs-friday.png", "monday-vs-friday.pdf"} <= set(names(here))
+    assert {"friday-vs-monday.png", "friday-vs-monday.pdf"} <= set(names(here))
     # Beside fresh measurements too, and beside one that lists no columns.
     assert call(monkeypatch, "calibrate", "monday.csv", *TOLD, "--compare", "vlsi21-28nm-assumed") == 0
     assert "no column is listed in both" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from imctrain.calibration.summary.figures import figures
 
 
 def side_by_side(a: Calibration, b: Calibration) -> list[tuple[Figure, Figure, str]]:
-    """Every figure of both, and what to say of the difference."""
+    """Every figure of both, and what to say of the difference, that of `a` less that of `b`."""
     of_b = {figure.label: figure for figure in figures(b)}
     of_a = {figure.label: figure for figure in figures(a)}
     found = []
@@ -26,10 +26,10 @@ def side_by_side(a: Calibration, b: Calibration) -> list[tuple[Figure, Figure, s
 def _verdict(a: Figure, b: Figure) -> str:
     if a.value is None or b.value is None:
         return ""
-    difference = b.value - a.value
+    difference = a.value - b.value
     words = f"{difference:+.{a.digits}f}"
-    if a.value > 0 and a.unit == "LSB":
-        words += f" ({difference / a.value:+.1%})"
+    if b.value > 0 and b.unit == "LSB":
+        words += f" ({difference / b.value:+.1%})"
     apart = a.differs_from(b)
     return words if apart is None else words + (" apart" if apart else " within")
 
