@@ -24,8 +24,10 @@ from imctrain.cli.inspect import inspect
 from imctrain.cli.mapping_snr import mapping_snr
 from imctrain.cli.new import new
 from imctrain.cli.pareto import pareto
+from imctrain.cli.plot import plot
 from imctrain.cli.record import record
 from imctrain.cli.report import report
+from imctrain.cli.results import results
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import DamageWarning, UserError
@@ -69,6 +71,8 @@ app.command()(new)
 app.command()(evaluate)
 app.command()(export)
 app.command()(report)
+app.command()(results)
+app.command()(plot)
 app.command()(claims)
 app.command()(pareto)
 app.command()(inspect)

@@ -154,7 +154,7 @@ def _train(
             )
         if baseline is not None:
             result = _beside(result, baseline)
-        plot_learning_curve(folder, files.learning_curve)
+        plot_learning_curve(folder, *files.learning_curves)
         result.write(files.result)
         callbacks.end(result)
     return result

@@ -11,7 +11,7 @@ RUN/metrics.jsonl      a line every few steps, and one an epoch
 RUN/checkpoints/STEP/  state, position and what the run was
 RUN/events/            the same numbers for TensorBoard
 RUN/tracking.json      ids of this run in wandb and mlflow, where it reports to them; RUN/wandb/ is wandb's own
-RUN/learning_curve.png
+RUN/learning_curve.png, .pdf, .svg
 RUN/result.json        last of all: with it, a run is finished
 RUN/baseline/          a run folder: the same network in float
 RUN/evaluate/          its trained network on other chips: evaluate.json, dies.png, dies.svg
@@ -102,6 +102,11 @@ class RunFiles:
     @property
     def learning_curve(self) -> Path:
         return self.folder / "learning_curve.png"
+
+    @property
+    def learning_curves(self) -> tuple[Path, ...]:
+        """The same picture for a screen, a paper and a drawing program."""
+        return tuple(self.learning_curve.with_suffix(suffix) for suffix in (".png", ".pdf", ".svg"))
 
     @property
     def result(self) -> Path:

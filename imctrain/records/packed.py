@@ -23,7 +23,7 @@ from imctrain.files import is_abandoned, replacing
 from imctrain.reading import read_bytes
 from imctrain.records.layout import ARCHIVE, CHECKPOINTS, RESULT, SweepFiles
 
-LEFT_OUT = {".png", ".svg", ".lock"}
+LEFT_OUT = {".png", ".pdf", ".svg", ".lock"}
 """Suffixes and names of files that are drawn again, or of no use after the training."""
 _MAXIMUM_PACKED = 2**29
 _MAXIMUM = 2**31

@@ -23,6 +23,8 @@ LABELS = {
     "data.batch_size": "images a step",
 }
 MARKERS = "osD^vP*"
+CROSSING = "noise that costs so many points; bar: 95 % interval"
+"""What a mark on a line says."""
 NAME_HEIGHT = 0.045
 """Height of a line's name, as a share of the axis."""
 WIDE = 6.0
@@ -38,7 +40,7 @@ def draw_axis_figure(
         crossings: {curve: {drop: level}}, drawn on the lines at DROPS.
     """
     plt = pyplot()
-    figure, axis = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.2, 4.0), layout="constrained")
     levels = sorted({x for points in curves.by_curve.values() for x in points})
     _scale(axis, levels)
     for i, (name, points) in enumerate(curves.by_curve.items()):
@@ -58,7 +60,11 @@ def draw_axis_figure(
     axis.set_ylabel(f"{curves.measured} (%)")
     if title:
         axis.set_title(title, loc="left")
-    axis.legend(loc="lower left")
+    if any(level.value is not None for levels in (crossings or {}).values() for level in levels.values()):
+        axis.plot([], [], "|", color="0.3", ms=9, mew=1.5, label=CROSSING)
+    if any(len(group) > 1 for group in curves.groups):
+        axis.plot([], [], color="0.5", lw=5, alpha=0.3, label="shade: lowest to highest seed")
+    figure.legend(loc="outside lower center", ncols=2)
     save_figure(figure, target)
 
 

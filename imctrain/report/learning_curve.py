@@ -61,35 +61,39 @@ class _Curve:
         return "o" if len(self.epochs) <= MARKED else ""
 
 
-def plot_learning_curve(folder: Path, target: Path) -> None:
-    """Draw `folder`'s metrics (and its baseline's) to a picture; the format follows the target's suffix."""
+def plot_learning_curve(folder: Path, *targets: Path) -> None:
+    """Draw `folder`'s metrics (and its baseline's) to pictures; the format follows each target's suffix."""
     plt = pyplot()
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import FuncFormatter, LogFormatter
 
     run = RunFiles(folder)
     curves = [_read(run, COLOURS[0], 3)]
     if run.baseline.metrics.is_file():
         curves.append(_read(run.baseline, COLOURS[1], 2))
     curves = [curve for curve in curves if curve.epochs]
-    figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(7.0, 2.9), layout="constrained")
+    figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(7.0, 3.2), layout="constrained")
     for curve in curves:
         _draw_loss(loss, curve)
         _draw_accuracy(accuracy, curve)
     loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
     loss.yaxis.set_major_formatter("{x:g}")
-    loss.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
+    # It knows which minor ticks are worth a number, and writes 0.9 as 9e-01.
+    worth = LogFormatter(minor_thresholds=(1, 0.5))
+    worth.set_axis(loss.yaxis)
+    loss.yaxis.set_minor_formatter(FuncFormatter(lambda value, place: f"{value:g}" if worth(value, place) else ""))
     accuracy.plot([], [], color="0.4", ls=(0, (1, 1)), lw=1.0, label="on training images, as seen")
     accuracy.set(
         xlabel="epoch", ylabel=f"{curves[0].measured if curves else 'test'} accuracy (%)", ylim=_limits(curves)
     )
-    loss.legend()
-    accuracy.legend(loc="lower right")
     for axis in (loss, accuracy):
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlim(left=0)
     if curves:
         figure.suptitle(_title(curves[0]), fontsize=9)
-    save_figure(figure, target)
+    # One legend below both: nothing of the curves is behind it.
+    handles, labels = accuracy.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    save_figure(figure, *targets)
 
 
 def _read(run: RunFiles, colour: str, zorder: int) -> _Curve:

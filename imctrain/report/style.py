@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from imctrain.errors import UserError
 from imctrain.files import replacing
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito palette."""
+COLUMN_INCHES = {"column": 3.5, "page": 7.16}
+"""Widths of one and two columns of an IEEE paper."""
 WIDE = 4.0
 """An axis of energies that spans more is logarithmic."""
 DECADES = 30.0
@@ -51,10 +54,44 @@ def pyplot() -> ModuleType:
             "axes.unicode_minus": True,
             "savefig.dpi": 200,
             "svg.hashsalt": "imctrain",
+            # Text stays text in a drawing program, and in a journal's checks.
+            "svg.fonttype": "none",
+            "pdf.fonttype": 42,
+            "ps.fonttype": 42,
             "axes.prop_cycle": cycler(color=COLOURS),
         }
     )
     return plt
+
+
+def with_style(plt: ModuleType, style: str | None) -> None:
+    """Put a matplotlib style over the project's: a file, or a name that matplotlib knows. Raises UserError."""
+    if style is None:
+        return
+    try:
+        plt.style.use(style)
+    except (OSError, ValueError, UnicodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"--style {style} is no style of matplotlib ({reason}): give a .mplstyle file, or a name"
+        ) from None
+    # Names are the user's still.
+    plt.rcParams["text.parse_math"] = False
+
+
+def inches(text: str) -> float:
+    """A width in inches: "3.5in", "89mm", "8.9cm", "column" or "page" of a two-column paper. Raises UserError."""
+    if text in COLUMN_INCHES:
+        return COLUMN_INCHES[text]
+    units = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
+    for unit, factor in units.items():
+        try:
+            width = float(text.removesuffix(unit)) * factor if text.endswith(unit) else None
+        except ValueError:
+            break
+        if width is not None and 1.0 <= width <= 30.0:
+            return width
+    raise UserError(f"--width {text}: give column, page, or a number with in, cm, mm or pt, of 1 to 30 inches: 3.5in")
 
 
 def energy_axis(axis: Axes, energies: Sequence[float]) -> None:
@@ -86,14 +123,22 @@ def plain_ticks(axis: Axes, which: Literal["x", "y"]) -> None:
     line.set_minor_formatter(NullFormatter())
 
 
-def save_figure(figure: Figure, target: Path, dpi: int | None = None, made_by: str | None = None) -> None:
-    """Write a figure whole or not at all, in the format of `target`'s suffix, the same bytes every time; close it.
+def save_figure(figure: Figure, *targets: Path, dpi: int | None = None, made_by: str | None = None) -> None:
+    """Write a figure whole or not at all, in the format of each target's suffix, the same bytes every time; close it.
 
     Args:
         made_by: told in the file, in place of matplotlib.
     """
-    maker = "Software" if target.suffix == ".png" else "Creator"
-    metadata = ({"Date": None} if target.suffix == ".svg" else {}) | ({} if made_by is None else {maker: made_by})
-    with replacing(target) as temporary:
-        figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=dpi)
-    pyplot().close(figure)
+    for target in targets:
+        maker = "Software" if target.suffix == ".png" else "Creator"
+        metadata: dict[str, str | None] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(
+            target.suffix[1:], {}
+        )
+        if made_by is not None:
+            metadata = metadata | {maker: made_by}
+        with replacing(target) as temporary:
+            figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=dpi)
+    # Not by pyplot(): that would set the project's style over the user's.
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)

@@ -187,7 +187,9 @@ def _cell(accuracies: Sequence[float], baseline: Sequence[float] | None) -> str:
     mean = 100 * float(np.mean(accuracies))
     text = f"{mean:.2f} %"
     if len(accuracies) > 1:
-        text = f"{mean:.2f} ± {100 * float(np.std(accuracies, ddof=1)):.2f} %"
+        spread = f"{100 * float(np.std(accuracies, ddof=1)):.2f}"
+        # Seeds that agree by chance are no spread of zero: only that is said.
+        text = f"{mean:.2f} ± {spread} %" if float(spread) else f"{mean:.2f} % ({len(accuracies)} seeds alike)"
     if baseline:
         text += f" ({mean - 100 * float(np.mean(baseline)):+.2f})"
     return text

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 COLUMNS_A_ROW = 32
 
 
-def draw_map(figure: Figure, place: SubplotSpec, values: list[tuple[int, float]], title: str, quantity: str) -> None:
+def draw_map(
+    figure: Figure, place: SubplotSpec, values: list[tuple[int, float]], title: str, quantity: str, unit: str
+) -> None:
     """Columns in rows of 32, and how their values are spread."""
     # The third column keeps the scale's labels on the page.
     inner = place.subgridspec(2, 3, height_ratios=(1.25, 1), width_ratios=(1, 0.025, 0.03), hspace=0.5, wspace=0.04)
@@ -33,7 +35,9 @@ def draw_map(figure: Figure, place: SubplotSpec, values: list[tuple[int, float]]
     numbers = np.array([value for _, value in values])
     limit = float(np.quantile(np.abs(numbers), 0.99)) or 1.0
     picture = grid.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    figure.colorbar(picture, cax=scale, ticks=[-limit, 0, limit], format="{x:.2g}").ax.tick_params(labelsize=7)
+    bar = figure.colorbar(picture, cax=scale, ticks=[-limit, 0, limit], format="{x:.2g}")
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label(unit, size=7, labelpad=1)
     grid.grid(False)
     rows = range(0, image.shape[0], max(1, image.shape[0] // 4))
     grid.set_yticks(rows, [str(width * k) for k in rows])

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imctrain.calibration.datasheet.columns import draw_map
+from imctrain.calibration.datasheet.conditions import STRIP, strips_of
 from imctrain.calibration.datasheet.dnl import draw_dnl
 from imctrain.calibration.datasheet.heading import draw_heading
 from imctrain.calibration.datasheet.inl import draw_inl
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
 
 
 def draw_datasheet(c: Calibration, e: Evidence, plt: ModuleType) -> Figure:
-    """A figure of one A4 page.
+    """A figure of one A4 page, longer by a strip for each of temperature, supply and dies that the chip has.
 
     Args:
         plt: matplotlib.pyplot in the project's style.
     """
-    figure = plt.figure(figsize=A4)
-    figure.subplots_adjust(left=LEFT, right=RIGHT, top=0.895, bottom=0.05)
-    rows = figure.add_gridspec(4, 1, height_ratios=(1.3, 0.95, 1.3, 1.2), hspace=0.4)
+    strips = strips_of(c)
+    width, height = A4
+    taller = height + STRIP * len(strips)
+    figure = plt.figure(figsize=(width, taller))
+    # Head and foot keep their inches.
+    top_edge, bottom_edge = 1 - 0.105 * height / taller, 0.05 * height / taller
+    figure.subplots_adjust(left=LEFT, right=RIGHT, top=top_edge, bottom=bottom_edge)
+    ratios = (1.3, 0.95, 1.3, *([0.85] * len(strips)), 1.35)
+    rows = figure.add_gridspec(len(ratios), 1, height_ratios=ratios, hspace=0.42)
     draw_heading(figure, c)
 
     top = rows[0].subgridspec(1, 2, width_ratios=(1.25, 1), wspace=0.22)
@@ -52,8 +59,10 @@ def draw_datasheet(c: Calibration, e: Evidence, plt: ModuleType) -> Figure:
     maps = rows[2].subgridspec(1, 2, wspace=0.3)
     gain = [(column.column, 100.0 * (column.gain - 1.0)) for column in alive_columns(c)]
     offset = [(column.column, column.offset_lsb) for column in alive_columns(c)]
-    draw_map(figure, maps[0], gain, "Gain of columns", "gain, deviation from nominal (%)")
-    draw_map(figure, maps[1], offset, "Offset of columns", "offset (LSB)")
+    draw_map(figure, maps[0], gain, "Gain of columns", "gain, deviation from nominal (%)", "%")
+    draw_map(figure, maps[1], offset, "Offset of columns", "offset (LSB)", "LSB")
 
-    draw_text(figure, rows[3], c)
+    for number, draw in enumerate(strips, start=3):
+        draw(figure, rows[number])
+    draw_text(figure, rows[len(ratios) - 1], c)
     return figure

@@ -12,8 +12,34 @@ from imctrain.calibration.summary.figures import figures
 from imctrain.calibration.summary.headline import origin
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
+
+
+LARGEST, SMALLEST = 7.5, 5.0
+"""Sizes of the figures' letters, points."""
+GAP = 0.03
+"""Between two columns of figures, as a share of the panel."""
+
+
+def _columns(axis: Axes, rows: list[tuple[str, str, str]]) -> tuple[float, float]:
+    """(size of letters, right end of the values): no text of a row runs into the next one."""
+    from matplotlib.textpath import TextPath
+
+    def widths(size: float) -> tuple[list[float], list[float], list[float]]:
+        panel = 72.0 * axis.get_position().width * axis.figure.get_figwidth()
+        found = [[TextPath((0, 0), cell or " ", size=size).get_extents().x1 / panel for cell in row] for row in rows]
+        labels, values, intervals = (list(column) for column in zip(*found, strict=True))
+        return labels, values, intervals
+
+    size = LARGEST
+    while True:
+        labels, values, intervals = widths(size)
+        end = 0.99 - max(intervals) - GAP
+        if size <= SMALLEST or all(a + GAP + b <= end for a, b in zip(labels, values, strict=True)):
+            return size, min(end, 0.7)
+        size -= 0.25
 
 
 def draw_text(figure: Figure, place: SubplotSpec, c: Calibration) -> None:
@@ -39,11 +65,12 @@ def draw_text(figure: Figure, place: SubplotSpec, c: Calibration) -> None:
             color=GREY,
             transform=left.transAxes,
         )
+    size, value_end = _columns(left, rows)
     for number, (label, value, interval) in enumerate(rows, start=1):
         y = 1.0 - number * step - 0.01
-        left.text(0, y, label, va="top", fontsize=7.5, transform=left.transAxes)
-        left.text(0.7, y, value, va="top", ha="right", fontsize=7.5, transform=left.transAxes)
-        left.text(0.99, y, interval, va="top", ha="right", fontsize=7.5, color=GREY, transform=left.transAxes)
+        left.text(0, y, label, va="top", fontsize=size, transform=left.transAxes)
+        left.text(value_end, y, value, va="top", ha="right", fontsize=size, transform=left.transAxes)
+        left.text(0.99, y, interval, va="top", ha="right", fontsize=size, color=GREY, transform=left.transAxes)
     lines = [f"Origin. {origin(c)}."]
     if c.source is not None:
         lines.append(f"SHA-256 {c.source.sha256[:16]}…")

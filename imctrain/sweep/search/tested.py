@@ -42,7 +42,9 @@ def _hand_over(before: RunFiles, after: RunFiles) -> None:
         return
     partly = after.folder.with_name(f".{after.folder.name}")
     shutil.rmtree(partly, ignore_errors=True)
-    left_out = shutil.ignore_patterns(before.result.name, before.learning_curve.name, before.lock.name, before.log.name)
+    left_out = shutil.ignore_patterns(
+        before.result.name, *(file.name for file in before.learning_curves), before.lock.name, before.log.name
+    )
     shutil.copytree(before.folder, partly, ignore=left_out)
     config = load_kept_config(before.config)
     write_text(RunFiles(partly).config, dump_toml(config.replace(data=config.data.replace(test_at_end=True))))
