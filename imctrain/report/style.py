@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito palette."""
+DATES = {".svg": ("Date",), ".pdf": ("CreationDate",)}
+"""Of a file's metadata: what would differ each time."""
 COLUMN_INCHES = {"column": 3.5, "page": 7.16}
 """Widths of one and two columns of an IEEE paper."""
 WIDE = 4.0
@@ -131,11 +133,9 @@ def save_figure(figure: Figure, *targets: Path, dpi: int | None = None, made_by:
     """
     for target in targets:
         maker = "Software" if target.suffix == ".png" else "Creator"
-        metadata: dict[str, str | None] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(
-            target.suffix[1:], {}
-        )
+        metadata: dict[str, str | None] = dict.fromkeys(DATES.get(target.suffix, ()))
         if made_by is not None:
-            metadata = metadata | {maker: made_by}
+            metadata[maker] = made_by
         with replacing(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=dpi)
     # Not by pyplot(): that would set the project's style over the user's.

@@ -22,7 +22,7 @@ STRIP = 2.2
 POINTS = 60
 MOST_NAMED = 12
 """With more dies than this, their names have no room."""
-PANELS = ("gain change (%)", "offset change (LSB)", "noise / noise at reference")
+PANELS = ("gain change (%)", "offset change (LSB)", "noise, at reference 1")
 
 Strip = Callable[["Figure", "SubplotSpec"], None]
 
@@ -53,15 +53,17 @@ def _draw_dependence(d: Dependence, what: str, unit: str, figure: Figure, place:
         (d.offset_lsb_per_unit, lambda slope: slope * x),
         (d.sigma_per_unit, lambda slope: np.exp(slope * x)),
     )
-    for axis, name, (slope, curve) in zip(_panels(figure, place), PANELS, changes, strict=True):
+    panels = _panels(figure, place)
+    set_title(panels[0], f"Against {what}")
+    for axis, name, (slope, curve) in zip(panels, PANELS, changes, strict=True):
         axis.fill_between(at, curve(slope.low), curve(slope.high), color=BLUE, alpha=0.25, lw=0)
         axis.plot(at, curve(slope.value), color=BLUE)
         axis.axvline(d.reference, color=GREY, lw=0.8, ls=":")
         axis.set(xlabel=f"{what} ({unit})", ylabel=name)
         axis.locator_params(nbins=5)
-        if axis.get_subplotspec().is_first_col():
-            set_title(axis, f"Against {what}")
-            aside(axis, "shade: 95 % interval\ndots: reference")
+    low, high = panels[0].get_ylim()
+    panels[0].set_ylim(low, high + 0.4 * (high - low))
+    aside(panels[0], "shade: 95 % interval\ndots: reference")
 
 
 def _draw_dies(dies: tuple[Die, ...], figure: Figure, place: SubplotSpec) -> None:
@@ -76,10 +78,10 @@ def _draw_dies(dies: tuple[Die, ...], figure: Figure, place: SubplotSpec) -> Non
         _arms(offset, [die.offset_mean_ci_lsb for die in dies]),
         _arms(sigma, [(die.sigma_lsb.low, die.sigma_lsb.high) for die in dies]),
     )
-    names = ("gain (%), from nominal", "offset (LSB)", "noise (LSB)")
-    for axis, name, value, spread, error in zip(
-        _panels(figure, place), names, (gain, offset, sigma), spreads, errors, strict=True
-    ):
+    names = ("gain less nominal (%)", "offset (LSB)", "noise (LSB)")
+    panels = _panels(figure, place)
+    set_title(panels[0], f"{len(dies)} dies: mean of columns")
+    for axis, name, value, spread, error in zip(panels, names, (gain, offset, sigma), spreads, errors, strict=True):
         if spread is not None:
             axis.vlines(number, value - spread, value + spread, color=BLUE, alpha=0.25, lw=5)
         axis.errorbar(number, value, error, fmt="o", ms=3.5, color="black", lw=1, capsize=2)
@@ -88,11 +90,9 @@ def _draw_dies(dies: tuple[Die, ...], figure: Figure, place: SubplotSpec) -> Non
             axis.set_xticks(number, [die.die for die in dies], rotation=90 if longest * len(dies) > 24 else 0)
         axis.set(xlabel="die", ylabel=name, xlim=(-0.6, len(dies) - 0.4))
         axis.grid(axis="x", visible=False)
-        if axis.get_subplotspec().is_first_col():
-            set_title(axis, f"{len(dies)} dies: mean of columns")
-            low, high = axis.get_ylim()
-            axis.set_ylim(low, high + 0.35 * (high - low))
-            aside(axis, "bar: 95 % interval of the mean\nshade: \u00b11 \u03c3 of columns")
+    low, high = panels[0].get_ylim()
+    panels[0].set_ylim(low, high + 0.5 * (high - low))
+    aside(panels[0], "bar: 95 % interval of the mean\nshade: \u00b11 \u03c3 of columns")
 
 
 def _percent(interval: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -23,13 +23,20 @@ GAP = 0.03
 """Between two columns of figures, as a share of the panel."""
 
 
-def _columns(axis: Axes, rows: list[tuple[str, str, str]]) -> tuple[float, float]:
-    """(size of letters, right end of the values): no text of a row runs into the next one."""
+def _columns(axis: Axes, inches: float, rows: list[tuple[str, str, str]]) -> tuple[float, float]:
+    """(size of letters, right end of the values): no text of a row runs into the next one.
+
+    Args:
+        inches: width of the page.
+    """
     from matplotlib.textpath import TextPath
 
+    def wide(text: str, size: float) -> float:
+        return float(TextPath((0, 0), text, size=size).get_extents().x1) if text.strip() else 0.0
+
     def widths(size: float) -> tuple[list[float], list[float], list[float]]:
-        panel = 72.0 * axis.get_position().width * axis.figure.get_figwidth()
-        found = [[TextPath((0, 0), cell or " ", size=size).get_extents().x1 / panel for cell in row] for row in rows]
+        panel = 72.0 * axis.get_position().width * inches
+        found = [[wide(cell, size) / panel for cell in row] for row in rows]
         labels, values, intervals = (list(column) for column in zip(*found, strict=True))
         return labels, values, intervals
 
@@ -51,7 +58,7 @@ def draw_text(figure: Figure, place: SubplotSpec, c: Calibration) -> None:
     rows = [(f.label, f.text, f.interval) for f in figures(c)]
     rows.append(("r² of codes", f"{c.fit.r2:.5f}", ""))
     rows.append(("clipped codes", f"{100 * c.fit.clipped_fraction:.2f} %", ""))
-    step = min(0.072, 0.95 / (len(rows) + 1))
+    step = min(0.072, 0.9 / (len(rows) + 1))
     left.text(0, 1.0, "Figures", fontweight="bold", va="top", transform=left.transAxes)
     confidence = c.fit.confidence
     if confidence is not None:
@@ -65,9 +72,9 @@ def draw_text(figure: Figure, place: SubplotSpec, c: Calibration) -> None:
             color=GREY,
             transform=left.transAxes,
         )
-    size, value_end = _columns(left, rows)
+    size, value_end = _columns(left, figure.get_figwidth(), rows)
     for number, (label, value, interval) in enumerate(rows, start=1):
-        y = 1.0 - number * step - 0.01
+        y = 0.96 - number * step
         left.text(0, y, label, va="top", fontsize=size, transform=left.transAxes)
         left.text(value_end, y, value, va="top", ha="right", fontsize=size, transform=left.transAxes)
         left.text(0.99, y, interval, va="top", ha="right", fontsize=size, color=GREY, transform=left.transAxes)
