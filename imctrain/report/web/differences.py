@@ -12,7 +12,7 @@ from imctrain.files import JsonValue
 from imctrain.records.kept_config import leaves
 from imctrain.records.runs import RunRecord
 
-NOT_SHOWN = ("name", "baseline", "tensorboard", "checkpoint", "data.data_dir", "imc.memory_mib")
+NOT_SHOWN = ("name", "baseline", "tensorboard", "tracking", "checkpoint", "data.data_dir", "imc.memory_mib")
 """What a run is called and where it keeps what: no difference of the training."""
 MOST_KEYS = 6
 """With more keys that differ, a run shows those alone in which it is not as most are."""
