@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format bench figures clean
+.PHONY: help setup run test test-all torture lint format bench figures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ test: $(READY)  ## the quick tier of the tests, over every package: minutes
 
 test-all: $(READY)  ## every test, as CI runs them
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m ''
+
+MINUTES := 30
+torture: $(READY)  ## kills, full disks, fuzzed files, crowds, a soak: MINUTES=30
+	$(BIN)/python tests/torture --minutes $(MINUTES)
 
 lint: $(READY)  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from imctrain.cli.evaluation_table import show
 from imctrain.cli.numbers import numbers
 from imctrain.cli.options import find_experiment
 from imctrain.errors import UserError
+from imctrain.files import refuse_overwrite
 from imctrain.records.layout import EvaluationFiles, RunFiles
 
 FILE_WIDTH = 120
@@ -88,6 +89,9 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Folder (default: RUN/evaluate).", show_default=False),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite pictures in DIR that no evaluation has drawn.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
 ) -> None:
     """Test a trained network on other dies, noise or converters, without training.
@@ -168,6 +172,7 @@ def evaluate(
         levels=checked_levels(numbers("--below", below), numbers("--accuracy", accuracy)),
     )
     folder = out if out is not None else _default_folder(network)
+    _refuse_pictures(EvaluationFiles(folder), force)
     try:
         found = measure(trained, request, folder, console)
     except Interrupted as stopped:
@@ -193,6 +198,14 @@ def evaluate(
         console.width = max(console.width, FILE_WIDTH)
     show(found, console)
     console.print(f"written to {folder}", markup=False, soft_wrap=True)
+
+
+def _refuse_pictures(files: EvaluationFiles, force: bool) -> None:
+    """Raise UserError for pictures that an evaluation would replace and that none has drawn: one has left its JSON."""
+    if not files.evaluations.exists():
+        for suffix in (".png", ".svg"):
+            for picture in (files.figure(suffix), files.conditions_figure(suffix)):
+                refuse_overwrite(picture, "--out", force=force)
 
 
 def _default_folder(network: Path) -> Path:

@@ -31,6 +31,7 @@ from imctrain.experiment.setup import Setup, set_up
 from imctrain.experiment.technology_copy import keep_technology, with_own_files
 from imctrain.files import write_text
 from imctrain.imc.forecast.advice import Problem
+from imctrain.records.damaged import set_aside_damaged_result
 from imctrain.records.identity import Identity
 from imctrain.records.layout import RunFiles
 from imctrain.records.ledger import write_ledger
@@ -103,6 +104,9 @@ def resume(
     files = RunFiles(folder)
     if not files.is_run:
         raise UserError(f"{folder} holds no run (no config.toml): give the folder that `imctrain run` made")
+    note = set_aside_damaged_result(files)
+    if note:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if files.is_finished:
         raise UserError(f"{folder} is finished already: its result is in {files.result}")
     place.folder = folder

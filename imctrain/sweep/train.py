@@ -10,6 +10,7 @@ from typing import Protocol
 from rich.console import Console
 
 from imctrain.errors import UserError
+from imctrain.records.damaged import set_aside_damaged_result
 from imctrain.sweep.base import marks_of, require_one_sweep
 from imctrain.sweep.folder import DIVERGED, SweepFolder
 from imctrain.sweep.live_table import LiveTable
@@ -62,6 +63,9 @@ def run(
     """
     todo = []
     for key in keys:
+        note = set_aside_damaged_result(sweep.trial(key))
+        if note:
+            console.print(f"note: trial {key}: {note}", markup=False, soft_wrap=True)
         status = sweep.status(key)
         lasting = status.state == "failed" and status.code in (2, DIVERGED)
         if status.state not in ("done", "pruned") and (retry_failed or not lasting):

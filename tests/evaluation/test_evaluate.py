@@ -325,3 +325,14 @@ def test_conditions_that_are_not_known_are_refused(trained, warm, finished, tmp_
         assert call(monkeypatch, "evaluate", str(finished), *arguments, "--out", str(tmp_path / "out")) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert said in error, (arguments, error)
+
+
+@pytest.mark.parametrize("name", ["dies.png", "dies.svg", "conditions.png", "conditions.svg"])
+def test_pictures_of_others_are_not_overwritten(finished, tmp_path, monkeypatch, capsys, name):
+    (tmp_path / name).write_text("a measured one")
+    assert call(monkeypatch, "evaluate", finished, "--dies", "2", "--out", tmp_path) == 2
+    assert f"--out {tmp_path / name} is there already: give another name, or overwrite it with --force" in (
+        capsys.readouterr().err
+    )
+    assert (tmp_path / name).read_text() == "a measured one"
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -203,6 +203,22 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_told(tmp_path, monkeypat
     assert len(set(steps)) == len(steps)
 
 
+def test_a_damaged_result_is_set_aside_and_the_run_goes_on(tmp_path, monkeypatch, capsys, finished):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    (out / "result.json").write_text('{"test_accuracy": 0.')
+    assert call(monkeypatch, "run", "--resume", out) == 0
+    told = capsys.readouterr().out
+    assert f"{out / 'result.json'} " in told
+    assert "set aside as result.json.damaged, and the training goes on from its last checkpoint" in told
+    assert (out / "result.json.damaged").read_text() == '{"test_accuracy": 0.'
+    assert result(out)["test_accuracy"] == result(finished)["test_accuracy"]
+    assert_same_bits(finished, out)
+    # A good one is refused, and stays.
+    assert call(monkeypatch, "run", "--resume", out) == 2
+    assert "is finished already" in capsys.readouterr().err
+
+
 def test_where_no_checkpoint_is_good_nothing_is_trained(stopped, monkeypatch, capsys):
     before = (stopped / "metrics.jsonl").read_bytes()
     for folder in (stopped / "checkpoints").iterdir():

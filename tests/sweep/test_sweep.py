@@ -294,6 +294,19 @@ def test_a_trial_whose_folder_was_edited_fails_and_keeps_what_it_has(tmp_path, u
     assert list((trial / "checkpoints").glob("[0-9]*"))
 
 
+@pytest.mark.slow
+def test_a_trial_whose_result_is_damaged_is_trained_again(tmp_path, uninterrupted, monkeypatch, capsys):
+    _, trial = one_trial(tmp_path)
+    SweepFolder(tmp_path / "out").add("one", expand(read_sweep(tmp_path / "one.toml")), tmp_path)
+    shutil.copytree(uninterrupted, trial)
+    whole = json.loads((trial / "result.json").read_text())
+    (trial / "result.json").write_bytes(b"\xff\xfe")
+    assert call(monkeypatch, "sweep", "file", tmp_path / "one.toml", "--out", tmp_path / "out", "--jobs", "1") == 0
+    assert f"note: trial {trial.name}: " in capsys.readouterr().out
+    assert json.loads((trial / "result.json").read_text())["test_accuracy"] == whole["test_accuracy"]
+    assert (trial / "result.json.damaged").is_file()
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A folder after a whole sweep: digits, three levels, two variants, two references."""

@@ -1,0 +1,188 @@
+"""kill -9 at random moments, of runs, sweeps, imports and evaluations. What is left must go on to the same bits."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import time
+from pathlib import Path
+
+from campaign import Campaign
+from commands import Command, apart, run
+from made_of import CONFIG, SWEEP, images_of
+
+MOST_KILLS = 3
+"""Of one run, before it is left to end."""
+
+
+def kills(campaign: Campaign) -> None:
+    """Until the time is over: a kind in turn, killed and brought to its end."""
+    kinds = [Run(campaign), Evaluation(campaign), Import(campaign), Sweep(campaign)]
+    # A sweep's kill takes as long as ten of the others.
+    order = [kinds[0], kinds[1], kinds[2]] * 4 + [kinds[3]]
+    number = 0
+    while not campaign.over:
+        order[number % len(order)].once(number)
+        number += 1
+
+
+class Killed:
+    """A command that is killed and given again."""
+
+    name = ""
+
+    def __init__(self, campaign: Campaign):
+        self.campaign = campaign
+        self.rng = campaign.rng(f"kills of {self.name}")
+        self.place = campaign.scratch / "kills" / self.name.replace(" ", "-")
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir(parents=True)
+        self.log = self.place / "log.txt"
+        reference = self.folder("reference")
+        self.prepare(reference)
+        command = Command(self.log, *self.arguments(reference))
+        code = command.wait()
+        assert code == 0, f"{self.name} without a kill: exit code {code}: {command.said[-500:]}"
+        self.seconds = time.monotonic() - command.started
+
+    def folder(self, name: str) -> Path:
+        return self.place / name
+
+    def prepare(self, folder: Path) -> None:
+        """What has to be there before the command."""
+
+    def arguments(self, folder: Path) -> list[str | Path]:
+        """The command, as it is given first and again after a kill."""
+        raise NotImplementedError
+
+    def check(self, reference: Path, folder: Path) -> None:
+        """Raises where the end is not that of the reference."""
+        raise NotImplementedError
+
+    def once(self, number: int) -> None:
+        """Kill some times, bring to the end, compare."""
+        folder = self.folder(f"killed-{number}")
+        self.prepare(folder)
+        for _ in range(self.rng.randint(1, MOST_KILLS)):
+            command = Command(self.log, *self.arguments(folder))
+            until = self.rng.uniform(0.0, 1.1) * self.seconds
+            try:
+                code = command.wait(until)
+            except TimeoutError:
+                self.campaign.passed("kills", self.name)
+                continue
+            if code != 0:
+                self._fail(f"exit code {code} after a kill: {command.said[-300:]}", folder)
+                return
+            break
+        code = run(self.log, *self.arguments(folder))
+        if code != 0:
+            said = self.log.read_text(encoding="utf-8", errors="replace")
+            self._fail(f"exit code {code} at the end: {said[-300:]}", folder)
+            return
+        wrong = apart(functools.partial(self.check, self.folder("reference"), folder), self.place / "check.txt")
+        if wrong:
+            self._fail(wrong, folder)
+            return
+        self.campaign.passed("kills, brought to the end", self.name)
+        shutil.rmtree(folder)
+
+    def _fail(self, what: str, folder: Path) -> None:
+        self.campaign.failed("kills, brought to the end", self.name, what, folder, self.log)
+
+
+class Run(Killed):
+    """A training; after a kill it is resumed, or begun where nothing was begun."""
+
+    name = "run"
+
+    def prepare(self, folder: Path) -> None:
+        (self.place / "tiny.toml").write_text(CONFIG)
+
+    def arguments(self, folder: Path) -> list[str | Path]:
+        if (folder / "config.toml").exists():
+            return ["run", "--resume", folder]
+        return ["run", "-c", self.place / "tiny.toml", "-o", folder]
+
+    def check(self, reference: Path, folder: Path) -> None:
+        from run_tools import assert_same_bits
+
+        assert_same_bits(reference, folder)
+        no_leftovers(folder)
+
+
+class Evaluation(Killed):
+    """Four dies of a trained network."""
+
+    name = "evaluate"
+
+    def prepare(self, folder: Path) -> None:
+        run_folder = self.place / "trained"
+        if not run_folder.exists():
+            (self.place / "tiny.toml").write_text(CONFIG)
+            assert run(self.log, "run", "-c", self.place / "tiny.toml", "-o", run_folder) == 0
+
+    def arguments(self, folder: Path) -> list[str | Path]:
+        return ["evaluate", self.place / "trained", "--dies", "4", "--recalibrate", "batch-norm", "--out", folder]
+
+    def check(self, reference: Path, folder: Path) -> None:
+        a, b = (json.loads((place / "evaluate.json").read_text()) for place in (reference, folder))
+        assert _without_clock(a) == _without_clock(b)
+        no_leftovers(folder)
+
+
+def _without_clock(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_clock(item) for key, item in value.items() if "seconds" not in key}
+    return [_without_clock(item) for item in value] if isinstance(value, list) else value
+
+
+class Import(Killed):
+    """Pictures in folders. The data set is that of an import that was not killed."""
+
+    name = "data import"
+
+    def prepare(self, folder: Path) -> None:
+        images_of(self.place / "pictures")
+
+    def arguments(self, folder: Path) -> list[str | Path]:
+        source = self.place / "pictures"
+        return ["data", "import", "mine", source, "--test-fraction", "0.25", "--data-dir", folder, "--replace"]
+
+    def check(self, reference: Path, folder: Path) -> None:
+        import numpy as np
+
+        from imctrain.data import load
+
+        a, b = (load("mine", data_dir=place) for place in (reference, folder))
+        for one, other in ((a.train, b.train), (a.test, b.test)):
+            np.testing.assert_array_equal(one.images, other.images)
+            np.testing.assert_array_equal(one.labels, other.labels)
+
+
+class Sweep(Killed):
+    """Three trainings, two at a time; the whole group of processes is killed."""
+
+    name = "sweep"
+
+    def prepare(self, folder: Path) -> None:
+        (self.place / "tiny.toml").write_text(CONFIG)
+        (self.place / "tiny.sweep.toml").write_text(SWEEP)
+
+    def arguments(self, folder: Path) -> list[str | Path]:
+        return ["sweep", "file", self.place / "tiny.sweep.toml", "--out", folder, "--jobs", "2"]
+
+    def check(self, reference: Path, folder: Path) -> None:
+        trials = [sorted(path.name for path in (place / "trials").iterdir()) for place in (reference, folder)]
+        assert trials[0] == trials[1], f"{trials[1]} in place of {trials[0]}"
+        for key in trials[0]:
+            a, b = (json.loads((place / "trials" / key / "result.json").read_text()) for place in (reference, folder))
+            assert a["test_accuracy"] == b["test_accuracy"], f"trial {key}"
+        no_leftovers(folder)
+
+
+def no_leftovers(folder: Path) -> None:
+    """No file that was half written is taken for one that is whole."""
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text(encoding="utf-8"))
