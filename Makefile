@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all torture lint format bench figures clean
+.PHONY: help setup run test test-all torture docs lint format bench figures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ format: $(READY)  ## let ruff rewrite what it can
 
 bench: $(READY)  ## time a training step on every path: benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/report.py
+
+docs: $(READY)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 figures: $(READY)  ## draw the figures of docs/reproduction.md, cost.md and search.md again, from the kept results
 	$(BIN)/python experiments/cifar10/figures.py

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import jax
 from jax.tree_util import KeyPath
@@ -19,7 +20,7 @@ SAYS_NOTHING = frozenset({"kernel", "weight", "weights", "w", "W", "embedding"})
 """Last parts of a path that the name of a site does without, where something stands before them."""
 
 
-def paths_in(tree: PyTree, is_leaf: Callable[[object], bool] | None = None) -> Iterator[tuple[KeyPath, object]]:
+def paths_in(tree: PyTree, is_leaf: Callable[[object], bool] | None = None) -> Iterator[tuple[KeyPath[Any], object]]:
     """Leaves of a pytree with their paths. An nnx variable in it is one leaf: its own `value` is no part of a path."""
     nnx = sys.modules.get("flax.nnx")
 
@@ -29,7 +30,7 @@ def paths_in(tree: PyTree, is_leaf: Callable[[object], bool] | None = None) -> I
     yield from jax.tree_util.tree_flatten_with_path(tree, is_leaf=whole)[0]
 
 
-def as_text(path: KeyPath) -> str:
+def as_text(path: KeyPath[Any]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 

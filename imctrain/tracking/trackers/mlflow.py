@@ -67,7 +67,7 @@ class Mlflow(Callback):
 
     def on_end(self, result: Result) -> None:
         numbers = {key: float(x) for key, x in result.plain().items() if isinstance(x, int | float)}
-        self._log("result", result.steps, numbers)
+        self._log("result", result.steps or 0, numbers)
         self._client.set_terminated(self._run, "FINISHED")
 
     def on_stop(self, error: BaseException) -> None:
