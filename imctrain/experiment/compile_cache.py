@@ -1,7 +1,7 @@
-"""The cache of compiled steps: entries that were cut off are removed, since jax neither does that nor writes them anew.
+"""The cache of compiled steps: damaged entries are removed, since jax neither does that nor writes them anew.
 
 jax writes an entry in place. A process that is killed meanwhile, or a disk that is full, leaves a part of it, and from
-then on every process reads that, warns, and compiles again.
+then on every process reads that, warns, and compiles again. Bits that a disk has flipped do the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 def heal(cache: Path) -> None:
-    """Remove entries that were cut off, and say so in a line. What cannot be looked at stays as it is."""
+    """Remove entries that were cut off or changed, and say so in a line. What cannot be looked at stays as it is."""
     try:
         until = time.time() - FRESH_SECONDS
         since = (cache / CHECKED).stat().st_mtime if (cache / CHECKED).is_file() else 0.0
@@ -44,15 +44,15 @@ def heal(cache: Path) -> None:
     if cut:
         entries_ = "entry" if cut == 1 else "entries"
         warnings.warn(
-            f"{cut} {entries_} of the compilation cache {cache} had been cut off and went: what they held is compiled "
-            "once more",
+            f"{cut} {entries_} of the compilation cache {cache} had been cut off or damaged and went: what "
+            "they held is compiled once more",
             DamageWarning,
             stacklevel=2,
         )
 
 
 def is_whole(entry: Path) -> bool:
-    """Whether a compressed entry goes on to its end; an unknown kind is taken to."""
+    """Whether a compressed entry goes on to its end, and its checksum, where it has one, holds (zlib's always do)."""
     content = entry.read_bytes()
     if not content:
         return False
@@ -71,6 +71,5 @@ def is_whole(entry: Path) -> bool:
     try:
         packed.decompress(content)
     except zlib.error:
-        # Cut off within its head, or nothing that jax writes.
-        return len(content) > len(_ZSTANDARD) and not _ZSTANDARD.startswith(content[:4])
+        return False  # its checksum does not hold, or its head is damaged: jax could not read it either
     return packed.eof

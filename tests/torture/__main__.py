@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = set(chosen) - set(PARTS)
     if unknown:
         parser.error(f"--only {','.join(sorted(unknown))}: allowed are {', '.join(PARTS)}")
+    commit = _commit()
     _import_everything()
     shares = sum(PARTS[name][0] for name in chosen)
     with tempfile.TemporaryDirectory(prefix="imctrain-torture-", ignore_cleanup_errors=True) as scratch:
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             except Skipped as reason:
                 campaign.part(name).skipped = str(reason)
                 print(f"{name} left out: {reason}", flush=True)
-    figures = _figures(campaign, asked)
+    figures = _figures(campaign, asked, commit)
     if asked.figures is not None:
         asked.figures.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     failures = 0
@@ -88,14 +89,17 @@ def _import_everything() -> None:
     import imctrain.training.loop  # noqa: F401
 
 
-def _figures(campaign: Campaign, asked: argparse.Namespace) -> dict[str, object]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def _commit() -> str:
+    """Asked before the campaign: a commit made meanwhile is not what it tried."""
+    asked = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _figures(campaign: Campaign, asked: argparse.Namespace, commit: str) -> dict[str, object]:
     machine = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
+        "commit": commit,
         "machine": machine,
         "minutes": asked.minutes,
         "seed": asked.seed,
