@@ -30,7 +30,7 @@ def table(figures: Mapping[str, Any]) -> str:
 def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     made = table(json.loads(KEPT.read_text(encoding="utf-8")))
-    found = re.sub(r"(<!-- torture -->\n).*?(\n<!-- end -->)", lambda m: m[1] + made + m[2], text, flags=re.DOTALL)
+    found = re.sub(r"(<!-- torture -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{made}\n{m[2]}", text, flags=re.DOTALL)
     PAGE.write_text(found, encoding="utf-8")
 
 
