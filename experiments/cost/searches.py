@@ -1,7 +1,7 @@
 """Draw what kept searches found, and fill the tables of docs/search.md and docs/cost.md.
 
 `python experiments/cost/searches.py`. Nothing is trained. results/search-NAME.json is NAME-search.json of the sweep's
-folder, as `imctrain sweep search` wrote it.
+folder, as `imctrain sweep search` wrote it, and tested-NAME.json the table of its tested trainings.
 """
 
 from __future__ import annotations
@@ -55,7 +55,16 @@ def cifar10(answers: Mapping[str, Any]) -> str:
         answer = answers[name]
         lines += [{**line, "name": f"{noise}: {text}"} for text, line in _chosen(answer)]
         lines += [{**line, "name": f"{noise}: {_by_hand(line['name'])}"} for line in answer["by_hand"]]
+        lines.append({**int8(name, answer), "name": f"{noise}: float, INT8"})
     return _table(lines, answers["silicon"], against=False)
+
+
+def int8(name: str, answer: Mapping[str, Any]) -> Line:
+    """Float training at the energy of INT8, by the recipe's ratio. Nothing was trained in INT8: accuracy is float's."""
+    trials = json.loads((KEPT / f"tested-{name}.json").read_text(encoding="utf-8"))["trials"]
+    recipe = next(trial for trial in trials if trial["variant"] == "recipe")
+    reference = next(line for line in answer["by_hand"] if line["name"] == "float")
+    return {**reference, "training_j": recipe["energy_training_j"] * recipe["digital_int8_ratio"]}
 
 
 def _chosen(answer: Mapping[str, Any]) -> list[tuple[str, Line]]:
