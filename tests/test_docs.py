@@ -13,7 +13,7 @@ from run_tools import call
 import imctrain
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "experiments" / "README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
 
 
 def test_every_line_of_the_page_on_trust_names_a_test_that_exists():
@@ -27,10 +27,39 @@ def test_every_line_of_the_page_on_trust_names_a_test_that_exists():
     assert all("test_" in row for row in rows)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as code hosts and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_headings(page):
+    found = re.findall(r"\]\(([^)#:]*)#([^)]*)\)", page.read_text(encoding="utf-8"))
+    wrong = [
+        f"{link}#{anchor}" for link, anchor in found if anchor not in _anchors((page.parent / link) if link else page)
+    ]
+    assert wrong == []
+
+
+def test_messages_that_the_page_of_questions_quotes_are_the_programs():
+    page = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    quoted = re.findall(r'^\| "([^"]+)" \|', page, re.M)
+    assert len(quoted) > 8
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "imctrain").rglob("*.py"))
+    assert [message for message in quoted if message not in source] == []
+
+
+def test_every_page_is_on_the_site():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert sorted(pages - set(re.findall(r"([\w/-]+\.md)", text))) == []
 
 
 def blocks(page: str) -> list[str]:
