@@ -78,7 +78,7 @@ def test_the_shell_completion_script_is_printed():
         (["run", "--resume", "b", "--set", "seed=1"], "--resume continues a run as it was: --set, --seed, --out"),
         (
             ["run", "--resume", "b", "--seed", "1"],
-            "--resume continues a run as it was: --set, --seed, --out and --init cannot",
+            "--resume continues a run as it was: --set, --seed, --out, --init and --track cannot",
         ),
         (["calibrate"], "calibrate needs a FILE of conversions"),
         (["run", "--confg", "a.toml"], "No such option: --confg (Possible options: --config) (see `imctrain run --he"),

@@ -101,4 +101,4 @@ def test_a_copy_that_was_changed_is_refused(finished, tmp_path):
 
 def test_init_and_resume_exclude_each_other(finished, monkeypatch, capsys):
     assert call(monkeypatch, "run", "--resume", finished, "--init", finished) == 2
-    assert "--init cannot be given with it" in capsys.readouterr().err
+    assert "--init and --track cannot be given with it" in capsys.readouterr().err
