@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smaller network and fewer steps")
     parser.add_argument("--text", type=Path, default=TEXT, help="any text file")
     options = parser.parse_args()
-    width, layers, context, steps = (32, 1, 16, 40) if options.quick else (64, 2, 32, 600)
+    width, layers, context, steps = (32, 1, 16, 20) if options.quick else (64, 2, 32, 600)
     letters, text = np.unique(list(options.text.read_text(encoding="utf-8")), return_inverse=True)
     params = parameters(jax.random.key(0), len(letters), width, layers, context)
     hardware = imctrain.Hardware.from_calibration("feasible-assumed", preset="robust", path="auto")
