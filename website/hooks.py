@@ -20,6 +20,7 @@ DOCS = ROOT / "docs"
 ELSEWHERE = {
     "README.md": "index.md",
     "calibration/README.md": "calibration-files.md",
+    "examples/README.md": "examples.md",
     "experiments/README.md": "experiments.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
     "benchmarks/CALIBRATION.md": "benchmarks-calibration.md",
