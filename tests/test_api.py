@@ -67,5 +67,5 @@ def test_all_results_below_a_folder():
 def test_a_config_from_python(tmp_path):
     config = imctrain.load_config(write(tmp_path), ["training.epochs=2"])
     assert config.training.epochs == 2
-    with pytest.raises(UserError, match=r"training\.epoch is no known key"):
+    with pytest.raises(UserError, match=r"training\.epoch is an unknown key"):
         imctrain.load_config(write(tmp_path), ["training.epoch=2"])

@@ -138,7 +138,7 @@ def calibrate(
 ) -> None:
     """Turn a chip's measured conversions into a calibration that experiments load.
 
-    FILE has one row a conversion: `column` (from 0), `ideal` (the input v as
+    FILE has one row per conversion: `column` (from 0), `ideal` (the input v as
     a fraction of full scale, in [-1, 1]) or `dot` (its integer sum; needs
     --rows and --levels), `code` (the ADC's output); optional `range`
     (reference range R), `die`, `temperature_c`, `vdd_v`, `time_s`, `repeat`.

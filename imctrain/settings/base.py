@@ -104,7 +104,7 @@ def explain(error: Any, section: type[Section], prefix: str = "") -> str:
     keys = tuple(str(part) for part in error["loc"])
     dotted = prefix + ".".join(keys)
     if error["type"] == "extra_forbidden":
-        return f"{dotted} is no known key; {unknown_key(keys, tuple(section.dotted_keys()), prefix)}"
+        return f"{dotted} is an unknown key; {unknown_key(keys, tuple(section.dotted_keys()), prefix)}"
     if error["type"] == "missing":
         return f"{dotted} is missing"
     if error["type"] == "value_error":

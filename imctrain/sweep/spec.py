@@ -152,7 +152,7 @@ def make_spec(data: Mapping[str, object], where: str, base: Path | None = None) 
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(SweepSpec.model_fields)
-            raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
+            raise UserError(f"{where}: {key} is an unknown key; allowed: {known}") from None
         message = "is missing" if first["type"] == "missing" else f"= {quoted(first['input'])}: {first['msg']}"
         raise UserError(f"{where}: {key} {message}") from None
     _check_names(spec, where)

@@ -17,7 +17,7 @@ from imctrain.training.checkpoint import Checkpoints
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("training.epoch=3", "training.epoch is no known key; the nearest is training.epochs"),
+        ("training.epoch=3", "training.epoch is an unknown key; the nearest is training.epochs"),
         (
             "data.batch_size=300",
             "data.batch_size = 300 is more than the 256 training images of digits: make it smaller",

@@ -191,7 +191,7 @@ def test_what_is_not_possible_is_one_line(trained, finished, tmp_path):
     for request, message in (
         (Request({"imc.path": "float"}, tuple(dies(trained.config, 1))), "neither dies nor conditions"),
         (Request(recalibrate=("gain",)), "--recalibrate gain: allowed are offsets, gains, batch-norm"),
-        (Request({"imc.adc.bitz": 3}), r"imc\.adc\.bitz is no known key"),
+        (Request({"imc.adc.bitz": 3}), r"imc\.adc\.bitz is an unknown key"),
         (
             Request(others=(Point("quiet", {"imc.noise.mismatch": False}),)),
             "quiet: site stem: its chip has other parts",

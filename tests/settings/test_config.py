@@ -43,7 +43,7 @@ def message(tmp_path: Path, text: str, *overrides: str) -> str:
 )
 def test_an_unknown_key_names_file_key_and_nearest(tmp_path, text, typed, nearest):
     found = message(tmp_path, text)
-    assert f"config {tmp_path / 'experiment.toml'}: {typed} is no known key; the nearest is {nearest};" in found
+    assert f"config {tmp_path / 'experiment.toml'}: {typed} is an unknown key; the nearest is {nearest};" in found
 
 
 def test_an_unknown_key_lists_what_its_table_may_hold(tmp_path):
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, kind):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("training.epoch=3", "with --set training.epoch=3: training.epoch is no known key; the nearest is training.ep"),
+        ("training.epoch=3", "with --set training.epoch=3: training.epoch is an unknown key; the nearest is training.ep"),
         (
             "training.epochs=0",
             "with --set training.epochs=0: training.epochs = 0 is not possible: allowed is 1 to",

@@ -86,7 +86,7 @@ def test_a_new_default_is_not_read_into_what_is_kept(tmp_path):
     (tmp_path / "failed.json").write_text("{}")
     (record,) = gather(tmp_path)
     assert record.config == kept.model_dump(mode="json")
-    with pytest.raises(UserError, match=r"imc\.adc\.bitz is no known key"):
+    with pytest.raises(UserError, match=r"imc\.adc\.bitz is an unknown key"):
         kept_config({"imc": {"adc": {"bitz": 1}}}, "test")
     with pytest.raises(UserError, match=r"imc\.rules = 'stem'"):
         kept_config({"imc": {"rules": "stem"}}, "test")

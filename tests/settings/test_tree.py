@@ -80,7 +80,7 @@ def test_what_a_key_takes_is_told_in_words():
     [
         (
             lambda: AdcSpec(bitz=3),
-            "adc.bitz is no known key; the nearest is adc.bits; allowed in [adc]: bits, ",
+            "adc.bitz is an unknown key; the nearest is adc.bits; allowed in [adc]: bits, ",
         ),
         (lambda: AdcSpec(bits=True), "adc.bits = True is not possible: it should be a valid integer"),
         (lambda: ArraySpec(rows=8).replace(rows=0), "array.rows = 0 is not possible: allowed is 1 to 65536"),

@@ -206,7 +206,7 @@ def test_literals_are_toml():
     ("text", "message"),
     [
         ("[axes]\na = []\nconfig = 'x'", "config is missing"),
-        ("config = 'tiny.toml'\nspeed = 1", "speed is no known key"),
+        ("config = 'tiny.toml'\nspeed = 1", "speed is an unknown key"),
         ("config = 'tiny.toml'\nseeds = []", "seeds"),
         ("config = 'tiny.toml'\nreferences = ['analog']", "references"),
         ("config = ", "not valid TOML"),

@@ -130,7 +130,7 @@ class Conversions:
                 yield self._canonical(sound)
             self._progress(self.table.fraction)
         if self.tally.rows == 0 or first_values is None:
-            raise self.table.error(1, "there is only a header", "the file needs one row a conversion")
+            raise self.table.error(1, "there is only a header", "the file needs one row per conversion")
         self._refuse(first_values, False)
         self._plausible.refuse(self.path, self.table)
 

@@ -28,7 +28,7 @@ IN_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes (|)", BL
 _SEP_LINE = re.compile(r'^"?sep=(.|\\t)"?$', re.IGNORECASE)
 _BLANK_FIELDS = re.compile(r"\"[^\"]*\"|[^\s\"\[({]+(?:\s*[\[({][^\])}]*[\])}])?|\S+")
 _MAY_NAME = re.compile(r'(?:^|[,;\t| "#%(!/])\s*[A-Za-z]')
-EMPTY = "the file is empty: it needs a header and one row a conversion"
+EMPTY = "the file is empty: it needs a header and one row per conversion"
 _PREFIX = re.compile(r"^[#%!;/*\s]+")
 
 

@@ -216,7 +216,7 @@ def refuse_roles(where: str, roles: Roles, how: HowToRead) -> None:
     if roles.missing:
         raise UserError(
             f"{where} lacks {_listed(roles.missing)}; it names {there[:200]}: needed are column, ideal (or dot) and "
-            "code, one row a conversion; --field NAME=HEADER says which is which"
+            "code, one row per conversion; --field NAME=HEADER says which is which"
         )
     if len(roles.inputs) == 2:
         raise UserError(f"{where} has both ideal and dot: delete one, they say the same")

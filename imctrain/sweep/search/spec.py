@@ -199,7 +199,7 @@ def _search_spec(data: Any, where: str) -> SearchSpec:
         if first["type"] == "extra_forbidden":
             fields = (Parameter if keys[0] == "space" else SearchSpec).model_fields
             known = ", ".join(found.alias or name for name, found in fields.items())
-            raise UserError(f"{where}: {key} is no known key; allowed: {known}") from None
+            raise UserError(f"{where}: {key} is an unknown key; allowed: {known}") from None
         if first["type"] == "value_error":
             raise UserError(f"{where}: {key}: {first['ctx']['error']}") from None
         message = "is missing" if first["type"] == "missing" else f"= {first['input']!r}: {first['msg']}"
@@ -217,4 +217,4 @@ def _check_keys(space: Mapping[str, Parameter], where: str) -> None:
             )
         if plain not in known and not plain.startswith("imc.rules"):
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"{where}: search.space.{key} is no known key; the nearest is {nearest}")
+            raise UserError(f"{where}: search.space.{key} is an unknown key; the nearest is {nearest}")
