@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from pages import commands, fences
 from run_tools import call
 
 import imctrain
@@ -88,3 +89,28 @@ def test_the_files_of_the_page_on_models_train(tmp_path, monkeypatch):
         out = tmp_path / "run"
         assert call(monkeypatch, "run", "-c", tmp_path / "my.toml", "--set", "imc.path=float", "-o", out) == 0
         assert imctrain.load_run(out).module(np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 10)
+
+
+def first_screen() -> list[list[str]]:
+    """Commands of `imctrain` that a new user copies from the top of the README."""
+    return commands(next(fence for fence in fences(ROOT / "README.md") if fence.kind == "sh"))
+
+
+def test_the_first_screen_of_the_readme_ends_with_a_trained_network_of_ones_own():
+    assert [words[0] for words in first_screen()] == ["run", "new", "run"]
+    top = (ROOT / "README.md").read_text(encoding="utf-8").split("imctrain new mine")[0]
+    made = re.findall(r"^make (\w+)", top, re.M)
+    assert made
+    assert set(made) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+
+
+@pytest.mark.slow
+def test_commands_copied_from_the_first_screen_of_the_readme_train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with jax.numpy_dtype_promotion("standard"):
+        for words in first_screen():
+            assert call(monkeypatch, *words) == 0, words
+    runs = sorted(path.parent for path in tmp_path.rglob("result.json"))
+    assert len(runs) >= 2
+    # Far better than guessing one of ten.
+    assert min(imctrain.load_run(run).result.test_accuracy for run in runs) > 0.5
