@@ -97,7 +97,10 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, kind):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("training.epoch=3", "with --set training.epoch=3: training.epoch is an unknown key; the nearest is training.ep"),
+        (
+            "training.epoch=3",
+            "with --set training.epoch=3: training.epoch is an unknown key; the nearest is training.ep",
+        ),
         (
             "training.epochs=0",
             "with --set training.epochs=0: training.epochs = 0 is not possible: allowed is 1 to",
