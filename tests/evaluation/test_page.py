@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from imctrain.evaluation.summary import at_conditions, summarise
 from imctrain.records.evaluation import Evaluations
 
 ROOT = Path(imctrain.__file__).parents[1]
+CIFAR10 = ROOT / "experiments" / "chips" / "cifar10"
 
 
 @pytest.mark.parametrize("run", ["plain", "robust"])
@@ -69,3 +71,15 @@ def test_the_closed_loop_is_that_of_the_kept_evaluations():
         assert f"{first.name}: {line}" in page
     assert first.at_spread[-1].yields[0].low > 1 / 3
     assert min(level.yields[0].share for level in last.at_spread) == 0.95
+
+
+def test_the_tables_on_cifar10_are_those_of_the_kept_evaluations():
+    sys.path.insert(0, str(CIFAR10))
+    try:
+        import tables
+    finally:
+        sys.path.remove(str(CIFAR10))
+    assert tables.filled() == (ROOT / "docs" / "chips.md").read_text(encoding="utf-8")
+    assert len(tables.dies().splitlines()) > 5
+    for one in tables.kept("silicon"):
+        assert summarise(one.dies, one.baseline_accuracy).mean == one.summary.mean

@@ -1,0 +1,83 @@
+"""Fills the tables of docs/chips.md on CIFAR-10: `python experiments/chips/cifar10/tables.py`.
+
+Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned.json what fine-tuning came to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from imctrain.files import write_text
+from imctrain.records.evaluation import Evaluation, Evaluations
+
+HERE = Path(__file__).parent
+KEPT = HERE / "results"
+PAGE = HERE.parents[2] / "docs" / "chips.md"
+NETWORKS = {
+    "silicon": "claim 1, trained on the chip",
+    "float-silicon": "float, put on that chip",
+    "feasible": "claim 2, trained on the chip",
+    "float-feasible": "float, put on that chip",
+}
+REMEDIES = ("nothing read", "offsets read", "offsets read, batch statistics anew")
+
+
+def kept(name: str) -> tuple[Evaluation, ...]:
+    """The evaluations of one network, without a remedy first."""
+    return Evaluations.read(KEPT / name / "evaluate.json").evaluations
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def dies() -> str:
+    """A row for each network and remedy: its training die, the others, and the share of them near float."""
+    rows = ["| network | on each die | training die | 50 others: mean | std | lowest | within 10 | within 2 |"]
+    rows.append("|---|---|---|---|---|---|---|---|")
+    for name, words in NETWORKS.items():
+        if not (KEPT / name).exists():
+            continue
+        for remedy, one in zip(REMEDIES, kept(name), strict=True):
+            summary = one.summary
+            near, within = sorted((y for y in summary.yields if y.below is None), key=lambda y: y.accuracy)
+            cells = [percent(x) for x in (summary.own_accuracy, summary.mean, summary.std, summary.lowest)]
+            shares = [f"{y.passed} of {y.dies}" for y in (near, within)]
+            rows.append(f"| {' | '.join([words, remedy, *cells, *shares])} |")
+    return "\n".join(rows)
+
+
+def conditions() -> str:
+    """Mean over the training die and five others at every temperature and supply."""
+    rows = ["| network | supply | -40 C | 25 C | 85 C |", "|---|---|---|---|---|"]
+    for name in ("silicon", "feasible"):
+        if not (KEPT / f"{name}-conditions").exists():
+            continue
+        (one,) = kept(f"{name}-conditions")
+        found = {(at.conditions["supply_v"], at.conditions["temperature_c"]): at for at in one.at_conditions}
+        for supply in sorted({supply for supply, _ in found}):
+            at = [found[supply, degrees] for degrees in (-40.0, 25.0, 85.0)]
+            cells = [f"{percent(x.own_accuracy)}, {percent(x.mean)}" for x in at]
+            rows.append(f"| {NETWORKS[name]} | {supply:g} V | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def filled() -> str:
+    """The page with its tables between their marks."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in (("cifar10-dies", dies()), ("cifar10-conditions", conditions())):
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S
+        )
+    return text
+
+
+def tuned() -> dict[str, dict[str, float]]:
+    """Of each network on die 1: before and after an epoch on it, on all test images."""
+    return json.loads((KEPT / "tuned.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    write_text(PAGE, filled())
