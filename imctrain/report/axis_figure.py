@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.report.crossing import Estimate
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
 from imctrain.report.sweep_table import SIGMA, Curves
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def draw_axis_figure(
         axis.plot([], [], "|", color="0.3", ms=9, mew=1.5, label=CROSSING)
     if any(len(group) > 1 for group in curves.groups):
         axis.plot([], [], color="0.5", lw=5, alpha=0.3, label="shade: lowest to highest seed")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend_outside(figure, "outside lower center", 2)
     save_figure(figure, target)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.records.evaluation import AtCondition, Evaluation
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def draw_conditions(evaluations: Sequence[Evaluation], target: Path) -> None:
     for axis, quantity in zip(axes[-1], quantities, strict=True):
         axis.set_xlabel(LABELS[quantity])
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=7)
+    legend_outside(figure, "outside upper center", 3, (handles, labels), fontsize=7)
     save_figure(figure, target)
 
 

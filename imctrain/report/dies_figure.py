@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from imctrain.records.evaluation import Evaluation
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def draw_dies(evaluations: Sequence[Evaluation], target: Path) -> None:
         2, 1, figsize=(6.4, height + 3.1), sharex=True, layout="constrained", height_ratios=(height, 2.4)
     )
     _draw_dots(dots, rows)
-    figure.legend(*dots.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=7)
+    legend_outside(figure, "outside upper right", 3, dots.get_legend_handles_labels(), fontsize=7)
     _draw_yield(curve, rows)
     _draw_lines((dots, curve), shown)
     first = shown[0]

@@ -13,7 +13,7 @@ from imctrain.files import JsonValue
 from imctrain.records.copies import copies_of
 from imctrain.records.kept_config import leaves
 from imctrain.records.runs import RunRecord, gather
-from imctrain.report.style import plain_ticks, pyplot, save_figure, with_style
+from imctrain.report.style import legend_outside, plain_ticks, pyplot, save_figure, with_style
 from imctrain.report.web.differences import short_names, value_text
 
 MADE_BY = "imctrain plot"
@@ -115,7 +115,7 @@ def draw_points(points: Points, targets: Sequence[Path], *, width: float = 5.2, 
         _x_axis(axis, points, levels)
         axis.set_ylabel(f"{_short(points.y).replace('_', ' ')}{' (%)' if factor > 1 else ''}")
         if points.hue is not None:
-            figure.legend(loc="outside upper center", ncols=max(1, int(width / 1.6)))
+            legend_outside(figure, "outside upper center", max(1, int(width / 1.6)))
         save_figure(figure, *targets, made_by=MADE_BY)
 
 

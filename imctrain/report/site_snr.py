@@ -9,7 +9,7 @@ import numpy as np
 
 from imctrain.files import write_text
 from imctrain.report.site_curves import MVMS, site_series
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
 
 LAST = 3
 """Lines of metrics that are averaged: each holds the SNR of one step."""
@@ -68,5 +68,5 @@ def _draw(found: Mapping[str, Snr], sites: Sequence[str], target: Path) -> None:
         axis.set_xlabel("SNR (dB)")
     axes[0].set_yticks(range(len(sites)), sites)
     axes[0].set_ylim(len(sites) - 0.5, -0.5)
-    figure.legend(loc="outside lower center", ncols=len(found), fontsize=8)
+    legend_outside(figure, "outside lower center", len(found), fontsize=8)
     save_figure(figure, target)

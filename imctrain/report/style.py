@@ -11,9 +11,11 @@ from imctrain.errors import UserError
 from imctrain.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Outside = Literal["outside lower center", "outside upper center", "outside upper right"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito palette."""
 DATES = {".svg": ("Date",), ".pdf": ("CreationDate",)}
@@ -94,6 +96,25 @@ def inches(text: str) -> float:
         if width is not None and 1.0 <= width <= 30.0:
             return width
     raise UserError(f"--width {text}: give column, page, or a number with in, cm, mm or pt, of 1 to 30 inches: 3.5in")
+
+
+def legend_outside(
+    figure: Figure,
+    where: Outside,
+    ncols: int,
+    named: tuple[Sequence[Artist], Sequence[str]] | None = None,
+    fontsize: float | None = None,
+) -> None:
+    """A legend beside the axes, in as many columns as the figure is wide enough for.
+
+    Args:
+        ncols: at most. named: artists and their labels; what the axes hold by default.
+    """
+    for columns in range(ncols, 0, -1):
+        legend = figure.legend(*(named or ()), loc=where, ncols=columns, fontsize=fontsize)  # type: ignore[arg-type]
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def energy_axis(axis: Axes, energies: Sequence[float]) -> None:

@@ -160,3 +160,19 @@ def test_a_learning_curve_in_three_formats_with_its_legend_off_the_data(tmp_path
     assert svg.count('id="legend_') == 1
     assert svg.index('id="legend_1"') > svg.index('id="axes_2"')
     assert "IMC: 45.0%" in svg
+
+
+@pytest.mark.parametrize(("words", "columns"), [("short", 2), ("a name that is as wide as the figure " * 2, 1)])
+def test_a_legend_is_never_wider_than_its_figure_where_one_column_fits(words, columns):
+    from imctrain.report.style import legend_outside, pyplot
+
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    for number in range(4):
+        axis.plot([0, 1], label=f"{words} {number}")
+    legend_outside(figure, "outside lower center", 2)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert legend._ncols == columns
+    assert legend.get_window_extent().width <= figure.bbox.width
+    plt.close(figure)
