@@ -81,5 +81,12 @@ def test_the_tables_on_cifar10_are_those_of_the_kept_evaluations():
         sys.path.remove(str(CIFAR10))
     assert tables.filled() == (ROOT / "docs" / "chips.md").read_text(encoding="utf-8")
     assert len(tables.dies().splitlines()) > 5
+    page = " ".join((ROOT / "docs" / "chips.md").read_text(encoding="utf-8").split())
+    (before, after), (low, high) = tables.tuned("silicon"), tables.tuned("feasible")
+    assert f"takes claim 1 from {percent(before)} to {percent(after)} %" in page
+    assert f"claim 2 from {percent(low)} to {percent(high)} %, on all test images" in page
+    (all_images,) = tables.kept("silicon-10k")
+    own, mean = percent(all_images.summary.own_accuracy), percent(all_images.summary.mean)
+    assert f"claim 1 has {own} % on the die that it was trained on and {mean} % on 50 others" in page
     for one in tables.kept("silicon"):
         assert summarise(one.dies, one.baseline_accuracy).mean == one.summary.mean

@@ -1,6 +1,7 @@
 """Fills the tables of docs/chips.md on CIFAR-10: `python experiments/chips/cifar10/tables.py`.
 
-Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned.json what fine-tuning came to.
+Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned-NAME/result.json what an epoch on
+die 1 came to.
 """
 
 from __future__ import annotations
@@ -74,9 +75,12 @@ def filled() -> str:
     return text
 
 
-def tuned() -> dict[str, dict[str, float]]:
-    """Of each network on die 1: before and after an epoch on it, on all test images."""
-    return json.loads((KEPT / "tuned.json").read_text(encoding="utf-8"))
+def tuned(name: str) -> tuple[float, float]:
+    """A network on die 1, offsets read, on all test images: as it was trained, and after an epoch on that die."""
+    (one,) = kept(f"{name}-10k")
+    before = next(die.accuracy for die in one.dies if die.name == "die 1")
+    result = json.loads((KEPT / f"tuned-{name}" / "result.json").read_text(encoding="utf-8"))
+    return before, result["test_accuracy"]
 
 
 if __name__ == "__main__":
