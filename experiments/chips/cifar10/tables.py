@@ -1,7 +1,7 @@
 """Fills the tables of docs/chips.md on CIFAR-10: `python experiments/chips/cifar10/tables.py`.
 
-Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned-NAME/result.json what an epoch on
-die 1 came to.
+Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned-NAME/result.json what an epoch
+on die 1 came to.
 """
 
 from __future__ import annotations
