@@ -109,7 +109,7 @@ def test_a_training_tells_what_it_writes(tmp_path):
 def test_callbacks_change_no_bit_and_compile_nothing(tmp_path):
     import jax
 
-    settings = [*SMALL, "imc.path=statistical", "imc.adc.range_policy=per_site"]
+    settings = [*SMALL, "imc.path=auto", "imc.adc.range_policy=per_site"]
     compiled = []
     listening = {"on": None}
     jax.monitoring.register_event_duration_secs_listener(
