@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from html.parser import HTMLParser
 
 import pytest
@@ -198,10 +199,11 @@ def test_long_metrics_are_thinned_and_their_end_is_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_page_of_210_runs_is_small(tmp_path, monkeypatch):
+def test_a_page_of_210_runs_is_small(tmp_path, monkeypatch, capsys):
     told = many_runs(tmp_path / "runs", 210)
-    with pytest.warns(DamageWarning, match="is left out") as left_out:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamageWarning)
         assert call(monkeypatch, "report", tmp_path / "runs", "--out", tmp_path / "page.html") == 0
     assert (tmp_path / "page.html").stat().st_size < 5_000_000
     assert len(Rows((tmp_path / "page.html").read_text()).rows) == 210 - told["damaged"]
-    assert len(left_out) == told["damaged"]
+    assert capsys.readouterr().err.count("is left out") == told["damaged"]
