@@ -49,10 +49,11 @@ bench: $(READY)  ## time a training step on every path: benchmarks/RESULTS.md
 docs: $(READY)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
-figures: $(READY)  ## draw the figures of docs/reproduction.md, cost.md and search.md again, from the kept results
+figures: $(READY)  ## draw the figures of docs/reproduction.md, cost.md, search.md and chips.md again, from the kept results
 	$(BIN)/python experiments/cifar10/figures.py
 	$(BIN)/python experiments/cost/energy.py --tables
 	$(BIN)/python experiments/cost/searches.py
+	$(BIN)/python experiments/chips/cifar10/tables.py
 
 clean:  ## remove caches and the virtual environment
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.records.evaluation import AtCondition, Evaluation
-from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
+from imctrain.report.style import COLOURS, pyplot, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,8 +45,9 @@ def draw_conditions(evaluations: Sequence[Evaluation], target: Path) -> None:
         row[0].set_title(one.name, loc="left")
     for axis, quantity in zip(axes[-1], quantities, strict=True):
         axis.set_xlabel(LABELS[quantity])
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    legend_outside(figure, "outside upper center", 3, (handles, labels), fontsize=7)
+    # A colour is a value of the other quantity: each panel names its own.
+    for axis in axes[0]:
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.1), ncols=2, fontsize=6, columnspacing=1.0)
     save_figure(figure, target)
 
 

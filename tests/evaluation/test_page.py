@@ -90,3 +90,18 @@ def test_the_tables_on_cifar10_are_those_of_the_kept_evaluations():
     assert f"claim 1 has {own} % on the die that it was trained on and {mean} % on 50 others" in page
     for one in tables.kept("silicon"):
         assert summarise(one.dies, one.baseline_accuracy).mean == one.summary.mean
+
+
+def test_each_panel_of_conditions_names_its_own_lines(monkeypatch):
+    """A colour is a supply in the one, a temperature in the other."""
+    from imctrain.report import conditions_figure
+
+    drawn = []
+    monkeypatch.setattr(conditions_figure, "save_figure", lambda figure, target: drawn.append(figure))
+    kept = Evaluations.read(CIFAR10 / "results" / "silicon-conditions" / "evaluate.json").evaluations
+    conditions_figure.draw_conditions(kept, ROOT / "never.png")
+    left, right = (
+        {text.get_text().rpartition(" at ")[2] for text in axis.get_legend().get_texts()} for axis in drawn[0].axes
+    )
+    assert left == {"0.72 V", "0.8 V", "0.88 V"}
+    assert right == {"-40 C", "25 C", "85 C"}

@@ -1,4 +1,4 @@
-"""Fills the tables of docs/chips.md on CIFAR-10: `python experiments/chips/cifar10/tables.py`.
+"""Fills the tables of docs/chips.md on CIFAR-10 and draws its figures: `python experiments/chips/cifar10/tables.py`.
 
 Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned-NAME/result.json what an epoch
 on die 1 came to.
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from imctrain.files import write_text
 from imctrain.records.evaluation import Evaluation, Evaluations
+from imctrain.report.conditions_figure import draw_conditions
+from imctrain.report.dies_figure import draw_dies
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results"
@@ -85,3 +87,5 @@ def tuned(name: str) -> tuple[float, float]:
 
 if __name__ == "__main__":
     write_text(PAGE, filled())
+    draw_dies(kept("silicon"), PAGE.parent / "images" / "dies-cifar10.png")
+    draw_conditions(kept("silicon-conditions"), PAGE.parent / "images" / "conditions-cifar10.png")
