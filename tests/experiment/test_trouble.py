@@ -98,7 +98,9 @@ def test_a_full_disk_at_a_line_of_metrics_loses_nothing_that_was_saved(tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(MetricsLog, "write", write_line)
         assert call(patch, "run", "-c", write(tmp_path), "-o", out) == 2
-    assert "No space left on device; what was saved before is intact" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{out}: No space left on device (" in error
+    assert "bytes are free there); what was saved before is intact" in error
     assert call(monkeypatch, "run", "--resume", out) == 0
     assert_same_bits(finished, out)
 
