@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from imctrain.errors import UserError
+from imctrain.errors import UserError, shown
 
 JsonValue: TypeAlias = str | int | float | bool | list["JsonValue"] | dict[str, "JsonValue"] | None
 
@@ -28,6 +28,11 @@ def shipped(folder: str) -> Path:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The disk is full, or the user's share of it."""
+OF_THE_PATH = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+)
+"""A path that cannot be used as it was asked to be: it was given, or what it lies in was."""
 ENDS_BYTES = 2**16
 """Where the mark of who made a file is looked for: so much at its head and at its end."""
 
@@ -98,7 +103,7 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 def told(error: OSError, what: str = "a file") -> str:
     """An error of the system in a few words: the file (else `what`), the reason, and of a full disk the room left."""
     name = error.filename if error.filename is not None else what
-    text = f"{name}: {error.strerror or error}"
+    text = f"{shown(name)}: {error.strerror or error}"
     if error.errno in FULL:
         folder = Path(os.fsdecode(name)).parent
         with contextlib.suppress(OSError):

@@ -31,7 +31,7 @@ from imctrain.cli.results import results
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import DamageWarning, UserError
-from imctrain.files import FULL, told
+from imctrain.files import FULL, OF_THE_PATH, told
 from imctrain.output import guard_output, to_nowhere
 
 app = Commands(
@@ -90,7 +90,8 @@ app.add_typer(sweep_commands.app, name="sweep")
 def main() -> None:
     """Entry point: one line on stderr for whatever went wrong, and an exit code that says what.
 
-    0 done, 1 internal or disk error, 2 bad input or a full disk, 3 diverged, 128 + the signal where interrupted.
+    0 done, 1 internal error or a fault of the disk, 2 bad input, a path that cannot be used or a full disk, 3 diverged,
+    128 + the signal where interrupted.
     """
     guard_output()
     warnings.showwarning = _warn
@@ -106,8 +107,12 @@ def main() -> None:
             to_nowhere(stream)
         sys.exit(1)
     except OSError as error:
-        remedy = ": make room, and give the command again" if error.errno in FULL else ""
-        _fail(told(error) + remedy, 2 if error.errno in FULL else 1)
+        remedy = ""
+        if error.errno in FULL:
+            remedy = ": make room, and give the command again"
+        elif error.errno in OF_THE_PATH:
+            remedy = ": give another path, or change who may use it"
+        _fail(told(error) + remedy, 2 if remedy else 1)
     except Exception as error:
         # Typer brings its own copy of click, or uses click's, by version: its errors are known by what they can do.
         if hasattr(error, "format_message"):

@@ -37,6 +37,7 @@ from imctrain.data.room import is_full, no_room
 from imctrain.data.sources import EMBEDDED, OFFICIAL
 from imctrain.data.verify import compare, verify
 from imctrain.errors import UserError
+from imctrain.paths import given_path
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -113,7 +114,7 @@ def _checked(
     if name not in official and len(several) > 1:
         raise UserError(f"{name} is published as {len(several)} data sets: import it as one of {', '.join(several)}")
     own = official.get(name)
-    source = None if path is None else Path(path).expanduser()
+    source = None if path is None else given_path(path)
     if source is not None:
         check_source(source)
     elif own is None or not own.downloads:

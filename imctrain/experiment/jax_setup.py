@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.experiment.compile_cache import heal
+from imctrain.paths import cache_folder
 
 CACHE_VARIABLE = "IMCTRAIN_CACHE_DIR"
 PLATFORMS_VARIABLE = "JAX_PLATFORMS"
@@ -25,10 +26,9 @@ def prepare_jax() -> None:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen == "off":
         return
-    cache = os.environ.get("XDG_CACHE_HOME")
-    default = (Path(cache) if cache else Path.home() / ".cache") / "imctrain" / "xla"
-    heal(Path(chosen) if chosen else default)
-    jax.config.update("jax_compilation_cache_dir", chosen or str(default))
+    cache = Path(chosen) if chosen else cache_folder("xla")
+    heal(cache)
+    jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

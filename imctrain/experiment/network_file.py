@@ -16,6 +16,7 @@ from imctrain.errors import UserError
 from imctrain.experiment.own_sources import unfolded
 from imctrain.experiment.trained import Arrays, Checkpoint, Trained, arrays_hash, network_arrays, trained_by_run
 from imctrain.files import replacing
+from imctrain.paths import is_file, is_folder
 from imctrain.reading import Unreadable, parse_json
 from imctrain.records.manifest import Manifest
 from imctrain.settings import kept_config
@@ -75,9 +76,9 @@ class NetworkFile:
 
 def trained_network(source: Path, checkpoint: Checkpoint = "best") -> Trained:
     """Of a run's folder, or of a file. Raises UserError where there is none."""
-    if source.is_dir():
+    if is_folder(source):
         return trained_by_run(source, checkpoint)
-    if not source.exists():
+    if not is_file(source):
         raise UserError(f"{source} does not exist: give a run's folder, or a file of `imctrain export`")
     return read_network(source).trained()
 
@@ -85,7 +86,7 @@ def trained_network(source: Path, checkpoint: Checkpoint = "best") -> Trained:
 def read_network(path: Path) -> NetworkFile:
     """Raises UserError for a file of another kind, or one that is damaged."""
     _check_suffix(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path} does not exist: give a file of `imctrain export`")
     arrays, text = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
     result = arrays.pop(RESULT, None)

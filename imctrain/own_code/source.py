@@ -18,6 +18,7 @@ from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.files import replacing
+from imctrain.paths import given_path, is_file
 
 PIN = "@"
 PIN_DIGITS = 12
@@ -111,10 +112,10 @@ def find_source(name: str, relative_to: Path | None, key: str) -> Source | None:
 
 
 def _find_file(name: str, target: str, relative_to: Path | None, key: str) -> Path:
-    given = Path(target).expanduser()
+    given = given_path(target)
     candidates = [given] if relative_to is None else [relative_to / given, given]
     for candidate in candidates:
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate.absolute()
     raise UserError(f"{key} = {name!r}: there is no file {candidates[0]}: give a path relative to the config")
 
@@ -134,7 +135,7 @@ def _find_module(name: str, target: str, key: str) -> tuple[Path, dict[str, byte
         return path.parent, _contents([path], path.parent), path.name
     package = Path(locations[0])
     stem = package.parent.joinpath(*target.split("."))
-    main = next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
+    main = next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if is_file(path)), None)
     if main is None:
         raise UserError(f"{key} = {name!r}: there is no module {target!r} in {package}")
     files = _contents(sorted(package.rglob("*.py")), package.parent)
@@ -159,9 +160,9 @@ def _with_imports(path: Path) -> dict[str, bytes]:
             raise UserError(f"{file}: cannot be read ({error.strerror})") from None
         for module in _imported(found[name]):
             beside = folder / f"{module}.py"
-            if (folder / module / "__init__.py").is_file():
+            if is_file(folder / module / "__init__.py"):
                 todo += sorted((folder / module).rglob("*.py"))
-            elif beside.is_file():
+            elif is_file(beside):
                 todo.append(beside)
     return found
 

@@ -34,6 +34,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from imctrain.paths import is_file, is_folder
+
 CHECKPOINTS = "checkpoints"
 BASELINE = "baseline"
 CODE = "code"
@@ -140,12 +142,12 @@ class RunFiles:
     @property
     def is_run(self) -> bool:
         """Whether a training was begun here."""
-        return self.config.is_file()
+        return is_file(self.config)
 
     @property
     def is_finished(self) -> bool:
         """Whether a training came to its end here."""
-        return self.result.is_file()
+        return is_file(self.result)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class SweepFiles:
     @property
     def is_sweep(self) -> bool:
         """Whether trials were planned here."""
-        return self.plans.is_dir()
+        return is_folder(self.plans)
 
     def plan(self, key: str) -> Path:
         return self.plans / f"{key}.json"

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import lzma
-import os
 import shutil
 import tarfile
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.files import is_abandoned, replacing
+from imctrain.paths import cache_folder
 from imctrain.reading import read_bytes
 from imctrain.records.layout import ARCHIVE, CHECKPOINTS, RESULT, SweepFiles
 
@@ -137,8 +137,7 @@ def _check_size(tar: tarfile.TarFile, archive: Path) -> None:
 
 def _home() -> Path:
     """Where archives are unpacked: beside the other caches."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "imctrain" / "packed"
+    return cache_folder("packed")
 
 
 def _left_out(folder: str, names: list[str]) -> set[str]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from imctrain.errors import DamageWarning, UserError
 from imctrain.files import JsonValue
+from imctrain.paths import is_folder
 from imctrain.reading import CONFIG_BYTES, decoded, read_bytes
 from imctrain.records.kept_config import Table, config_table, setting
 from imctrain.records.layout import (
@@ -88,7 +89,7 @@ def gather(root: Path, *, unfinished: bool = False, left_out: list[str] | None =
 
     Raises UserError where there is none.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise UserError(f"{root} is no folder: give one that holds runs or sweeps")
     records: list[RunRecord] = []
     damaged: list[UserError] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.files import shipped
+from imctrain.paths import is_file
 
 SUFFIX = ".toml"
 
@@ -41,7 +42,7 @@ def find_config(given: Path) -> Path:
         return given
     beside = given.with_name(f"{given.name}{SUFFIX}") if given.name else given
     for candidate in (given, beside):
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     known = shipped_configs()
     if given.as_posix() in known:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from imctrain.errors import UserError, quoted
 from imctrain.files import shipped
+from imctrain.paths import given_path, is_file
 from imctrain.reading import Unreadable, read_json
 from imctrain.technology.schema.figure import Figure
 from imctrain.technology.schema.technology import Technology
@@ -28,12 +29,12 @@ def shipped_names() -> list[str]:
 
 def find_technology(name_or_path: str, relative_to: Path | None = None) -> Path:
     """The file of a shipped name, or a path relative to `relative_to` (a config's folder) or the current folder."""
-    given = Path(name_or_path).expanduser()
+    given = given_path(name_or_path)
     candidates = [given] if relative_to is None else [relative_to / given, given]
     if "/" not in name_or_path and given.suffix != ".json":
         candidates.append(shipped_folder() / f"{name_or_path}.json")
     for candidate in candidates:
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     raise UserError(
         f"technology {name_or_path!r} not found: give the path of a technology JSON or one of the shipped "

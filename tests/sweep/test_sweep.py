@@ -481,16 +481,25 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint(tmp_path, uninterrup
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
-def test_an_interrupted_sweep_saves_its_trials_and_goes_on(tmp_path, uninterrupted):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGPIPE"])
+def test_an_interrupted_sweep_saves_its_trials_and_goes_on(tmp_path, uninterrupted, name):
+    """By a signal, or by a reader that has gone."""
     command, trial = one_trial(tmp_path)
     process = start(*command)
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
         wait_for_epoch(trial, 3)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
+        if name == "SIGPIPE":
+            process.stdout.close()
+            errors = process.stderr.read()
+            process.wait(timeout=120)
+        else:
+            process.send_signal(getattr(signal, name))
+            _, errors = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + getattr(signal, name), errors
     assert f"continue with: imctrain sweep resume {tmp_path / 'out'}" in errors
     assert not (trial / "result.json").exists()
     done = spawn("sweep", "resume", tmp_path / "out", "--keep-checkpoints")

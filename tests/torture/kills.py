@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -71,6 +73,7 @@ class Killed:
                 code = command.wait(until)
             except TimeoutError:
                 self.campaign.passed("kills", self.name)
+                age(folder)
                 continue
             if code != 0:
                 self._fail(f"exit code {code} after a kill: {command.said[-300:]}", folder)
@@ -109,7 +112,7 @@ class Run(Killed):
         from run_tools import assert_same_bits
 
         assert_same_bits(reference, folder)
-        no_leftovers(folder)
+        no_leftovers(folder, reference)
 
 
 class Evaluation(Killed):
@@ -129,7 +132,7 @@ class Evaluation(Killed):
     def check(self, reference: Path, folder: Path) -> None:
         a, b = (json.loads((place / "evaluate.json").read_text()) for place in (reference, folder))
         assert _without_clock(a) == _without_clock(b)
-        no_leftovers(folder)
+        no_leftovers(folder, reference)
 
 
 def _without_clock(value: object) -> object:
@@ -159,6 +162,7 @@ class Import(Killed):
         for one, other in ((a.train, b.train), (a.test, b.test)):
             np.testing.assert_array_equal(one.images, other.images)
             np.testing.assert_array_equal(one.labels, other.labels)
+        no_leftovers(folder, reference)
 
 
 class Sweep(Killed):
@@ -179,10 +183,34 @@ class Sweep(Killed):
         for key in trials[0]:
             a, b = (json.loads((place / "trials" / key / "result.json").read_text()) for place in (reference, folder))
             assert a["test_accuracy"] == b["test_accuracy"], f"trial {key}"
-        no_leftovers(folder)
+        no_leftovers(folder, reference)
 
 
-def no_leftovers(folder: Path) -> None:
-    """No file that was half written is taken for one that is whole."""
+def age(folder: Path) -> None:
+    """Make temporary files and folders look as old as those that a later command removes."""
+    from imctrain.files import ABANDONED_SECONDS
+
+    long_ago = time.time() - 2 * ABANDONED_SECONDS
+    for path in temporary(folder):
+        with contextlib.suppress(OSError):
+            os.utime(path, (long_ago, long_ago), follow_symlinks=False)
+
+
+def temporary(folder: Path) -> list[Path]:
+    """What is there under a temporary name."""
+    found = folder.rglob("*") if folder.is_dir() else ()
+    return [path for path in found if path.name.startswith(".") or "tmp" in path.name]
+
+
+def no_leftovers(folder: Path, reference: Path | None = None) -> None:
+    """No file that was half written is taken for one that is whole, and none is left under a temporary name.
+
+    Args:
+        reference: the folder of the same command that was not killed, which shows what may stay (locks).
+    """
     for path in folder.rglob("*.json"):
         json.loads(path.read_text(encoding="utf-8"))
+    if reference is not None:
+        may_stay = {path.relative_to(reference) for path in temporary(reference)}
+        left = sorted({path.relative_to(folder) for path in temporary(folder)} - may_stay)
+        assert not left, f"left behind: {', '.join(map(str, left))}"

@@ -10,6 +10,7 @@ from imctrain.calibration.reading.packing import ACCEPTED
 from imctrain.calibration.reading.parquet_table import ParquetTable
 from imctrain.calibration.reading.table import Table
 from imctrain.errors import UserError
+from imctrain.paths import is_file
 
 
 def open_table(path: Path, how: HowToRead) -> Table:
@@ -18,7 +19,7 @@ def open_table(path: Path, how: HowToRead) -> Table:
     Raises:
         UserError: no such file, or it is neither a text table, packed or not, nor parquet.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file: {ACCEPTED}")
     with path.open("rb") as stream:
         parquet = stream.read(4) == b"PAR1"

@@ -11,6 +11,7 @@ from imctrain.calibration.schema.calibration import Calibration
 from imctrain.calibration.schema.consistency import refuse_inconsistent
 from imctrain.errors import UserError
 from imctrain.files import replacing, shipped
+from imctrain.paths import given_path, is_file
 from imctrain.reading import Unreadable, read_json
 
 SCHEMA_MAJOR = 1
@@ -28,12 +29,12 @@ def shipped_names() -> list[str]:
 
 def find_calibration(name_or_path: str, relative_to: Path | None = None) -> Path:
     """The file of a shipped name, or a path relative to `relative_to` (a config's folder) or the current folder."""
-    given = Path(name_or_path).expanduser()
+    given = given_path(name_or_path)
     candidates = [given] if relative_to is None else [relative_to / given, given]
     if given.suffix == "" and len(given.parts) == 1:
         candidates.append(shipped_folder() / f"{name_or_path}.json")
     for candidate in candidates:
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     raise UserError(
         f"calibration {name_or_path!r} not found: give the path of a calibration JSON or one of the shipped "
