@@ -29,9 +29,9 @@ from kills import kills  # noqa: E402
 from soak import soak  # noqa: E402
 
 PARTS: dict[str, tuple[float, Callable[[Campaign], None]]] = {
-    "kills": (0.45, kills),
-    "disks": (0.15, disks),
-    "fuzz": (0.2, fuzz),
+    "kills": (0.55, kills),
+    "disks": (0.1, disks),
+    "fuzz": (0.15, fuzz),
     "crowds": (0.1, crowds),
     "soak": (0.1, soak),
 }

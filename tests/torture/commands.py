@@ -23,6 +23,8 @@ class Command:
     def __init__(self, log: Path, *arguments: str | Path):
         self.log = log
         self.started = time.monotonic()
+        self.seconds = 0.0
+        """That it took; known once it has ended."""
         self.pid = _fork(log, lambda: _main(arguments))
         self._code: int | None = None
 
@@ -32,18 +34,24 @@ class Command:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
+                self.seconds = time.monotonic() - self.started
                 self.peak_mib = usage.ru_maxrss / 1024
         return self._code
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long at most."""
+        until = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.poll() is not None
+
     def wait(self, seconds: float = TIMEOUT) -> int:
         """Raises TimeoutError, the command killed, where it takes longer."""
-        until = time.monotonic() + seconds
-        while (code := self.poll()) is None:
-            if time.monotonic() > until:
-                self.kill()
-                raise TimeoutError(f"still running after {seconds:.0f} s")
-            time.sleep(0.02)
-        return code
+        if not self.ends_within(seconds):
+            self.kill()
+            raise TimeoutError(f"still running after {seconds:.0f} s")
+        assert self._code is not None
+        return self._code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """The command, and the processes that it started."""

@@ -1,4 +1,5 @@
-"""kill -9 at random moments, of runs, sweeps, imports and evaluations. What is left must go on to the same bits."""
+"""kill -9 and other signals at random moments, of runs, sweeps, imports and evaluations. What is left must go on to the
+same bits."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -14,8 +16,13 @@ from campaign import Campaign
 from commands import Command, apart, run
 from made_of import CONFIG, SWEEP, images_of
 
-MOST_KILLS = 3
+MOST_KILLS = 6
 """Of one run, before it is left to end."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+SHARE_OF_SIGNALS = 0.25
+"""Of what stops a command; the others are SIGKILL."""
+GRACE_S = 60.0
+"""That a command may take to save, once it was told to stop."""
 
 
 def kills(campaign: Campaign) -> None:
@@ -46,7 +53,7 @@ class Killed:
         command = Command(self.log, *self.arguments(reference))
         code = command.wait()
         assert code == 0, f"{self.name} without a kill: exit code {code}: {command.said[-500:]}"
-        self.seconds = time.monotonic() - command.started
+        self.seconds = command.seconds
 
     def folder(self, name: str) -> Path:
         return self.place / name
@@ -62,24 +69,37 @@ class Killed:
         """Raises where the end is not that of the reference."""
         raise NotImplementedError
 
+    def is_done(self, folder: Path) -> bool:
+        """Whether the command has nothing left to do, and would say so."""
+        return False
+
     def once(self, number: int) -> None:
-        """Kill some times, bring to the end, compare."""
+        """Stop it some times, bring it to its end, compare."""
         folder = self.folder(f"killed-{number}")
         self.prepare(folder)
-        for _ in range(self.rng.randint(1, MOST_KILLS)):
+        for stop in range(self.rng.randint(1, MOST_KILLS)):
+            how = self.rng.choice(SIGNALS) if self.rng.random() < SHARE_OF_SIGNALS else signal.SIGKILL
+            moment = self.rng.uniform(0.0, self.seconds)
             command = Command(self.log, *self.arguments(folder))
-            until = self.rng.uniform(0.0, 1.1) * self.seconds
-            try:
-                code = command.wait(until)
-            except TimeoutError:
-                self.campaign.passed("kills", self.name)
-                age(folder)
-                continue
-            if code != 0:
-                self._fail(f"exit code {code} after a kill: {command.said[-300:]}", folder)
+            if command.ends_within(moment):
+                # The first may have compiled: what it took is not how long the others take.
+                self.seconds = command.seconds if stop == 0 else self.seconds
+            else:
+                command.kill(how)
+                what = "kills" if how == signal.SIGKILL else "signals"
+                self.campaign.passed(what, self.name if what == "kills" else f"{self.name}, {how.name}")
+            if not command.ends_within(GRACE_S):
+                command.kill()
+                self._fail(f"still here {GRACE_S:.0f} s after {how.name}: {command.said[-300:]}", folder)
                 return
-            break
-        code = run(self.log, *self.arguments(folder))
+            code = command.poll() or 0
+            age(folder)
+            if code > 0 and code - 128 not in SIGNALS:
+                self._fail(f"exit code {code} after {how.name}: {command.said[-300:]}", folder)
+                return
+            if code == 0 or self.is_done(folder):
+                break
+        code = 0 if self.is_done(folder) else run(self.log, *self.arguments(folder))
         if code != 0:
             said = self.log.read_text(encoding="utf-8", errors="replace")
             self._fail(f"exit code {code} at the end: {said[-300:]}", folder)
@@ -88,11 +108,11 @@ class Killed:
         if wrong:
             self._fail(wrong, folder)
             return
-        self.campaign.passed("kills, brought to the end", self.name)
+        self.campaign.passed("brought to the end", self.name)
         shutil.rmtree(folder)
 
     def _fail(self, what: str, folder: Path) -> None:
-        self.campaign.failed("kills, brought to the end", self.name, what, folder, self.log)
+        self.campaign.failed("brought to the end", self.name, what, folder, self.log)
 
 
 class Run(Killed):
@@ -107,6 +127,9 @@ class Run(Killed):
         if (folder / "config.toml").exists():
             return ["run", "--resume", folder]
         return ["run", "-c", self.place / "tiny.toml", "-o", folder]
+
+    def is_done(self, folder: Path) -> bool:
+        return (folder / "result.json").exists()
 
     def check(self, reference: Path, folder: Path) -> None:
         from run_tools import assert_same_bits
