@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import shutil
@@ -27,13 +28,18 @@ GRACE_S = 60.0
 
 def kills(campaign: Campaign) -> None:
     """Until the time is over: a kind in turn, killed and brought to its end."""
-    kinds = [Run(campaign), Evaluation(campaign), Import(campaign), Sweep(campaign)]
-    # A sweep's kill takes as long as ten of the others.
-    order = [kinds[0], kinds[1], kinds[2]] * 4 + [kinds[3]]
+    # A sweep's kill takes as long as ten of the others. Each kind is prepared as its first turn comes.
+    order = [Run, Evaluation, Import] * 4 + [Sweep] + [Run, Evaluation, Import] * 4 + [RaySweep]
+    kinds: dict[type[Killed], Killed] = {}
     number = 0
     while not campaign.over:
-        order[number % len(order)].once(number)
+        kind = order[number % len(order)]
         number += 1
+        if kind is RaySweep and importlib.util.find_spec("ray") is None:
+            continue
+        if kind not in kinds:
+            kinds[kind] = kind(campaign)
+        kinds[kind].once(number)
 
 
 class Killed:
@@ -192,13 +198,14 @@ class Sweep(Killed):
     """Three trainings, two at a time; the whole group of processes is killed."""
 
     name = "sweep"
+    executor: tuple[str, ...] = ()
 
     def prepare(self, folder: Path) -> None:
         (self.place / "tiny.toml").write_text(CONFIG)
         (self.place / "tiny.sweep.toml").write_text(SWEEP)
 
     def arguments(self, folder: Path) -> list[str | Path]:
-        return ["sweep", "file", self.place / "tiny.sweep.toml", "--out", folder, "--jobs", "2"]
+        return ["sweep", "file", self.place / "tiny.sweep.toml", "--out", folder, "--jobs", "2", *self.executor]
 
     def check(self, reference: Path, folder: Path) -> None:
         trials = [sorted(path.name for path in (place / "trials").iterdir()) for place in (reference, folder)]
@@ -207,6 +214,13 @@ class Sweep(Killed):
             a, b = (json.loads((place / "trials" / key / "result.json").read_text()) for place in (reference, folder))
             assert a["test_accuracy"] == b["test_accuracy"], f"trial {key}"
         no_leftovers(folder, reference)
+
+
+class RaySweep(Sweep):
+    """The same on a Ray cluster of its own: its daemons end with the command that started them."""
+
+    name = "sweep on Ray"
+    executor = ("--executor", "ray")
 
 
 def age(folder: Path) -> None:
