@@ -25,6 +25,7 @@ def test_a_run_that_is_there(finished):
     assert imctrain.load_run(finished / "baseline").hardware is None
 
 
+@pytest.mark.slow
 def test_training_from_python_is_that_of_the_command(finished, tmp_path):
     """The same config gives the same network, to the same bits of its test accuracy and losses."""
     run = imctrain.train(write(tmp_path), out=tmp_path / "run", quiet=True)

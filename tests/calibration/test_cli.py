@@ -77,6 +77,7 @@ def test_what_is_said_to_be_no_chips_is_not_measured(here, conversions, monkeypa
     assert found.notes.startswith("Not a measurement of a chip")
 
 
+@pytest.mark.slow
 def test_two_calibrations_side_by_side(here, conversions, monkeypatch, capsys):
     (here / "monday.csv").write_text(conversions)
     assert call(monkeypatch, "calibrate", "monday.csv", *TOLD) == 0

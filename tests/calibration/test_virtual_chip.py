@@ -161,6 +161,7 @@ def closed_loop(tmp_path, c, conversions, seed=1, **plan):
     return found, chip
 
 
+@pytest.mark.slow
 def test_closed_loop_recovers_every_parameter(tmp_path):
     def signed(x):
         return SignedEstimate(value=x, low=x, high=x)

@@ -183,6 +183,7 @@ def test_keys_of_accepted_changes_are_checked(stopped, monkeypatch, capsys):
     assert "--accept-changes goes with --resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_passed_over_and_told(tmp_path, monkeypatch, capsys, finished):
     out = tmp_path / "run"
     shutil.copytree(finished, out)

@@ -154,7 +154,7 @@ def test_a_range_policy_rounds_to_integers_only_where_its_range_resolves_them():
     assert np.all(coarse[1:] == 0)  # 144 units
 
 
-@pytest.mark.parametrize("path", ["statistical", "auto"])
+@pytest.mark.parametrize("path", [slow("statistical"), "auto"])
 def test_no_call_takes_the_statistical_path_where_conversions_clip(path):
     """A unipolar converter near zero cuts off half the noise. The first call gives what the exact path gives."""
     rng = np.random.default_rng(0)

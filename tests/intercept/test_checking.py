@@ -109,6 +109,7 @@ def test_reports_of_other_sites_and_a_wrong_patience_are_refused():
         f.check(report(), patience=0)
 
 
+@pytest.mark.slow
 @pytest.mark.no_leak_checks("compiles a training step")
 def test_a_loop_on_hardware_that_trains_nothing_is_told_why():
     rng = np.random.default_rng(0)

@@ -225,6 +225,7 @@ def test_a_site_is_found_by_its_former_name(params):
     assert imc.former_names == FORMER
 
 
+@pytest.mark.slow
 def test_states_and_chips_under_former_names(params):
     imc, key = on_imc(two, Hardware()), jax.random.key(1)
 

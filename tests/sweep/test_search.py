@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from run_tools import call, spawn, write
 from stub_pool import Killed, StubPool
+from tiers import slow
 
 import imctrain
 from imctrain.errors import UserError
@@ -366,7 +367,7 @@ def test_the_space_may_be_smaller_than_the_trials(tmp_path):
     assert any("nothing new" in note for note in answer.notes)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", slow("nsga2"), slow("random")])
 def test_the_same_seed_proposes_the_same(tmp_path, sampler):
     text = SEARCH.replace("trials = 12", f'trials = 12\nsampler = "{sampler}"')
     proposals = []
