@@ -30,8 +30,8 @@ FIXED = ("data.batch_size", "data.train_limit", "data.validation", "model", "cos
 """Keys that cannot change within a run, not even on request: its steps and its network would be others."""
 CALIBRATION, ENVIRONMENT, INIT = "calibration", "environment", "init"
 """With `DATA`, keys of what is no part of the config; `environment` is told and never refused."""
-NOT_COMPARED = ("notes", "schema_version")
-"""Of a calibration: text for people."""
+NOT_COMPARED = ("notes", "schema_version", "provenance_of")
+"""Of a calibration: what people read, and no chip has."""
 LONGEST = 16
 """Values of a list that are kept one by one; a longer one is kept as its length and hash."""
 PACKAGES = ("jax", "jaxlib", "imctrain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 
 import pytest
@@ -18,7 +19,9 @@ from imctrain.calibration import (
     shipped_names,
 )
 from imctrain.calibration.schema.consistency import inconsistencies
+from imctrain.calibration.summary.headline import origin
 from imctrain.errors import UserError
+from imctrain.experiment.identity import calibration_hash
 from imctrain.files import replacing
 
 EXAMPLE = "example-three-dies"
@@ -205,3 +208,27 @@ def test_several_faults_are_counted():
     change = column(gain=-1) | {"spread": {"gain_std": 7}}
     with pytest.raises(UserError, match=r"leave the column out \(and 1 more\)$"):
         parse_calibration(minimal(**change), "x")
+
+
+def test_figures_from_elsewhere_are_named_and_told():
+    shipped = load_calibration("jia2020-65nm-assumed")
+    assert shipped.provenance == "assumed"
+    assert shipped.provenance_of == {"array": "published", "adc.bits": "published"}
+    assert origin(shipped) == "assumed, not measured; published: array, adc.bits"
+    data = shipped.model_dump(mode="json")
+    for named, told in (
+        ({"adc.bit": "published"}, "provenance_of names 'adc.bit', which is no section and no figure of one"),
+        (
+            {"noise.sigma_lsb": "measured"},
+            "provenance_of says that noise.sigma_lsb is measured, and there is no source",
+        ),
+        ({"noise": "guessed"}, "provenance_of"),
+    ):
+        with pytest.raises(UserError, match=re.escape(told)):
+            parse_calibration(data | {"provenance_of": named}, "f.json")
+
+
+def test_where_figures_come_from_is_no_other_chip():
+    """A sweep of before there was `provenance_of` goes on."""
+    plain = load_calibration("vlsi21-28nm-assumed")
+    assert calibration_hash(plain) == calibration_hash(plain.model_copy(update={"provenance_of": None}))

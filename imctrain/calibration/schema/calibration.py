@@ -19,15 +19,23 @@ from imctrain.calibration.schema.noise import Noise, RangeNoise
 from imctrain.calibration.schema.quality import Fit
 from imctrain.calibration.schema.variation import Dependence, Die, DieSpread
 
+Provenance = Literal["measured", "published", "assumed"]
+
 
 class Calibration(Model):
-    """A calibration file."""
+    """A calibration file.
+
+    Attributes:
+        provenance: of the noise and of all else that `provenance_of` does not name.
+        provenance_of: of sections ("array") and single figures ("adc.bits") that come from elsewhere.
+    """
 
     base_nulls = frozenset({"source"})
 
     schema_version: str = "1.0"
     name: str
-    provenance: Literal["measured", "published", "assumed"]
+    provenance: Provenance
+    provenance_of: dict[str, Provenance] | None = None
     notes: str = ""
     source: Source | None = None
     array: Array = Array()
@@ -50,9 +58,28 @@ class Calibration(Model):
             raise ValueError("provenance 'measured' needs a source: the measurements it was fitted to")
         if self.provenance != "measured" and self.source is not None:
             raise ValueError(f"provenance {self.provenance!r} has a source: only 'measured' may name measurements")
+        self._check_provenance_of()
         numbers = [column.column for column in self.columns]
         if len(set(numbers)) != len(numbers):
             raise ValueError("a column is listed twice")
         if numbers and max(numbers) >= self.array.columns:
             raise ValueError(f"column {max(numbers)} is beyond the array's {self.array.columns} columns")
         return self
+
+    def _check_provenance_of(self) -> None:
+        for name, provenance in (self.provenance_of or {}).items():
+            if name not in _FIGURES:
+                known = ", ".join(sorted(_FIGURES))
+                raise ValueError(f"provenance_of names {name!r}, which is no section and no figure of one: {known}")
+            if provenance == "measured" and self.source is None:
+                raise ValueError(f"provenance_of says that {name} is measured, and there is no source of measurements")
+
+
+def _figures() -> frozenset[str]:
+    """Names that `provenance_of` may have: of sections, and of the figures in those that are no lists."""
+    sections = {"array": Array, "adc": Adc, "noise": Noise, "spread": Spread, "inl": Inl, "dnl": Dnl}
+    single = {f"{section}.{name}" for section, model in sections.items() for name in model.model_fields}
+    return frozenset(single | set(sections) | {"columns", "temperature", "supply", "dies", "die_spread", "ranges"})
+
+
+_FIGURES = _figures()
