@@ -35,7 +35,6 @@ class Calibration(Model):
     schema_version: str = "1.0"
     name: str
     provenance: Provenance
-    provenance_of: dict[str, Provenance] | None = None
     notes: str = ""
     source: Source | None = None
     array: Array = Array()
@@ -51,6 +50,7 @@ class Calibration(Model):
     supply: Dependence | None = None
     dies: tuple[Die, ...] | None = None
     die_spread: DieSpread | None = None
+    provenance_of: dict[str, Provenance] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Calibration:
@@ -77,7 +77,14 @@ class Calibration(Model):
 
 def _figures() -> frozenset[str]:
     """Names that `provenance_of` may have: of sections, and of the figures in those that are no lists."""
-    sections = {"array": Array, "adc": Adc, "noise": Noise, "spread": Spread, "inl": Inl, "dnl": Dnl}
+    sections: dict[str, type[Model]] = {
+        "array": Array,
+        "adc": Adc,
+        "noise": Noise,
+        "spread": Spread,
+        "inl": Inl,
+        "dnl": Dnl,
+    }
     single = {f"{section}.{name}" for section, model in sections.items() for name in model.model_fields}
     return frozenset(single | set(sections) | {"columns", "temperature", "supply", "dies", "die_spread", "ranges"})
 
