@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +138,30 @@ def is_abandoned(path: Path, pid: int | None = None) -> bool:
     if time.time() - path.lstat().st_mtime < ABANDONED_SECONDS:
         return False
     return pid is None or not Path(f"/proc/{pid}").exists()
+
+
+SCRATCH = "imctrain-scratch-"
+
+
+def make_scratch() -> Path:
+    """A new folder among the temporary files; what killed processes of this user left there goes first."""
+    home = Path(tempfile.gettempdir())
+    for left in home.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            pid = left.name.removeprefix(SCRATCH).partition("-")[0]
+            if pid.isdigit() and left.lstat().st_uid == os.getuid() and is_abandoned(left, int(pid)):
+                shutil.rmtree(left)
+    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """`make_scratch`, removed at the end."""
+    folder = make_scratch()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_log(path: Path) -> int:

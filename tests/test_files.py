@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import time
 
 import pytest
 
 from imctrain import files
 from imctrain.errors import UserError
-from imctrain.files import naming, open_log, refuse_overwrite, remove_abandoned, replacing, told, write_text
+from imctrain.files import (
+    ABANDONED_SECONDS,
+    SCRATCH,
+    naming,
+    open_log,
+    refuse_overwrite,
+    remove_abandoned,
+    replacing,
+    scratch_folder,
+    told,
+    write_text,
+)
 
 
 def test_a_file_of_the_user_stays_without_force(tmp_path):
@@ -97,3 +109,22 @@ def test_dev_full_names_the_file():
 def test_text_is_written_whole(tmp_path):
     write_text(tmp_path / "a", "\u00e9")
     assert (tmp_path / "a").read_bytes() == b"\xc3\xa9"
+
+
+def test_scratch_folders_of_killed_processes_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    long_ago = time.time() - 2 * ABANDONED_SECONDS
+    made = {"killed": 2**22 + 1, "living": os.getpid(), "young": 2**22 + 1}
+    for name, pid in made.items():
+        folder = tmp_path / f"{SCRATCH}{pid}-{name}"
+        folder.mkdir()
+        (folder / "file").write_text("x")
+        if name != "young":
+            os.utime(folder, (long_ago, long_ago))
+    with scratch_folder() as own:
+        assert own.is_dir()
+        assert {path.name.rpartition("-")[2] for path in tmp_path.iterdir()} - {own.name.rpartition("-")[2]} == {
+            "living",
+            "young",
+        }
+    assert not own.exists()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from imctrain.errors import UserError
+from imctrain.files import make_scratch
 from imctrain.own_code import Source, find_source, is_own
 from imctrain.own_code.source import PIN, PIN_DIGITS, parts_of_name
 from imctrain.records.layout import RunFiles
@@ -98,7 +98,7 @@ def text_of(source: Source) -> dict[str, str] | None:
 def unfolded(files: Mapping[str, str], name: str, sha256: str | None) -> str:
     """The name of code that is held as text: its files are written to a folder of this process."""
     target, attribute, _ = parts_of_name(name, KEYS["model"])
-    folder = Path(tempfile.mkdtemp(prefix="imctrain-code-"))
+    folder = make_scratch()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for path, text in files.items():
         file = (folder / path).resolve()

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imctrain.errors import UserError
-from imctrain.files import is_abandoned, replacing
+from imctrain.files import is_abandoned, replacing, scratch_folder
 from imctrain.paths import cache_folder
 from imctrain.reading import read_bytes
 from imctrain.records.layout import ARCHIVE, CHECKPOINTS, RESULT, SweepFiles
@@ -43,8 +43,8 @@ def pack(folder: Path) -> tuple[Path, int]:
     if not found:
         raise UserError(f"{folder} has no finished trial to pack: give a sweep's folder")
     before = contents(folder)
-    with tempfile.TemporaryDirectory() as scratch:
-        whole = SweepFiles(Path(scratch))
+    with scratch_folder() as scratch:
+        whole = SweepFiles(scratch)
         if before is not None:
             shutil.copytree(before.folder, whole.folder, dirs_exist_ok=True)
         for trial in found:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imctrain.errors import UserError
 from imctrain.experiment.costing import data_shape
+from imctrain.files import scratch_folder
 from imctrain.records.result import Result
 from imctrain.settings import Config, config_hash
 from imctrain.settings.experiment import CheckpointConfig
@@ -40,9 +40,9 @@ def planned(spec: SweepSpec, folder: SweepFolder) -> list[PlannedTrial]:
     home = Path(spec.config).parent
     check_hardware(trials, home)
     found = []
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         # A key holds hashes of files that the config names; the sweep's own folder stays as it is.
-        names = SweepFolder(Path(scratch))
+        names = SweepFolder(scratch)
         for trial in trials:
             key = names.key(trial.config, home)
             state, files = folder.status(key).state, folder.trial(key)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from imctrain.files import scratch_folder
 from imctrain.records.energy import Pricing
 from imctrain.records.runs import RunRecord
 from imctrain.records.sweeps import Sweep, TrialRow, measured, place_of, rows_of, select
@@ -88,7 +88,7 @@ def _table(
 
 def _picture(draw: Callable[[Path], None]) -> str:
     """A picture as a data address."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "picture.svg"
+    with scratch_folder() as folder:
+        file = folder / "picture.svg"
         draw(file)
         return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"
