@@ -33,6 +33,7 @@ from imctrain.cli.schema import schema
 from imctrain.errors import DamageWarning, UserError
 from imctrain.files import FULL, OF_THE_PATH, told
 from imctrain.output import guard_output, to_nowhere
+from imctrain.report.style import look
 
 app = Commands(
     name="imctrain",
@@ -56,6 +57,18 @@ def root(
     show_traceback: Annotated[
         bool, typer.Option("--traceback", help="Show the traceback of an internal error, or of your own code.")
     ] = False,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--style", metavar="FILE", help="A matplotlib style, or its name, for all figures.", show_default=False
+        ),
+    ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            "--width", metavar="W", help="Of all figures: column, page, or a length (89mm).", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Train neural networks in JAX on a simulated in-memory-computing array.
 
@@ -63,7 +76,10 @@ def root(
     analog array with noise, and an ADC, as a calibration file describes them.
 
     Example: `imctrain run --config quickstart`
+
+    Figures for a paper: `imctrain --style paper.mplstyle --width column sweep noise ...`
     """
+    look(style, width)
 
 
 app.command()(run)

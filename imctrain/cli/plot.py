@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,11 @@ def plot(
         str | None, typer.Option("--hue", metavar="KEY", help="A colour for each of its values.", show_default=False)
     ] = None,
     width: Annotated[
-        str, typer.Option("--width", metavar="W", help="column, page, or a length: 3.5in, 89mm.")
-    ] = "column",
+        str | None,
+        typer.Option(
+            "--width", metavar="W", help="column, page, or a length: 3.5in, 89mm (default: column).", show_default=False
+        ),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--format", metavar="F,..", help="pdf, svg, png; several with commas.")
     ] = "pdf",
@@ -59,13 +63,13 @@ def plot(
         imctrain plot runs --x energy_training_j --hue model.name --width 89mm --format pdf,svg --style paper.mplstyle
     """
     from imctrain.report.plot import MADE_BY, draw_points, points_of
-    from imctrain.report.style import inches
+    from imctrain.report.style import WIDTH_VARIABLE, inches
 
     suffixes = [part.strip().lstrip(".") for part in formats.split(",")]
     unknown = [suffix for suffix in suffixes if suffix not in FORMATS]
     if unknown:
         raise UserError(f"--format {unknown[0]}: allowed is {', '.join(FORMATS)}")
-    size = inches(width)
+    size = inches(width or os.environ.get(WIDTH_VARIABLE) or "column")
     base = out if out is not None else folder / f"plot-{x.replace('/', '-')}"
     if base.suffix.lstrip(".") in FORMATS:
         base = base.with_suffix("")

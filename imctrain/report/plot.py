@@ -116,7 +116,7 @@ def draw_points(points: Points, targets: Sequence[Path], *, width: float = 5.2, 
         axis.set_ylabel(f"{_short(points.y).replace('_', ' ')}{' (%)' if factor > 1 else ''}")
         if points.hue is not None:
             legend_outside(figure, "outside upper center", max(1, int(width / 1.6)))
-        save_figure(figure, *targets, made_by=MADE_BY)
+        save_figure(figure, *targets, made_by=MADE_BY, sized=True)
 
 
 def _x_axis(axis: object, points: Points, levels: Sequence[Level]) -> None:

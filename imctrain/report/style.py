@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from imctrain.errors import UserError
 from imctrain.files import replacing
+from imctrain.paths import is_file
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -20,6 +22,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe-Ito palette."""
 DATES = {".svg": ("Date",), ".pdf": ("CreationDate",)}
 """Of a file's metadata: what would differ each time."""
+STYLE_VARIABLE = "IMCTRAIN_STYLE"
+WIDTH_VARIABLE = "IMCTRAIN_WIDTH"
 COLUMN_INCHES = {"column": 3.5, "page": 7.16}
 """Widths of one and two columns of an IEEE paper."""
 WIDE = 4.0
@@ -65,7 +69,20 @@ def pyplot() -> ModuleType:
             "axes.prop_cycle": cycler(color=COLOURS),
         }
     )
+    with_style(plt, os.environ.get(STYLE_VARIABLE) or None)
     return plt
+
+
+def look(style: str | None, width: str | None) -> None:
+    """Of all figures of this process and of those that it starts, over the project's. Raises UserError, at once."""
+    if style is not None:
+        os.environ[STYLE_VARIABLE] = str(Path(style).absolute()) if is_file(Path(style)) else style
+    if width is not None:
+        os.environ[WIDTH_VARIABLE] = width
+    if os.environ.get(WIDTH_VARIABLE):
+        inches(os.environ[WIDTH_VARIABLE])
+    if os.environ.get(STYLE_VARIABLE):
+        pyplot()
 
 
 def with_style(plt: ModuleType, style: str | None) -> None:
@@ -146,12 +163,18 @@ def plain_ticks(axis: Axes, which: Literal["x", "y"]) -> None:
     line.set_minor_formatter(NullFormatter())
 
 
-def save_figure(figure: Figure, *targets: Path, dpi: int | None = None, made_by: str | None = None) -> None:
+def save_figure(
+    figure: Figure, *targets: Path, dpi: int | None = None, made_by: str | None = None, sized: bool = False
+) -> None:
     """Write a figure whole or not at all, in the format of each target's suffix, the same bytes every time; close it.
 
     Args:
-        made_by: told in the file, in place of matplotlib.
+        made_by: told in the file, in place of matplotlib. sized: it has the width that was asked for it alone.
     """
+    width = os.environ.get(WIDTH_VARIABLE)
+    if width and not sized:
+        wide, high = figure.get_size_inches()
+        figure.set_size_inches(inches(width), high * inches(width) / wide)
     for target in targets:
         maker = "Software" if target.suffix == ".png" else "Creator"
         metadata: dict[str, str | None] = dict.fromkeys(DATES.get(target.suffix, ()))

@@ -11,7 +11,7 @@ import zlib
 import polars
 import pytest
 from kept_results import write_result
-from run_tools import call
+from run_tools import call, spawn
 
 from imctrain.errors import UserError
 from imctrain.report.axis_figure import CROSSING, draw_axis_figure
@@ -176,3 +176,24 @@ def test_a_legend_is_never_wider_than_its_figure_where_one_column_fits(words, co
     assert legend._ncols == columns
     assert legend.get_window_extent().width <= figure.bbox.width
     plt.close(figure)
+
+
+@pytest.mark.parametrize("named", ["option", "variable"])
+def test_any_commands_figures_take_a_style_and_a_papers_width(runs, tmp_path, named):
+    style = tmp_path / "paper.mplstyle"
+    style.write_text('axes.prop_cycle: cycler("color", ["123456", "abcdef"])\nfont.size: 7\n')
+    command = ["pareto", runs, "--out", tmp_path]
+    if named == "option":
+        done = spawn("--style", style, "--width", "89mm", *command)
+    else:
+        done = spawn(*command, IMCTRAIN_STYLE=str(style), IMCTRAIN_WIDTH="89mm")
+    assert done.returncode == 0, done.stderr
+    svg = (tmp_path / "pareto.svg").read_text()
+    assert float(re.search(r'width="([\d.]+)pt"', svg)[1]) == pytest.approx(89 / 25.4 * 72, abs=0.1)
+    assert re.search(r"font: 7px", svg) or "7px" in svg
+
+
+@pytest.mark.parametrize(("option", "value"), [("--style", "no-such"), ("--width", "wide")])
+def test_a_look_that_is_none_is_told_before_any_work(monkeypatch, capsys, option, value):
+    assert call(monkeypatch, option, value, "run", "-c", "quickstart") == 2
+    assert capsys.readouterr().err.startswith(f"imctrain: {option} {value}")
