@@ -25,6 +25,7 @@ from imctrain.experiment.identity import calibration_hash
 from imctrain.files import replacing
 
 EXAMPLE = "example-three-dies"
+PUBLISHED = "yoshioka2023-65nm"
 BASE_KEYS = ["schema_version", "name", "provenance", "notes", "source", "array", "adc", "noise", "columns", "spread"]
 BASE_KEYS += ["inl", "fit"]
 
@@ -38,7 +39,7 @@ def minimal(**changes):
 def test_shipped_calibrations_are_valid_consistent_and_say_that_nobody_measured_them(name):
     calibration = load_calibration(name)
     assert calibration.name == name
-    assert calibration.provenance == "assumed"
+    assert calibration.provenance == ("published" if name == PUBLISHED else "assumed")
     assert calibration.source is None
     assert calibration.notes
     assert inconsistencies(calibration) == []
@@ -62,7 +63,8 @@ def test_the_example_has_three_dies_at_three_temperatures_and_says_what_drew_it(
 
 
 def test_the_shipped_ones_are_there():
-    assert shipped_names() == [EXAMPLE, "feasible-assumed", "ideal", "jia2020-65nm-assumed", "vlsi21-28nm-assumed"]
+    assumed = ["feasible-assumed", "ideal", "jia2020-65nm-assumed", "vlsi21-28nm-assumed"]
+    assert shipped_names() == [EXAMPLE, *assumed, PUBLISHED]
     assert load_calibration("ideal").noise.sigma_lsb.value == 0
 
 
@@ -232,3 +234,13 @@ def test_where_figures_come_from_is_no_other_chip():
     """A sweep of before there was `provenance_of` goes on."""
     plain = load_calibration("vlsi21-28nm-assumed")
     assert calibration_hash(plain) == calibration_hash(plain.model_copy(update={"provenance_of": None}))
+
+
+def test_the_published_macro_says_what_its_paper_states_and_what_it_does_not():
+    chip = load_calibration(PUBLISHED)
+    assert (chip.array.rows, chip.array.columns, chip.adc.bits, chip.noise.sigma_lsb.value) == (1088, 78, 10, 0.58)
+    assert chip.noise.sigma_lsb.low == pytest.approx((0.58**2 - 1 / 12) ** 0.5, abs=0.005)
+    assert max(map(abs, chip.inl.lsb)) < 2, "the bound that is printed"
+    assert set(chip.provenance_of.values()) == {"assumed"}
+    assert {"spread", "inl", "adc.polarity", "array.cell"} <= set(chip.provenance_of)
+    assert "arXiv:2302.06463" in chip.notes
