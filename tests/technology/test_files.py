@@ -15,7 +15,14 @@ from imctrain.errors import UserError
 from imctrain.technology import find_technology, load_technology, own_design, parse_technology, rates, shipped_names
 from imctrain.technology.quantity import STRENGTH
 
-CALIBRATIONS = ["example-three-dies", "feasible-assumed", "ideal", "jia2020-65nm-assumed", "vlsi21-28nm-assumed"]
+CALIBRATIONS = [
+    "example-three-dies",
+    "feasible-assumed",
+    "ideal",
+    "jia2020-65nm-assumed",
+    "vlsi21-28nm-assumed",
+    "yoshioka2023-65nm",
+]
 SHIPPED = ["jia2020-65nm", "laws-28nm", "survey-28nm", "vlsi21-28nm"]
 
 

@@ -18,7 +18,7 @@ LAWS = load_technology("laws-28nm")
 
 @pytest.mark.parametrize(
     ("supply", "converter", "array", "shift_add", "datapath", "pass_ns", "write_ns"),
-    [(0.85, 1.79, 9.7, 2.25 * 8.3 / 14.7, 8.3, 1350, 500), (1.2, 3.56, 20.4, 2.25, 14.7, 540, 200)],
+    [(0.85, 1.79, 9.7, 2.25 * 8.3 / 14.7, 8.3, 1350, 166.6667), (1.2, 3.56, 20.4, 2.25, 14.7, 540, 66.66667)],
 )
 def test_the_65_nm_chip_at_its_two_supplies(supply, converter, array, shift_add, datapath, pass_ns, write_ns):
     found = rates(JIA, own_design(JIA, supply))
