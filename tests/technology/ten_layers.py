@@ -1,7 +1,8 @@
 """The CIFAR-10 networks that Jia et al. ran on their 65 nm chip (arXiv 1811.04047, Fig. 11), as data.
 
 The text prints layers, energy an image, images a second and accuracy of both networks, and the supply: 0.85 V, and
-0.7 V for memories and the reshaping buffer. They are also spoken of as networks of ten layers: ten is the number of classes.
+0.7 V for memories and the reshaping buffer. They are also spoken of as networks of ten layers: ten is the number of
+classes.
 """
 
 from __future__ import annotations
