@@ -50,7 +50,7 @@ BELOW = {
         "errors",
     },
     "starting": {"calibration", "files", "errors"},
-    "report": {"reading", "records", "files", "intervals", "units", "errors"},
+    "report": {"reading", "records", "files", "paths", "intervals", "units", "errors"},
 }
 for upper in ("experiment", "evaluation", "studies", "bench", "sweep", "api", "cli"):
     BELOW[upper] = set(BELOW)

@@ -23,7 +23,7 @@ from imctrain.cost.summary import bottleneck, macro_utilisation, seconds_by_kind
 from imctrain.experiment.costing import Training, training_of
 from imctrain.experiment.from_config import build_hardware, calibration_of
 from imctrain.files import write_json, write_text
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 from imctrain.settings import Config
 from imctrain.sweep.spec import expand, read_sweep
 
@@ -157,15 +157,15 @@ def count() -> dict[str, Any]:
     }
 
 
+@drawing()
 def draw_networks(content: dict[str, Any], target: Path) -> None:
     """Where a step's joules go, a bar a network and recipe."""
-    plt = pyplot()
     bars = [(name, key) for name in NETWORKS for key in RECIPES]
     colours = dict(
         zip(PARTS, (*COLOURS[:1], COLOURS[5], *COLOURS[2:3], "#8c6bb1", "#bfd3e6", *COLOURS[3:4], "0.6"), strict=False)
     )
     colours |= {"exempt": COLOURS[1], "elementwise": COLOURS[4], "update": "0.25"}
-    figure, axis = plt.subplots(figsize=(6.8, 3.6), layout="constrained")
+    figure, axis = subplots(figsize=(6.8, 3.6), layout="constrained")
     left = [0.0] * len(bars)
     for part, label in PARTS.items():
         found = [content["networks"][name][key] for name, key in bars]
@@ -188,10 +188,10 @@ def draw_networks(content: dict[str, Any], target: Path) -> None:
     save_figure(figure, target)
 
 
+@drawing()
 def draw_break_even(content: dict[str, Any], target: Path) -> None:
     """fJ a MAC against the length of the contraction, and the digital lines."""
-    plt = pyplot()
-    figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.0), sharey=True, layout="constrained")
+    figure, axes = subplots(1, 2, figsize=(7.0, 3.0), sharey=True, layout="constrained")
     for axis, (key, label) in zip(axes, RECIPES.items(), strict=True):
         rows = content["break_even"][key]
         curves = [("forward", 1, "forward", COLOURS[6], "-")]

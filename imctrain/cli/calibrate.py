@@ -269,14 +269,13 @@ def _write(calibration: Calibration, evidence: Evidence | None, other: Calibrati
         files.enter_context(replacing(target)).write_text(text, encoding="utf-8")
         if evidence is not None:
             from imctrain.calibration.datasheet.page import draw_datasheet
-            from imctrain.report.style import pyplot
+            from imctrain.report.style import drawing, new_figure
 
-            plt = pyplot()
-            figure = draw_datasheet(calibration, evidence, plt)
-            for suffix in PLOTS:
-                picture = files.enter_context(replacing(target.with_suffix(suffix)))
-                figure.savefig(picture, format=suffix[1:], metadata=_made_by(suffix))
-            plt.close(figure)
+            with drawing():
+                figure = draw_datasheet(calibration, evidence, new_figure)
+                for suffix in PLOTS:
+                    picture = files.enter_context(replacing(target.with_suffix(suffix)))
+                    figure.savefig(picture, format=suffix[1:], metadata=_made_by(suffix))
         if other is not None:
             _plot_comparison(calibration, other, target, files)
 
@@ -284,14 +283,13 @@ def _write(calibration: Calibration, evidence: Evidence | None, other: Calibrati
 def _plot_comparison(a: Calibration, b: Calibration, target: Path, files: ExitStack) -> None:
     from imctrain.calibration.compare.page import draw_comparison
     from imctrain.files import replacing
-    from imctrain.report.style import pyplot
+    from imctrain.report.style import drawing, subplots
 
-    plt = pyplot()
-    figure = draw_comparison(a, b, plt)
-    for suffix in PLOTS:
-        picture = files.enter_context(replacing(_comparison_path(target, b, suffix)))
-        figure.savefig(picture, format=suffix[1:], metadata=_made_by(suffix))
-    plt.close(figure)
+    with drawing():
+        figure = draw_comparison(a, b, subplots)
+        for suffix in PLOTS:
+            picture = files.enter_context(replacing(_comparison_path(target, b, suffix)))
+            figure.savefig(picture, format=suffix[1:], metadata=_made_by(suffix))
 
 
 def _compare_files(file: Path, compare: str | None, out: Path | None, plot: bool, force: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.report.crossing import Estimate
-from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, legend_outside, save_figure, subplots
 from imctrain.report.sweep_table import SIGMA, Curves
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ WIDE = 6.0
 """Levels whose largest is this often the smallest one above zero are drawn on a logarithmic axis."""
 
 
+@drawing()
 def draw_axis_figure(
     curves: Curves, target: Path, crossings: dict[str, dict[float, Estimate]] | None = None, title: str = ""
 ) -> None:
@@ -39,8 +40,7 @@ def draw_axis_figure(
     Args:
         crossings: {curve: {drop: level}}, drawn on the lines at DROPS.
     """
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(5.2, 4.0), layout="constrained")
+    figure, axis = subplots(figsize=(5.2, 4.0), layout="constrained")
     levels = sorted({x for points in curves.by_curve.values() for x in points})
     _scale(axis, levels)
     for i, (name, points) in enumerate(curves.by_curve.items()):

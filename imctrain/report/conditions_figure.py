@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.records.evaluation import AtCondition, Evaluation
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +25,12 @@ def has_conditions(evaluations: Sequence[Evaluation]) -> bool:
     return any(len(one.at_conditions) > 1 for one in evaluations)
 
 
+@drawing()
 def draw_conditions(evaluations: Sequence[Evaluation], target: Path) -> None:
     """Draw evaluations of one network to `target` (format by its suffix): a panel for each quantity that differs."""
-    plt = pyplot()
     shown = [one for one in evaluations if len(one.at_conditions) > 1][-MOST:]
     quantities = [key for key in LABELS if any(len(_values(one, key)) > 1 for one in shown)]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(shown),
         len(quantities),
         figsize=(0.6 + 3.1 * len(quantities), 0.7 + 2.2 * len(shown)),

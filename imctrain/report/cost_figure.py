@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 from imctrain.units import joules, joules_unit
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ MOST_BARS = 40
 """More MVMs than this are drawn a site a bar: the names of all would not be read."""
 
 
+@drawing()
 def draw_cost(bill: dict[str, Any], target: Path, made_by: str | None = None) -> None:
     """Draw a bill (`cost.summary`) to `target` (format by its suffix)."""
-    plt = pyplot()
     bars = _bars(bill)
     height = 1.3 + 0.17 * len(bars)
-    figure, (energy, time) = plt.subplots(
+    figure, (energy, time) = subplots(
         2, 1, figsize=(6.4, height + 2.2), layout="constrained", height_ratios=(height, 1.6)
     )
     _draw_energy(energy, bars, bill)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from imctrain.records.evaluation import Evaluation
-from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, legend_outside, save_figure, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,13 +45,13 @@ def has_dies(evaluations: Sequence[Evaluation]) -> bool:
     return any(one.summary.test_dies > 1 for one in evaluations)
 
 
+@drawing()
 def draw_dies(evaluations: Sequence[Evaluation], target: Path) -> None:
     """Draw evaluations of one network to `target` (format by its suffix)."""
-    plt = pyplot()
     shown = [one for one in evaluations if one.summary.test_dies > 1][-MOST:]
     rows = [_row(one, COLOURS[number]) for number, one in enumerate(shown)]
     height = 0.45 + sum(0.6 if row.ends else 0.42 for row in rows)
-    figure, (dots, curve) = plt.subplots(
+    figure, (dots, curve) = subplots(
         2, 1, figsize=(6.4, height + 3.1), sharex=True, layout="constrained", height_ratios=(height, 2.4)
     )
     _draw_dots(dots, rows)

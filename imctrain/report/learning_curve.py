@@ -13,7 +13,7 @@ import numpy as np
 from imctrain.records.kept_config import Table, read_config, setting
 from imctrain.records.layout import RunFiles
 from imctrain.records.metrics import EpochLine, TrainLine, epoch_lines, read_lines, train_lines
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,9 +61,9 @@ class _Curve:
         return "o" if len(self.epochs) <= MARKED else ""
 
 
+@drawing()
 def plot_learning_curve(folder: Path, *targets: Path) -> None:
     """Draw `folder`'s metrics (and its baseline's) to pictures; the format follows each target's suffix."""
-    plt = pyplot()
     from matplotlib.ticker import FuncFormatter, LogFormatter
 
     run = RunFiles(folder)
@@ -71,7 +71,7 @@ def plot_learning_curve(folder: Path, *targets: Path) -> None:
     if run.baseline.metrics.is_file():
         curves.append(_read(run.baseline, COLOURS[1], 2))
     curves = [curve for curve in curves if curve.epochs]
-    figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(7.0, 3.2), layout="constrained")
+    figure, (loss, accuracy) = subplots(1, 2, figsize=(7.0, 3.2), layout="constrained")
     for curve in curves:
         _draw_loss(loss, curve)
         _draw_accuracy(accuracy, curve)

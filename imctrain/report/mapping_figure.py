@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
 from imctrain.files import JsonValue
 from imctrain.reading import read_json
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +99,7 @@ class MappingSnr(TypedDict):
 Records = list[SnrRecord]
 
 
+@drawing()
 def draw_mapping_snr(source: Path, target: Path) -> None:
     """Draw `source` (mapping_snr.json) to `target` (format by its suffix): a column an MVM.
 
@@ -107,14 +107,13 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
     to the highest site at the last moment, crosses are the formula's prediction there. The lowest row shows gains over
     bit-serial, each site and moment with itself: median, lowest and highest.
     """
-    plt = pyplot()
     results: MappingSnr = read_json(source)
     settings, steps = results["settings"], results["recording"]["steps"]
     policies, sigmas = settings["policies"], sorted(settings["sigmas"])
     mappings = [mapping for mapping in MAPPINGS if mapping in settings["mappings"]]
     records = [record for record in results["records"] if record["snr_db"] is not None]
     rows = len(policies) + 1
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows, len(MVMS), figsize=(WIDTH, LEGEND + ROW * rows), sharex=True, sharey="row", squeeze=False,
         layout="constrained",
     )  # fmt: skip
@@ -137,7 +136,7 @@ def draw_mapping_snr(source: Path, target: Path) -> None:
         title = f" {list(MVMS.values())[number]}" if number < len(MVMS) else ""
         axis.set_title(f"({'abcdefghij'[number]}){title}", loc="left")
     _scale(axes[0, 0], sigmas)
-    _legend(figure, plt, results, mappings)
+    _legend(figure, results, mappings)
     save_figure(figure, target, dpi=300, made_by=MADE_BY)
 
 
@@ -227,8 +226,10 @@ def _scale(axis: Axes, sigmas: Sequence[float]) -> None:
     axis.margins(x=0.06)
 
 
-def _legend(figure: Figure, plt: ModuleType, results: MappingSnr, mappings: Sequence[str]) -> None:
+def _legend(figure: Figure, results: MappingSnr, mappings: Sequence[str]) -> None:
     """What colours, styles and crosses mean, above the panels."""
+    from matplotlib.lines import Line2D
+
     steps = results["recording"]["steps"]
     repeats = {r["mapping"]: (r["passes"], r["repeats"]) for r in results["records"]}
     handles = []
@@ -236,11 +237,11 @@ def _legend(figure: Figure, plt: ModuleType, results: MappingSnr, mappings: Sequ
         colour, marker = MAPPINGS[mapping]
         passes, count = repeats[mapping]
         label = f"{mapping.replace('_', '-')}: {passes} passes, {count} times"
-        handles.append(plt.Line2D([], [], color=colour, marker=marker, ms=4.0, label=label))
+        handles.append(Line2D([], [], color=colour, marker=marker, ms=4.0, label=label))
     names = MOMENTS.get(len(steps), ("",) * len(steps))
     for step, name, style in zip(steps, names, _styles(steps), strict=True):
         label = f"{name} (step {step:,})" if name else f"step {step:,}"
-        handles.append(plt.Line2D([], [], color="0.3", ls=style, lw=1.3, label=label))
-    handles.append(plt.Line2D([], [], color="0.1", marker="x", ls="", ms=4.0, mew=0.8, label="predicted"))
-    handles.append(plt.Line2D([], [], color="0.3", alpha=0.4, lw=2.2, label="lowest to highest site"))
+        handles.append(Line2D([], [], color="0.3", ls=style, lw=1.3, label=label))
+    handles.append(Line2D([], [], color="0.1", marker="x", ls="", ms=4.0, mew=0.8, label="predicted"))
+    handles.append(Line2D([], [], color="0.3", alpha=0.4, lw=2.2, label="lowest to highest site"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.6, handlelength=2.4)

@@ -22,7 +22,7 @@ from imctrain.report.pareto import (
     differing_noise,
     point_name,
 )
-from imctrain.report.style import COLOURS, MARGIN, energy_axis, pyplot, save_figure
+from imctrain.report.style import COLOURS, MARGIN, drawing, energy_axis, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +50,9 @@ TABLE_CHARACTERS = 64
 """A name in the table is cut here."""
 
 
+@drawing()
 def draw_pareto(pareto: Pareto, target: Path, title: str = "") -> None:
     """Draw to `target` (format by its suffix): the points alone, and with what they are compared with."""
-    plt = pyplot()
     points, references = pareto["points"], pareto["references"]
     floor = _floor(points, references)
     seen = [point for point in points if point["accuracy"] >= floor]
@@ -61,7 +61,7 @@ def draw_pareto(pareto: Pareto, target: Path, title: str = "") -> None:
     below = ROW * (_rows(len(numbered)) + len(lines)) + 0.42
     panels = 2 if references else 1
     height = 3.3 + below
-    figure = plt.figure(figsize=(7.1 if references else 5.2, height))
+    figure = new_figure(figsize=(7.1 if references else 5.2, height))
     grid = figure.add_gridspec(
         1, panels, width_ratios=(1.25, 1.0)[:panels], left=0.085 if references else 0.115, right=0.985,
         top=1 - 0.3 / height, bottom=(below + 0.42) / height, wspace=0.14,

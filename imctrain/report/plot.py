@@ -13,7 +13,7 @@ from imctrain.files import JsonValue
 from imctrain.records.copies import copies_of
 from imctrain.records.kept_config import leaves
 from imctrain.records.runs import RunRecord, gather
-from imctrain.report.style import legend_outside, plain_ticks, pyplot, save_figure, with_style
+from imctrain.report.style import drawing, legend_outside, plain_ticks, save_figure, subplots
 from imctrain.report.web.differences import short_names, value_text
 
 MADE_BY = "imctrain plot"
@@ -94,29 +94,33 @@ def draw_points(points: Points, targets: Sequence[Path], *, width: float = 5.2, 
 
     Raises UserError for a style that matplotlib cannot read.
     """
-    plt = pyplot()
-    with plt.rc_context():
-        with_style(plt, style)
-        figure, axis = plt.subplots(figsize=(width, SHAPE * width), layout="constrained")
-        factor = 100.0 if points.y in SHARES else 1.0
-        colours = plt.rcParams["axes.prop_cycle"].by_key().get("color", ["0.2"])
-        levels = points.levels
-        place = (lambda x: x) if points.is_numeric else levels.index
-        for number, (name, found) in enumerate(_in_order(points.by_hue)):
-            colour, marker = colours[number % len(colours)], MARKERS[number % len(MARKERS)]
-            at = [x for x in levels if x in found]
-            means = [factor * float(np.mean(found[x])) for x in at]
-            label = f"{_short(points.hue)} {name}" if points.hue is not None else None
-            axis.plot([place(x) for x in at], means, color=colour, marker=marker, ms=4, label=label)
-            for x in at:
-                if len(found[x]) > 1:
-                    runs = [factor * value for value in found[x]]
-                    axis.plot([place(x)] * len(runs), runs, ".", color=colour, ms=2.5)
-        _x_axis(axis, points, levels)
-        axis.set_ylabel(f"{_short(points.y).replace('_', ' ')}{' (%)' if factor > 1 else ''}")
-        if points.hue is not None:
-            legend_outside(figure, "outside upper center", max(1, int(width / 1.6)))
-        save_figure(figure, *targets, made_by=MADE_BY, sized=True)
+    with drawing(style):
+        _draw(points, targets, width)
+
+
+def _draw(points: Points, targets: Sequence[Path], width: float) -> None:
+    from matplotlib import rcParams
+
+    figure, axis = subplots(figsize=(width, SHAPE * width), layout="constrained")
+    factor = 100.0 if points.y in SHARES else 1.0
+    colours = rcParams["axes.prop_cycle"].by_key().get("color", ["0.2"])
+    levels = points.levels
+    place = (lambda x: x) if points.is_numeric else levels.index
+    for number, (name, found) in enumerate(_in_order(points.by_hue)):
+        colour, marker = colours[number % len(colours)], MARKERS[number % len(MARKERS)]
+        at = [x for x in levels if x in found]
+        means = [factor * float(np.mean(found[x])) for x in at]
+        label = f"{_short(points.hue)} {name}" if points.hue is not None else None
+        axis.plot([place(x) for x in at], means, color=colour, marker=marker, ms=4, label=label)
+        for x in at:
+            if len(found[x]) > 1:
+                runs = [factor * value for value in found[x]]
+                axis.plot([place(x)] * len(runs), runs, ".", color=colour, ms=2.5)
+    _x_axis(axis, points, levels)
+    axis.set_ylabel(f"{_short(points.y).replace('_', ' ')}{' (%)' if factor > 1 else ''}")
+    if points.hue is not None:
+        legend_outside(figure, "outside upper center", max(1, int(width / 1.6)))
+    save_figure(figure, *targets, made_by=MADE_BY, sized=True)
 
 
 def _x_axis(axis: object, points: Points, levels: Sequence[Level]) -> None:

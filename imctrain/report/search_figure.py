@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imctrain.report.numbers_in_plots import place_numbers
 from imctrain.report.pareto import front
-from imctrain.report.style import COLOURS, MARGIN, energy_axis, pyplot, save_figure
+from imctrain.report.style import COLOURS, MARGIN, drawing, energy_axis, new_figure, save_figure
 from imctrain.units import joules
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ CHARACTERS = 150
 Line = Mapping[str, Any]
 
 
+@drawing()
 def draw_search(answer: Mapping[str, Any], target: Path) -> None:
     """Draw to `target` (format by its suffix).
 
@@ -31,13 +32,12 @@ def draw_search(answer: Mapping[str, Any], target: Path) -> None:
 
     Lines without a known energy or accuracy are left out and told.
     """
-    plt = pyplot()
     tried, found, by_hand = (_known(answer[name]) for name in ("tried", "found", "by_hand"))
     unknown = sum(len(answer[name]) for name in ("tried", "found", "by_hand")) - len(tried) - len(found) - len(by_hand)
     lines = _below(answer, found, by_hand, unknown)
     below = ROW * len(lines) + 0.6
     height = 3.3 + below
-    figure = plt.figure(figsize=(WIDTH, height))
+    figure = new_figure(figsize=(WIDTH, height))
     axis = figure.add_axes((0.085, below / height, 0.9, 1 - (below + 0.1) / height))
     _draw_tried(axis, tried)
     _draw_tested(axis, [*found, *by_hand])

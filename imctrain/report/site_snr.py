@@ -9,7 +9,7 @@ import numpy as np
 
 from imctrain.files import write_text
 from imctrain.report.site_curves import MVMS, site_series
-from imctrain.report.style import COLOURS, legend_outside, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, legend_outside, save_figure, subplots
 
 LAST = 3
 """Lines of metrics that are averaged: each holds the SNR of one step."""
@@ -53,10 +53,10 @@ def write_site_snr(groups: Mapping[str, Sequence[Path]], target: Path) -> bool:
     return True
 
 
+@drawing()
 def _draw(found: Mapping[str, Snr], sites: Sequence[str], target: Path) -> None:
-    plt = pyplot()
     size = (7.2, 1.2 + 0.24 * len(sites))
-    figure, axes = plt.subplots(1, 3, figsize=size, sharex=True, sharey=True, layout="constrained")
+    figure, axes = subplots(1, 3, figsize=size, sharex=True, sharey=True, layout="constrained")
     for axis, (mvm, title) in zip(axes, MVMS.items(), strict=True):
         for i, (name, snr) in enumerate(found.items()):
             places = [y for y, site in enumerate(sites) if site in snr.get(mvm, {})]

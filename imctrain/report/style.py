@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imctrain.errors import UserError
 from imctrain.files import replacing
@@ -34,70 +34,104 @@ MARGIN = 0.08
 """Beside the points, as a share of what they span."""
 
 
-def pyplot() -> ModuleType:
-    """matplotlib.pyplot without a display, with the project's style."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+def _project() -> dict[Any, Any]:
+    """Of matplotlib's settings, those of the project."""
     from cycler import cycler
 
-    plt.rcParams.update(
-        {
-            "font.size": 9,
-            "axes.titlesize": 9,
-            "axes.labelsize": 9,
-            "legend.fontsize": 8,
-            "xtick.labelsize": 8,
-            "ytick.labelsize": 8,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.alpha": 0.25,
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.5,
-            "legend.frameon": False,
-            # Names are the user's, and "$" is a letter in them.
-            "text.parse_math": False,
-            "axes.unicode_minus": True,
-            "savefig.dpi": 200,
-            "svg.hashsalt": "imctrain",
-            # Text stays text in a drawing program, and in a journal's checks.
-            "svg.fonttype": "none",
-            "pdf.fonttype": 42,
-            "ps.fonttype": 42,
-            "axes.prop_cycle": cycler(color=COLOURS),
-        }
-    )
-    with_style(plt, os.environ.get(STYLE_VARIABLE) or None)
-    return plt
+    return {
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.labelsize": 9,
+        "legend.fontsize": 8,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.5,
+        "legend.frameon": False,
+        # Names are the user's, and "$" is a letter in them.
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+        "savefig.dpi": 200,
+        "svg.hashsalt": "imctrain",
+        # Text stays text in a drawing program, and in a journal's checks.
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+        "axes.prop_cycle": cycler(color=COLOURS),
+    }
+
+
+@contextmanager
+def drawing(style: str | None = None) -> Iterator[None]:
+    """Within it, figures have the project's look and over it the user's style (`--style`); also a decorator.
+
+    The matplotlib of who calls stays as it was: a notebook's style, its backend and its open figures. Figures are made
+    by `new_figure` and `subplots`.
+
+    Args:
+        style: of one figure, over that of all.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_project())
+        for each in (os.environ.get(STYLE_VARIABLE) or None, style):
+            with_style(each)
+        yield
+
+
+def new_figure(**options: Any) -> Figure:
+    """A figure that belongs to no window and to no notebook. Options are matplotlib's."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(**options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def subplots(
+    rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], layout: Any = None, **options: Any
+) -> tuple[Figure, Any]:
+    """`new_figure` with axes, as matplotlib.pyplot.subplots makes them."""
+    figure = new_figure(figsize=figsize, layout=layout)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def look(style: str | None, width: str | None) -> None:
     """Of all figures of this process and of those that it starts, over the project's. Raises UserError, at once."""
-    if style is not None:
-        os.environ[STYLE_VARIABLE] = str(Path(style).absolute()) if is_file(Path(style)) else style
-    if width is not None:
-        os.environ[WIDTH_VARIABLE] = width
-    if os.environ.get(WIDTH_VARIABLE):
-        inches(os.environ[WIDTH_VARIABLE])
-    if os.environ.get(STYLE_VARIABLE):
-        pyplot()
+    asked = {STYLE_VARIABLE: style, WIDTH_VARIABLE: width}
+    chosen = {name: value or os.environ.get(name) for name, value in asked.items()}
+    if all_width := chosen[WIDTH_VARIABLE]:
+        inches(all_width)
+    if all_style := chosen[STYLE_VARIABLE]:
+        with drawing(all_style):
+            pass
+    if style is not None and is_file(Path(style)):
+        asked[STYLE_VARIABLE] = str(Path(style).absolute())
+    os.environ.update({name: value for name, value in asked.items() if value is not None})
 
 
-def with_style(plt: ModuleType, style: str | None) -> None:
+def with_style(style: str | None) -> None:
     """Put a matplotlib style over the project's: a file, or a name that matplotlib knows. Raises UserError."""
     if style is None:
         return
+    import matplotlib.style
+
     try:
-        plt.style.use(style)
+        matplotlib.style.use(style)
     except (OSError, ValueError, UnicodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"--style {style} is no style of matplotlib ({reason}): give a .mplstyle file, or a name"
         ) from None
     # Names are the user's still.
-    plt.rcParams["text.parse_math"] = False
+    matplotlib.rcParams["text.parse_math"] = False
 
 
 def inches(text: str) -> float:
@@ -166,7 +200,7 @@ def plain_ticks(axis: Axes, which: Literal["x", "y"]) -> None:
 def save_figure(
     figure: Figure, *targets: Path, dpi: int | None = None, made_by: str | None = None, sized: bool = False
 ) -> None:
-    """Write a figure whole or not at all, in the format of each target's suffix, the same bytes every time; close it.
+    """Write a figure whole or not at all, in the format of each target's suffix, the same bytes every time.
 
     Args:
         made_by: told in the file, in place of matplotlib. sized: it has the width that was asked for it alone.
@@ -182,7 +216,3 @@ def save_figure(
             metadata[maker] = made_by
         with replacing(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], metadata=metadata, dpi=dpi)
-    # Not by pyplot(): that would set the project's style over the user's.
-    import matplotlib.pyplot as plt
-
-    plt.close(figure)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imctrain.report.axis_figure import DROPS
-from imctrain.report.style import COLOURS, pyplot, save_figure
+from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 from imctrain.report.sweep_table import Curves
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ REACH = 0.5
 """A line to measure by that lies lower than all points by this share of what they span is still shown."""
 
 
+@drawing()
 def draw_variants(curves: Curves, target: Path, title: str = "") -> None:
     """Draw to `target` (format by its suffix).
 
     The few variants that lie far below all others are arrows at the edge with their accuracy, so that the rest keeps
     its scale. Variants named "WHAT: VALUE" stand apart from those of another WHAT.
     """
-    plt = pyplot()
     names = list(curves.by_curve)
     accuracies = [100 * np.asarray(curves.by_curve[name][None]) for name in names]
     lines = {name: 100 * float(np.mean(found)) for name, found in curves.references.items()}
     edge = lowest_shown([float(a.mean()) for a in accuracies])
-    figure, axis = plt.subplots(figsize=(6.2, 1.2 + 0.2 * len(names)), layout="constrained")
+    figure, axis = subplots(figsize=(6.2, 1.2 + 0.2 * len(names)), layout="constrained")
     for place, (name, values) in enumerate(zip(names, accuracies, strict=True)):
         _draw_row(axis, place, values, edge, lines.get("float"))
         if place and _group(name) != _group(names[place - 1]):

@@ -9,15 +9,13 @@ from imctrain.calibration import load_calibration
 from imctrain.calibration.datasheet.columns import draw_map
 from imctrain.calibration.datasheet.conditions import PANELS, strips_of
 from imctrain.calibration.datasheet.text import GAP, _columns
-from imctrain.report.style import pyplot
+from imctrain.report.style import drawing, new_figure
 
 
 @pytest.fixture
 def figure():
-    plt = pyplot()
-    made = plt.figure(figsize=(8.27, 4.0))
-    yield made
-    plt.close(made)
+    with drawing():
+        yield new_figure(figsize=(8.27, 4.0))
 
 
 def test_a_strip_for_each_condition_that_was_measured():

@@ -8,6 +8,7 @@ import json
 import re
 import zlib
 
+import matplotlib
 import polars
 import pytest
 from kept_results import write_result
@@ -18,7 +19,7 @@ from imctrain.report.axis_figure import CROSSING, draw_axis_figure
 from imctrain.report.crossing import Estimate
 from imctrain.report.learning_curve import plot_learning_curve
 from imctrain.report.plot import points_of
-from imctrain.report.style import inches, pyplot
+from imctrain.report.style import drawing, inches
 from imctrain.report.sweep_table import SIGMA, Curves, as_markdown
 
 
@@ -86,7 +87,8 @@ def test_a_figure_of_a_papers_width_with_text_that_can_be_edited(runs, tmp_path,
     assert call(monkeypatch, "plot", runs, "--x", SIGMA, *arguments, "--out", target) == 2
     assert (tmp_path / "figure.svg").read_text() == "mine"
     # A style is for its own figure alone.
-    assert pyplot().rcParams["font.size"] == 9
+    with drawing():
+        assert matplotlib.rcParams["font.size"] == 9
 
 
 @pytest.mark.parametrize(
@@ -164,10 +166,9 @@ def test_a_learning_curve_in_three_formats_with_its_legend_off_the_data(tmp_path
 
 @pytest.mark.parametrize(("words", "columns"), [("short", 2), ("a name that is as wide as the figure " * 2, 1)])
 def test_a_legend_is_never_wider_than_its_figure_where_one_column_fits(words, columns):
-    from imctrain.report.style import legend_outside, pyplot
+    from imctrain.report.style import legend_outside, subplots
 
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    figure, axis = subplots(figsize=(7, 3), layout="constrained")
     for number in range(4):
         axis.plot([0, 1], label=f"{words} {number}")
     legend_outside(figure, "outside lower center", 2)
@@ -175,7 +176,18 @@ def test_a_legend_is_never_wider_than_its_figure_where_one_column_fits(words, co
     (legend,) = figure.legends
     assert legend._ncols == columns
     assert legend.get_window_extent().width <= figure.bbox.width
-    plt.close(figure)
+
+
+def test_a_notebooks_matplotlib_stays_as_it_was(runs, tmp_path, monkeypatch):
+    """Its style, its open figures and its backend: `imctrain.train` draws learning curves."""
+    import matplotlib.pyplot as plt
+
+    mine = plt.figure()
+    monkeypatch.setitem(matplotlib.rcParams, "font.size", 17.0)
+    before = (dict(matplotlib.rcParams), plt.get_fignums(), matplotlib.get_backend())
+    assert call(monkeypatch, "plot", runs, "--x", SIGMA, "--out", tmp_path / "f") == 0
+    assert (dict(matplotlib.rcParams), plt.get_fignums(), matplotlib.get_backend()) == before
+    plt.close(mine)
 
 
 @pytest.mark.parametrize("named", ["option", "variable"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_comparison(a: Calibration, b: Calibration, plt: ModuleType) -> Figure:
+def draw_comparison(a: Calibration, b: Calibration, subplots: Callable[..., tuple[Figure, Any]]) -> Figure:
     """A figure of both.
 
     Args:
-        plt: matplotlib.pyplot in the project's style.
+        subplots: makes a figure and its axes, of matplotlib's options, in the project's style.
     """
     with_dnl = a.dnl is not None or b.dnl is not None
-    figure, axes = plt.subplots(2 + with_dnl, 2, figsize=(8.27, 6.2 + 2.6 * with_dnl), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
+    figure, axes = subplots(2 + with_dnl, 2, figsize=(8.27, 6.2 + 2.6 * with_dnl), layout="constrained")
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.86))
     for c, colour, y in ((a, BLUE, 0.955), (b, RED, 0.905)):
         figure.text(0.05, y, c.name, color=colour, fontweight="bold", fontsize=11, va="center")
         figure.text(0.4, y, f"{origin(c)}\n{geometry(c)}", fontsize=7, va="center")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imctrain.calibration.datasheet.columns import draw_map
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_datasheet(c: Calibration, e: Evidence, plt: ModuleType) -> Figure:
+def draw_datasheet(c: Calibration, e: Evidence, new_figure: Callable[..., Figure]) -> Figure:
     """A figure of one A4 page, longer by a strip for each of temperature, supply and dies that the chip has.
 
     Args:
-        plt: matplotlib.pyplot in the project's style.
+        new_figure: makes a figure, of matplotlib's options, in the project's style.
     """
     strips = strips_of(c)
     width, height = A4
     taller = height + STRIP * len(strips)
-    figure = plt.figure(figsize=(width, taller))
+    figure = new_figure(figsize=(width, taller))
     # Head and foot keep their inches.
     top_edge, bottom_edge = 1 - 0.105 * height / taller, 0.05 * height / taller
     figure.subplots_adjust(left=LEFT, right=RIGHT, top=top_edge, bottom=bottom_edge)
