@@ -38,6 +38,13 @@ def test_a_script_runs(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_notebook_shows_what_it_gave():
+    notebook = json.loads((EXAMPLES / "first_figure.ipynb").read_text(encoding="utf-8"))
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    assert [output["output_type"] for output in outputs] == ["stream", "display_data"]
+    assert "image/png" in outputs[1]["data"]
+
+
 @pytest.mark.slow
 def test_the_notebook_runs_cell_by_cell(tmp_path, monkeypatch):
     """Its cells in their order, as a notebook runs them; without the figure's window."""
