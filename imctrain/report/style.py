@@ -26,6 +26,8 @@ STYLE_VARIABLE = "IMCTRAIN_STYLE"
 WIDTH_VARIABLE = "IMCTRAIN_WIDTH"
 COLUMN_INCHES = {"column": 3.5, "page": 7.16}
 """Widths of one and two columns of an IEEE paper."""
+LEAST_SHAPE = 0.8
+"""Height over width of a figure that was made narrower, where it was not flatter before."""
 WIDE = 4.0
 """An axis of energies that spans more is logarithmic."""
 DECADES = 30.0
@@ -206,9 +208,12 @@ def save_figure(
         made_by: told in the file, in place of matplotlib. sized: it has the width that was asked for it alone.
     """
     width = os.environ.get(WIDTH_VARIABLE)
-    if width and not sized:
+    # A figure that was laid out by hand, for its notes, has room at its own size alone.
+    if width and not sized and figure.get_layout_engine() is not None:
         wide, high = figure.get_size_inches()
-        figure.set_size_inches(inches(width), high * inches(width) / wide)
+        chosen = inches(width)
+        # Panels side by side stay as high as their labels need.
+        figure.set_size_inches(chosen, max(high * chosen / wide, min(high, LEAST_SHAPE * chosen)))
     for target in targets:
         maker = "Software" if target.suffix == ".png" else "Creator"
         metadata: dict[str, str | None] = dict.fromkeys(DATES.get(target.suffix, ()))

@@ -190,17 +190,20 @@ def test_a_notebooks_matplotlib_stays_as_it_was(runs, tmp_path, monkeypatch):
     plt.close(mine)
 
 
+FLOAT = ("--set=imc.path=float", "--set=training.epochs=1", "--set=data.train_limit=128", "--set=tensorboard=false")
+
+
 @pytest.mark.parametrize("named", ["option", "variable"])
 def test_any_commands_figures_take_a_style_and_a_papers_width(runs, tmp_path, named):
     style = tmp_path / "paper.mplstyle"
     style.write_text('axes.prop_cycle: cycler("color", ["123456", "abcdef"])\nfont.size: 7\n')
-    command = ["pareto", runs, "--out", tmp_path]
+    command = ["run", "-c", "quickstart", *FLOAT, "-o", tmp_path / "run"]
     if named == "option":
         done = spawn("--style", style, "--width", "89mm", *command)
     else:
         done = spawn(*command, IMCTRAIN_STYLE=str(style), IMCTRAIN_WIDTH="89mm")
     assert done.returncode == 0, done.stderr
-    svg = (tmp_path / "pareto.svg").read_text()
+    svg = (tmp_path / "run" / "learning_curve.svg").read_text()
     assert float(re.search(r'width="([\d.]+)pt"', svg)[1]) == pytest.approx(89 / 25.4 * 72, abs=0.1)
     assert re.search(r"font: 7px", svg) or "7px" in svg
 
