@@ -31,6 +31,9 @@ LOCK_SECONDS = 600.0
 """How long a lost worker may hold its trial before the retry gives up on it."""
 FORWARDED = ("JAX_", "XLA_", "IMCTRAIN_")
 """Variables of these names are a trial's too, on a cluster of this machine: its daemon may be older than they."""
+GONE_SECONDS = 10.0
+"""After a stop: how long no trial may be held before the cluster is taken for gone. A signal to the whole job ends the
+daemons of a cluster of its own, and what they would have told never comes."""
 STOP_FILE = ".stop"
 """In the sweep's folder: running trials of the pool that wrote it save and end."""
 
@@ -84,7 +87,12 @@ class RayPool:
         # A process a task: jax holds a GPU until its process ends, and another trial may need other devices.
         task = ray.remote(max_retries=RETRIES, max_calls=1, num_cpus=1, num_gpus=self._gpus)(_task)
         running: dict[Any, str] = {}
+        seen = time.monotonic()
         while running or not (supply.over or stopping()):
+            if not stopping() or any(is_claimed(self._sweep.trial(key).folder) for key in running.values()):
+                seen = time.monotonic()
+            if time.monotonic() - seen > GONE_SECONDS:
+                break
             while len(running) < self._jobs and not stopping():
                 key = supply.take()
                 if key is None:

@@ -509,6 +509,26 @@ def test_an_interrupted_sweep_saves_its_trials_and_goes_on(tmp_path, uninterrupt
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
+def test_a_signal_to_a_whole_job_ends_a_sweep_on_ray(tmp_path, uninterrupted):
+    """As batch systems send it: to the daemons of the cluster, too."""
+    pytest.importorskip("ray")
+    command, trial = one_trial(tmp_path)
+    process = start(*command, "--executor", "ray")
+    try:
+        wait_for_epoch(trial, 3)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 143, errors
+    assert "continue with: imctrain sweep resume" in errors
+    done = spawn("sweep", "resume", tmp_path / "out", "--keep-checkpoints")
+    assert done.returncode == 0, done.stderr
+    assert_same_bits(trial, uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
 def test_two_processes_do_not_train_one_run(tmp_path):
     process = start("run", "-c", write(tmp_path, LONG), "--out", tmp_path / "run")
     try:
