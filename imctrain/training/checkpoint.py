@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from imctrain.errors import UserError
-from imctrain.training.damage import SUMS, Damaged, check_sums, reason, set_aside, write_sums
+from imctrain.training.damage import SUMS, Damaged, check_sums, number_of, reason, set_aside, write_sums
 from imctrain.training.stored import JsonObject, Stored, flat
 
 _ABOUT = "about"
@@ -90,7 +89,7 @@ class Checkpoints:
             write_sums(self.folder / str(step))
         except Exception as error:
             raise OSError(
-                getattr(error, "errno", None) or errno.EIO,
+                number_of(error),
                 f"checkpoint of step {step} cannot be written ({reason(error)})",
                 str(self.folder),
             ) from error

@@ -8,7 +8,9 @@ wrote no list are taken as they are if orbax can read them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -71,10 +73,24 @@ def check_sums(folder: Path) -> None:
             raise Damaged(f"{name} is not what was written")
 
 
+def number_of(error: Exception) -> int:
+    """The errno of an error of writing; tensorstore has it in its words alone. EIO where it tells none."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    text = str(error)
+    found = re.search(r"OS error (\d+)", text)
+    if found:
+        return int(found[1])
+    return errno.ENOSPC if "RESOURCE_EXHAUSTED" in text else errno.EIO
+
+
 def reason(error: Exception) -> str:
     """An OSError's own words, or those that tensorstore has from the system, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    number = number_of(error)
+    if number != errno.EIO:
+        return os.strerror(number)
     text = " ".join(str(error).split())
     found = re.search(r"OS error \d+: ([^\]]*)", text)
     return found[1] if found else f"{type(error).__name__}: {text[:200]}"
