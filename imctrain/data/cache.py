@@ -38,6 +38,7 @@ _FACTS = "cache.json"
 _SCRATCH_PREFIX = ".making-"
 _LOCK = "lock"
 _ABANDONED_S = 24 * 3600.0
+_EMPTY_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ def _abandoned(folder: Path) -> bool:
         return True
     except FileNotFoundError:  # of an earlier version, or made a moment ago
         with contextlib.suppress(OSError):
-            return time.time() - folder.stat().st_mtime > _ABANDONED_S
+            limit = _ABANDONED_S if any(folder.iterdir()) else _EMPTY_S
+            return time.time() - folder.stat().st_mtime > limit
         return False
     except OSError:
         return False

@@ -139,7 +139,7 @@ def test_changed_records_get_a_new_cache_and_the_old_one_goes(home):
 
 
 def test_what_a_killed_process_left_in_the_cache_goes_after_a_day(home):
-    for name, age in ((".making-old", 2 * 86400), (".making-new", 60)):
+    for name, age in ((".making-old", 7200), (".making-new", 60)):
         folder = home / cache.FOLDER / name
         folder.mkdir(parents=True)
         os.utime(folder, (time.time() - age,) * 2)

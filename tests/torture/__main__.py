@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -46,7 +45,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--kept", type=Path, default=Path("torture-failures"), help="folder of inputs that failed")
     parser.add_argument("--figures", type=Path, help="write the figures as JSON")
-    parser.add_argument("--add", action="store_true", help="to the figures of other parts that are in that file")
     asked = parser.parse_args(arguments)
     chosen = asked.only.split(",")
     unknown = set(chosen) - set(PARTS)
@@ -68,8 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{name} left out: {reason}", flush=True)
     figures = _figures(campaign, asked, commit)
     if asked.figures is not None:
-        if asked.add and asked.figures.exists():
-            figures = _added(json.loads(asked.figures.read_text(encoding="utf-8")), figures)
         asked.figures.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     failures = 0
     for name, part in campaign.parts.items():
@@ -112,17 +108,6 @@ def _figures(campaign: Campaign, asked: argparse.Namespace, commit: str) -> dict
             for name, part in campaign.parts.items()
         },
     }
-
-
-def _added(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """Other parts of the same campaign, done by another process of the same commit and seed."""
-    apart = [key for key in ("commit", "machine", "seed") if before[key] != now[key]]
-    if apart or set(before["parts"]) & set(now["parts"]):
-        raise SystemExit(
-            f"--add: the figures are of another {', '.join(apart) or 'run of the same parts'}: give a new file"
-        )
-    parts = {**before["parts"], **now["parts"]}
-    return {**now, "minutes": before["minutes"] + now["minutes"], "parts": parts}
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def soak(campaign: Campaign) -> None:
     place = campaign.scratch / "soak"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    text = CONFIG.replace("epochs = 4", "epochs = 10000").replace("every_steps = 3", "every_steps = 50")
+    # Slow enough to stay at its optimum for days.
+    text = CONFIG.replace("epochs = 4", "epochs = 10000, learning_rate = 0.002")
+    text = text.replace("every_steps = 3", "every_steps = 50")
     (place / "long.toml").write_text(text)
     log = place / "log.txt"
     command = Command(log, "run", "-c", place / "long.toml", "-o", place / "run")
