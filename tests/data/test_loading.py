@@ -138,7 +138,7 @@ def test_changed_records_get_a_new_cache_and_the_old_one_goes(home):
     assert new != old
 
 
-def test_what_a_killed_process_left_in_the_cache_goes_after_a_day(home):
+def test_an_empty_folder_that_a_killed_process_left_in_the_cache_goes_after_an_hour(home):
     for name, age in ((".making-old", 7200), (".making-new", 60)):
         folder = home / cache.FOLDER / name
         folder.mkdir(parents=True)
