@@ -112,6 +112,13 @@ def told(error: OSError, what: str = "a file") -> str:
     return text
 
 
+def what_to_do(error: OSError) -> str:
+    """What a person can do about it: ": make room"; "" for a fault of the disk, which ends a command with code 1."""
+    if error.errno in FULL:
+        return ": make room"
+    return ": give another path, or change who may use it" if error.errno in OF_THE_PATH else ""
+
+
 ABANDONED_SECONDS = 3600.0
 """A temporary file that nobody has written to for so long, of a process that is not here, is nobody's."""
 _TEMPORARY = re.compile(r"\.(\d+)-.")

@@ -31,7 +31,7 @@ from imctrain.cli.results import results
 from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import DamageWarning, UserError
-from imctrain.files import FULL, OF_THE_PATH, told
+from imctrain.files import told, what_to_do
 from imctrain.output import guard_output, to_nowhere
 from imctrain.report.style import look
 
@@ -123,12 +123,8 @@ def main() -> None:
             to_nowhere(stream)
         sys.exit(1)
     except OSError as error:
-        remedy = ""
-        if error.errno in FULL:
-            remedy = ": make room, and give the command again"
-        elif error.errno in OF_THE_PATH:
-            remedy = ": give another path, or change who may use it"
-        _fail(told(error) + remedy, 2 if remedy else 1)
+        what = what_to_do(error)
+        _fail(told(error) + (f"{what}, and give the command again" if what else ""), 2 if what else 1)
     except Exception as error:
         # Typer brings its own copy of click, or uses click's, by version: its errors are known by what they can do.
         if hasattr(error, "format_message"):

@@ -12,7 +12,7 @@ from imctrain.cli.options import OptionalConfigFile, Overrides
 from imctrain.cli.terminal import Terminal
 from imctrain.errors import UserError
 from imctrain.experiment.jax_setup import prepare_jax
-from imctrain.files import FULL, told
+from imctrain.files import told, what_to_do
 from imctrain.records.layout import RunFiles
 from imctrain.records.result import Result
 from imctrain.units import joules, seconds
@@ -150,14 +150,15 @@ def run(
     except OSError as error:
         if place.folder is None:
             raise
-        full = error.errno in FULL
+        what = what_to_do(error)
+        code = 2 if what else 1
         if not RunFiles(place.folder).is_run:
             # Nothing was begun that could go on.
-            _leave(f"{told(error, str(place.folder))}: make room, and give the command again", 2 if full else 1)
+            _leave(f"{told(error, str(place.folder))}{f'{what}, and' if what else ':'} give the command again", code)
         _leave(
             f"{told(error, str(place.folder))}; what was saved before is intact: make room (or the folder writable), "
             f"then continue with: imctrain run --resume {place.folder}",
-            2 if full else 1,
+            code,
         )
     accuracies = {
         "validation": (result.validation_accuracy, result.baseline_validation_accuracy),

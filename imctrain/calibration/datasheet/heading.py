@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import imctrain
 from imctrain.calibration.datasheet.style import A4, GREEN, GREY, LEFT, RED, RIGHT
 from imctrain.calibration.schema import Calibration
-from imctrain.calibration.summary.headline import from_elsewhere, geometry
+from imctrain.calibration.summary.headline import geometry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def draw_heading(figure: Figure, c: Calibration) -> None:
     figure.text(
         LEFT - 0.02,
         1 - 0.062 * page,
-        f"{geometry(c)}{from_elsewhere(c)}.  LSB: step of the converter at reference range R = 1.",
+        f"{geometry(c)}.  LSB: step of the converter at reference range R = 1.",
         color=GREY,
         fontsize=8.5,
     )

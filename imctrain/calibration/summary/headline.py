@@ -7,13 +7,13 @@ from imctrain.calibration.schema import Calibration
 
 def origin(c: Calibration) -> str:
     """Where a calibration comes from, in one line."""
-    others = from_elsewhere(c)
+    others = _from_elsewhere(c)
     if c.source is not None:
         return f"{c.provenance}: {c.source.rows:,} conversions in {c.source.file}, {c.source.date}{others}"
     return (f"{c.provenance}, not measured" if c.provenance == "assumed" else c.provenance) + others
 
 
-def from_elsewhere(c: Calibration) -> str:
+def _from_elsewhere(c: Calibration) -> str:
     """ "; published: array, adc.bits": the figures whose provenance is not the file's; "" where there are none."""
     named: dict[str, list[str]] = {}
     for name, provenance in (c.provenance_of or {}).items():
