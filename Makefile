@@ -22,7 +22,8 @@ run: $(READY)  ## train the quickstart experiment
 	$(BIN)/imctrain run --config experiments/quickstart.toml
 
 # Most of the quick tier's time is compilation: XLA takes the short way there, and the users' way in test-all.
-QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_use_fusion_emitters=false
 
 test: $(READY)  ## the quick tier of the tests, over every package: minutes
 	XLA_FLAGS="$$XLA_FLAGS $(QUICK_XLA)" $(BIN)/python -m pytest -n 2 --dist loadfile

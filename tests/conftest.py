@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 CACHE = Path(tempfile.gettempdir()) / f"imctrain-tests-{getpass.getuser()}" / "xla"
 os.environ["IMCTRAIN_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+
+# Millions of objects of JAX live as long as the suite: the usual thresholds spend minutes on looking through them.
+gc.set_threshold(10_000, 10, 10)
 
 if hasattr(signal, "SIGHUP"):
     # Under nohup it is ignored, here and in all that tests start: they test what a terminal's end does.

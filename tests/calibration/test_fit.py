@@ -51,6 +51,7 @@ def test_plain_statistics_are_wrong_where_the_fit_is_right(tmp_path):
     assert found.noise.sigma_lsb.value == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.slow
 def test_clipped_codes_do_not_bend_the_gain(tmp_path):
     """Half the conversions clip; a regression on their codes would be off by tens of per cent."""
     chip = Chip(columns=4, array=1.0)
@@ -68,6 +69,7 @@ def test_clipped_codes_do_not_bend_the_gain(tmp_path):
     assert any("clipped" in warning for warning in found.fit.warnings)
 
 
+@pytest.mark.slow
 def test_two_ranges_tell_the_parts_of_the_noise_apart(tmp_path):
     chip = Chip(array=0.8, adc=0.6)
     found, _ = calibrated(tmp_path, chip.measure(150_000, ranges=(1.0, 0.25)), chip.setup)
@@ -139,6 +141,7 @@ def test_heavy_tails_are_reported_and_gaussian_ones_are_not(tmp_path):
     assert not any("tails" in warning for warning in gaussian.fit.warnings)
 
 
+@pytest.mark.slow
 def test_outlier_and_dead_columns_are_named_and_left_out_of_the_spread(tmp_path):
     chip = Chip(columns=32, array=0.5)
     chip.gain[5], chip.offset[9] = 1.15, 12.0

@@ -138,6 +138,7 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reference", "replicate"), [(1.0, False), (1.0, True), (0.25, False)])
 def test_the_layers_error_is_the_chips(loop, reference, replicate):
     rows = CONTRACTION if replicate else ROWS
@@ -155,6 +156,7 @@ def test_the_layers_error_is_the_chips(loop, reference, replicate):
     assert np.abs(ratio - 1).max() < 5 * np.sqrt(2 / draws) + 0.02
 
 
+@pytest.mark.slow
 def test_without_the_fixed_pattern_the_layer_errs_otherwise(loop):
     """The agreement above is the calibration's doing: without its columns the errors' means have nothing in common."""
     chips = predicted(loop.truth, 1.0, ROWS)
@@ -162,6 +164,7 @@ def test_without_the_fixed_pattern_the_layer_errs_otherwise(loop):
     assert rms(ideal.mean - chips.mean) > 0.8 * rms(chips.mean)
 
 
+@pytest.mark.slow
 def test_a_layer_elsewhere_on_the_chip_has_errors_of_the_same_size_and_its_own(loop):
     """Another site lands on columns that were not measured; they are drawn from the fitted spread."""
     chips = predicted(loop.truth, 1.0, ROWS)

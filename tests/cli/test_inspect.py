@@ -8,6 +8,7 @@ import pytest
 from run_tools import call, write
 
 
+@pytest.mark.slow
 def test_records_hold_every_site_and_mvm(tmp_path, monkeypatch, capsys):
     head = 'imc.rules=[{match="head", path="float"}, {match="layer1", path="digital"}]'
     assert call(monkeypatch, "inspect", "-c", write(tmp_path), "--set", head, "--json") == 0

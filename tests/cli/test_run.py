@@ -164,6 +164,7 @@ def test_tensorboard_events_hold_the_metrics(finished):
     assert found["train/loss"] == [3, 6, 8, 11, 14, 16, 19, 22, 24]
 
 
+@pytest.mark.slow
 def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     short = ("--set", "imc.path=float", "--set", "training.epochs=1")
@@ -172,6 +173,7 @@ def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_may_end_within_an_epoch_and_keep_checkpoints_by_time(tmp_path, monkeypatch):
     out = tmp_path / "run"
     settings = ("imc.path=float", "training.steps=11", "checkpoint={every_seconds=1e-9, keep=4}")

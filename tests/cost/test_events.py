@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from flax import nnx
 from slow_count import Layer, Machine, count
-from tiers import slow
 
 from imctrain import Hardware, Rule, on_imc
 from imctrain.cost.events import Drive, Traffic, drive_of, events_of, passes_are_shifts
@@ -77,7 +76,8 @@ def machine_of(plan) -> Machine:
     )
 
 
-@pytest.mark.parametrize("name", ["plain", *(slow(name) for name in HARDWARE if name != "plain")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HARDWARE)
 def test_every_distinct_site_of_resnet20_is_counted_as_by_loops(name):
     entries = ledger("resnet20", HARDWARE[name], width=16)
     layers, seen = layers_of(entries), set()

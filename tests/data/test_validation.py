@@ -271,6 +271,7 @@ def test_a_run_that_is_stopped_at_its_end_goes_on_with_the_test_images(tmp_path,
     )
 
 
+@pytest.mark.slow
 def test_what_is_held_out_cannot_change_within_a_run(held, tmp_path, monkeypatch, capsys):
     import shutil
 

@@ -53,6 +53,7 @@ def on_spread(trained, spread):
     return Evaluator(trained, config, load("digits"), 360)
 
 
+@pytest.mark.slow
 def test_on_its_own_die_it_has_the_accuracy_of_its_training(trained, finished, tmp_path):
     (found,) = evaluate(trained, Request(repeats=2), tmp_path, QUIET)
     result = imctrain.load_run(finished).result
@@ -113,6 +114,7 @@ def test_a_network_of_the_array_in_float_is_its_module(trained, finished, tmp_pa
     assert found.calibration is None
 
 
+@pytest.mark.slow
 def test_a_chip_without_spread_has_one_die(trained, tmp_path):
     request = Request({"imc.calibration": "ideal"}, tuple(dies(trained.config, 3)))
     for _ in range(2):  # nothing is asked again
@@ -278,6 +280,7 @@ def warm(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_dies_and_conditions_are_points_of_one_program(trained, warm, tmp_path, monkeypatch):
     changes = {"imc.calibration": str(warm)}
     config = overridden(trained.config, changes)

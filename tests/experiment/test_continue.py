@@ -127,6 +127,7 @@ def test_other_data_under_the_same_name_is_noticed(stopped, monkeypatch, capsys)
     assert "data.train_limit cannot change" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_trains_nothing_may_change(stopped, monkeypatch, capsys, finished):
     edit(
         stopped,

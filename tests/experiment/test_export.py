@@ -174,6 +174,7 @@ def test_damage_is_told(finished, exported, tmp_path):
         trained_network(tmp_path / "other.npz")
 
 
+@pytest.mark.slow
 def test_kept_networks_of_earlier_versions_fit_their_network(tmp_path):
     """As an `--init` and an evaluation with `--config` take them."""
     experiments = Path(imctrain.__file__).parents[1] / "experiments" / "cifar10"

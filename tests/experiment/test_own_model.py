@@ -185,6 +185,7 @@ def test_hashes_of_built_in_configs_are_what_they_were():
     assert config_hash(other) != config_hash(Config())
 
 
+@pytest.mark.slow
 def test_a_run_is_opened_when_its_originals_are_gone(trained):
     run = imctrain.load_run(trained)
     assert run.result is not None
@@ -208,6 +209,7 @@ def test_dropout_and_batch_statistics_move_in_training(trained):
     assert all((late[name] != early[name]).any() for name in means)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits(stopped, trained, monkeypatch):
     assert call(monkeypatch, "run", "--resume", stopped) == 0
     assert_same_bits(stopped, trained)

@@ -56,6 +56,7 @@ def error(x, clip, signed):
     return np.sum(((x - codes * clip / top) / np.abs(x).max()) ** 2) / np.sum((x / np.abs(x).max()) ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_no_other_clip_errs_less(name):
     draw, signed = OPERANDS[name]
@@ -77,6 +78,7 @@ def test_the_curve_is_the_error(name):
         assert float(curve.errors[i]) == pytest.approx(expected, rel=0.15, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_gaussian_has_the_clips_that_the_hardware_check_assumes():
     x = rng().standard_normal(10**6)
     for signed, values in ((True, x), (False, np.maximum(x, 0.0))):
@@ -95,7 +97,8 @@ def test_nothing_at_all_has_a_clip():
     assert not np.any(codes)
 
 
-@pytest.mark.parametrize("classes", [10, slow(100), slow(1000), slow(10_000)])
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [10, 100, 1000, 10_000])
 def test_a_one_hot_look_up_comes_out_unscaled(classes):
     table = jax.random.normal(jax.random.key(0), (classes, 32))
     tokens = jax.random.randint(jax.random.key(1), (64,), 0, classes)
@@ -114,7 +117,8 @@ def test_peaked_attention_comes_out_unscaled():
     assert float(jnp.vdot(out, expected) / jnp.vdot(expected, expected)) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("nu", [slow(30.0), 600.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("nu", [30.0, 600.0])
 def test_with_noise_both_clips_err_least_together(nu):
     """A product of 256 elements with noise of nu a contracted element: no pair of candidates errs clearly less."""
     draw = rng()
@@ -149,6 +153,7 @@ def test_hopeless_noise_leaves_clips_as_they_are():
         assert float(clip) == float(clip_of(curve))
 
 
+@pytest.mark.slow
 def test_a_site_encodes_with_them_and_lowers_them_only_on_an_array():
     draw = rng()
     x, w = (jnp.asarray(draw.standard_normal(shape), jnp.float32) for shape in ((8, 432), (432, 16)))

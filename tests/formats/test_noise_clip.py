@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import UNSIGNED, dot_site, hardware
-from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.formats import INT4, UINT4, IntegerFormat
@@ -87,7 +86,8 @@ def codes_seen(site, monkeypatch):
     return float(jnp.mean(jnp.abs(seen[0][1]) == 7))
 
 
-@pytest.mark.parametrize("clips", [slow(("sawb", "rms")), ("least_error", "least_error")])
+@pytest.mark.slow
+@pytest.mark.parametrize("clips", [("sawb", "rms"), ("least_error", "least_error")])
 def test_a_site_lowers_its_clips_only_on_the_array(clips, monkeypatch):
     usual = FormatSpec(weight_clip=clips[0], activation_clip=clips[1])
     aware = usual.replace(noise_aware=True)

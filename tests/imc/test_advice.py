@@ -98,10 +98,10 @@ def test_offsets_of_the_forward_pass_alone_do_no_harm(tmp_path):
     ("hardware", "kinds"),
     [
         # Nothing dithers the converter, and products span a fraction of its step.
-        (PLAIN, {"forward signal", "gradient signal"}),
+        slow(PLAIN, {"forward signal", "gradient signal"}),
         (noisy(1.0), {"forward signal", "gradient signal"}),
         (Hardware(adc=AdcSpec(range_policy="fixed", range=0.01), array=ArraySpec(replicate=True)), {"clipping"}),
-        (Hardware(adc=AdcSpec(range_policy="per_site", polarity="unipolar")), {"clipping"}),
+        slow(Hardware(adc=AdcSpec(range_policy="per_site", polarity="unipolar")), {"clipping"}),
     ],
 )
 def test_the_remedy_that_is_named_leaves_no_such_problem(hardware, kinds):
@@ -120,6 +120,7 @@ def test_the_remedy_that_is_named_leaves_no_such_problem(hardware, kinds):
         assert (problem.kind, problem.mvm) not in {(other.kind, other.mvm) for other in left}
 
 
+@pytest.mark.slow
 def test_a_signal_that_no_setting_saves_is_said_to_need_less_noise():
     lines = advise(find_problems({"dot": dot_site(64, 64, 128, noisy(30.0))}))
     assert len(lines) == 2
@@ -137,6 +138,7 @@ def test_codes_that_the_dac_does_not_have(monkeypatch):
     assert problem._goal.settings == (("array.input_bits", 5),)
 
 
+@pytest.mark.slow
 def test_more_conversions_are_named_only_where_nothing_else_is_enough():
     site = dot_site(64, 64, 128, noisy(1.0))
     found = [p for p in find_problems({"dot": site}) if p.kind == "gradient signal"]

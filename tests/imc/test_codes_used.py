@@ -32,7 +32,7 @@ def step(hardware, operands):
     return f, value, gradient, reports["dot"]
 
 
-@pytest.mark.parametrize("path", [slow("exact"), slow("statistical"), "auto", "digital"])
+@pytest.mark.parametrize("path", [slow("exact"), slow("statistical"), slow("auto"), "digital"])
 def test_counting_changes_no_result(path, operands):
     hardware = Hardware(path=path, chip=ChipSpec(sigma_array_lsb=0.7))
     _, value, gradient, report = step(hardware, operands)
@@ -76,6 +76,7 @@ def test_the_codes_are_those_of_the_operands(cell, operands):
     np.testing.assert_allclose(report["cells_on_weight_grad"], (stored_x > 0).mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mean_over_executions_is_reported(operands):
     w, x = operands
 

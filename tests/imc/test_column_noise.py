@@ -92,6 +92,7 @@ def test_both_paths_have_one_distribution(index):
     assert stats.ks_2samp(a + smear[0], b + smear[1]).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_the_exact_path_has_the_distribution_of_the_reference():
     rng = np.random.default_rng(2)
     x, w = integer_operands(rng, (M, K), (K, N))

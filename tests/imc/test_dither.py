@@ -154,7 +154,8 @@ def test_a_range_policy_rounds_to_integers_only_where_its_range_resolves_them():
     assert np.all(coarse[1:] == 0)  # 144 units
 
 
-@pytest.mark.parametrize("path", [slow("statistical"), "auto"])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["statistical", "auto"])
 def test_no_call_takes_the_statistical_path_where_conversions_clip(path):
     """A unipolar converter near zero cuts off half the noise. The first call gives what the exact path gives."""
     rng = np.random.default_rng(0)
@@ -173,7 +174,8 @@ def test_no_call_takes_the_statistical_path_where_conversions_clip(path):
     np.testing.assert_array_equal(outputs[path], outputs["exact"])
 
 
-@pytest.mark.parametrize("mapping", [slow("grouped"), "balanced"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mapping", ["grouped", "balanced"])
 def test_a_call_that_clips_nothing_is_statistical_from_the_first_on(mapping):
     rng = np.random.default_rng(0)
     x, w = integer_operands(rng, (64, 64), (64, 16))

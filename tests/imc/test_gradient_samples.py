@@ -75,7 +75,8 @@ def test_digital_products_of_the_mean_levels_are_the_mean_of_the_array_s():
         assert np.abs(a - np.round(a)).max() > 0.2  # thirds, which no single sample has
 
 
-@pytest.mark.parametrize("path", ["exact", slow("statistical")])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_noise_falls_as_that_of_a_mean(path):
     """Variance of both gradients over 400 executions, and the SNR reported; the forward MVM is done once."""
     x, w, g = operands()

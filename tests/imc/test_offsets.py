@@ -50,8 +50,9 @@ def error_of_mean(hw, kind="dot"):
     return rms
 
 
-@pytest.mark.parametrize("kind", ["dot", slow("conv")])
-@pytest.mark.parametrize("path", ["exact", slow("statistical")])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dot", "conv"])
+@pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_chopping_turns_offsets_into_noise_without_bias(kind, path):
     array = ArraySpec(replicate=True)
     plain = error_of_mean(hardware(array=array, chip=OFFSETS, path=path), kind)
@@ -64,6 +65,7 @@ def test_chopping_turns_offsets_into_noise_without_bias(kind, path):
         assert chopped[mvm][1] > plain[mvm][1]
 
 
+@pytest.mark.slow
 def test_unsigned_inputs_are_driven_as_they_are():
     rng = np.random.default_rng(4)
     (x,) = integer_operands(rng, (6, 144), low=0, high=15)

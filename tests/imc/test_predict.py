@@ -110,7 +110,8 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("k", "changes", "nonneg"), [CASES[0], *(slow(*case) for case in CASES[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "changes", "nonneg"), CASES)
 def test_the_predicted_snr_is_what_the_exact_path_measures(k, changes, nonneg):
     hardware = Hardware(noise=NoiseSpec(sigma_array_lsb=0.4, sigma_adc_lsb=0.3), formats=FORMATS, **changes)
     site = dot_site(96, k, 64, hardware, lhs=UNSIGNED if nonneg else ACTIVATION)
@@ -171,8 +172,9 @@ def test_without_dither_the_share_of_the_signal_is_that_of_the_rounding():
         assert prediction.passed == pytest.approx(np.sum(out * ideal) / np.sum(ideal**2), abs=0.08)
 
 
-@pytest.mark.parametrize("conversions", [slow(0), 64])
-@pytest.mark.parametrize("k", [144, slow(1500)])
+@pytest.mark.slow
+@pytest.mark.parametrize("conversions", [0, 64])
+@pytest.mark.parametrize("k", [144, 1500])
 def test_the_predicted_offset_is_what_products_are_wrong_by(k, conversions):
     chip = ChipSpec(offset_std_lsb=0.7, sigma_array_lsb=0.5)
     adc = AdcSpec(bits=16, range_policy="fixed", offset_conversions=conversions)

@@ -117,6 +117,7 @@ def test_ranges_follow_the_signals_and_stay_powers_of_two(rng):
     assert float(report["clipped_forward"]) < 2e-3
 
 
+@pytest.mark.slow
 def test_a_range_too_wide_to_see_anything_shrinks(rng):
     """At R = 1 a weak signal gives only codes of zero: that too is a reason to shrink."""
     adc = AdcSpec(range_policy="per_site")
@@ -177,6 +178,7 @@ def test_measured_columns_are_used_where_they_are():
     assert column_errors(0, "forward", 1, 6, Hardware()) is None
 
 
+@pytest.mark.slow
 def test_a_weight_on_the_left_is_stored_all_the_same(rng):
     w, x = integer_operands(rng, (5, 12), (12, 4))
     spec = SiteSpec("left", 0, MATMUL, w.shape, x.shape, F32, WEIGHT, ACTIVATION, hardware(adc=AdcSpec(bits=18)))
@@ -190,6 +192,7 @@ def test_a_weight_on_the_left_is_stored_all_the_same(rng):
     np.testing.assert_allclose(dx, w.T @ g, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_batched_matmul_writes_each_batch_to_the_same_columns(rng):
     op = DotSpec((((3,), (3,)), ((0, 1), (0, 1))))
     q, k = integer_operands(rng, (2, 3, 5, 8), (2, 3, 6, 8))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import conv_site, dot_site, hardware, integer_operands, levels
+from tiers import slow
 
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec, NoiseSpec
 
@@ -55,7 +56,7 @@ def test_forward_noise(rng, bits, sigma_array, sigma_adc, reference):
     check(draw(site, jnp.asarray(x), jnp.asarray(w)), x @ w, variance)
 
 
-@pytest.mark.parametrize("gradient", ["bit_serial", "grouped", "balanced"])
+@pytest.mark.parametrize("gradient", [slow("bit_serial"), slow("grouped"), "balanced"])
 def test_gradient_noise(rng, gradient):
     """Both gradient MVMs: the variance carries sum_p c_p^2, and the mean is the exact product."""
     x, w = integer_operands(rng, (20, 12), (12, 8))
@@ -114,6 +115,7 @@ def test_noise_is_fresh_for_every_conversion():
     assert np.abs(correlation).max() < 5.5 / np.sqrt(DRAWS)
 
 
+@pytest.mark.slow
 def test_forward_and_gradients_share_no_noise():
     """With operands that make all three products alike, their errors are still uncorrelated."""
     n = 8

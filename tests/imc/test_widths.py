@@ -64,8 +64,9 @@ def test_planes_and_passes_are_those_of_the_codes():
     assert weight_grad.coding.weights[-1] == 32.0
 
 
-@pytest.mark.parametrize("path", [slow("exact"), "statistical"])
-@pytest.mark.parametrize("widths", [(8, 8), slow((2, 5))])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["exact", "statistical"])
+@pytest.mark.parametrize("widths", [(8, 8), (2, 5)])
 def test_noise_follows_the_formula(widths, path):
     """Variance over 1500 draws, of each product; five standard deviations of the estimate."""
     x, w, g = operands(*widths)

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.intercept import Rule, on_imc
@@ -217,7 +216,8 @@ RANKS = {
 }
 
 
-@pytest.mark.parametrize("path", [slow("exact"), "digital"])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["exact", "digital"])
 @pytest.mark.parametrize("what", RANKS)
 def test_ranks_that_may_not_be_promoted_are_promoted_in_our_own_code_only(what, path, key):
     fn, *shapes = RANKS[what]

@@ -66,12 +66,14 @@ def sets():
     return {name: getattr(known_primitives, name) for name in SETS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["registered", "alive"])
 def test_every_primitive_is_sorted(found, sets, kind):
     assert len(found[kind]) > 300
     assert not_sorted(found[kind] | of_this_package(), sets) == []
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_out_is_missed(found, sets):
     for name, names in sets.items():
         for taken in names - of_this_package():
@@ -84,6 +86,7 @@ def test_no_primitive_is_in_two_sets(names):
     assert sum(map(len, sets)) == len(frozenset().union(*sets))
 
 
+@pytest.mark.slow
 def test_every_name_is_one_that_exists(found, sets):
     """A name that no release has any more would hide that its successor is not sorted."""
     assert sorted(frozenset().union(*sets.values()) - found["alive"] - of_this_package()) == []

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3))
 SMALL_WIDTH = 8
 """Every network can have it."""
-QUICK = [name if name in ("mlp", "resnet8", "vit") else slow(name) for name in MODELS]
+QUICK = [name if name in ("mlp", "vit") else slow(name) for name in MODELS]
 """Those that compile fastest, one of a kind."""
 
 

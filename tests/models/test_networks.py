@@ -71,6 +71,7 @@ def test_parameter_counts(name):
     assert parameters(abstract(name, shape=CIFAR, classes=10)) == KNOWN_COUNTS[name]
 
 
+@pytest.mark.slow
 def test_site_names():
     names = {}
     for name in MODELS:
@@ -104,7 +105,8 @@ def test_default_vit_has_four_blocks_and_heads():
     assert len(model.blocks) == model.blocks[0].attention.heads == 4
 
 
-@pytest.mark.parametrize("name", ["cnn5", slow("resnet20")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cnn5", "resnet20"])
 def test_evaluation_uses_the_running_statistics(name):
     model = small(name)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 8, 1)), jnp.float32)
@@ -121,6 +123,7 @@ def test_evaluation_uses_the_running_statistics(name):
     assert not np.allclose(model(images), together)
 
 
+@pytest.mark.slow
 def test_residual_branches_start_as_the_identity():
     model = small("resnet20")
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 8, 1)), jnp.float32)

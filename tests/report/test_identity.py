@@ -115,6 +115,7 @@ def test_the_page_tells_sweeps_of_one_name_apart(two, tmp_path):
         assert text.count(f'<tr class="run" id="{anchor}"') == 1
 
 
+@pytest.mark.slow
 def test_a_copied_folder_is_known_as_a_copy(two, tmp_path):
     shutil.copytree(two / "a", two / "a-backup")
     records = gather(two)
@@ -134,6 +135,7 @@ def test_a_copied_folder_is_known_as_a_copy(two, tmp_path):
     assert conflicts_of(records, two) == []
 
 
+@pytest.mark.slow
 def test_one_key_with_two_results_is_told(tmp_path):
     for folder, accuracy, seconds in (("a", 0.8, 1.0), ("b", 0.7, 1.0), ("c", 0.8, 2.0)):
         trial(tmp_path / folder, "key", accuracy, result={"seconds": seconds})

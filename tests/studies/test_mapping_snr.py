@@ -52,6 +52,7 @@ def of(results, **wanted):
     return found
 
 
+@pytest.mark.slow
 def test_the_formula_holds_where_noise_dithers_the_converter(results):
     for r in of(results, sigma_lsb=0.5) + of(results, sigma_lsb=1.0):
         if r["clipped"] < 1e-5:
@@ -59,17 +60,20 @@ def test_the_formula_holds_where_noise_dithers_the_converter(results):
     assert sum(r["clipped"] < 1e-5 for r in results["records"]) > len(results["records"]) / 2
 
 
+@pytest.mark.slow
 def test_every_mapping_gets_the_same_conversions(results):
     assert {r["conversions"] for r in results["records"]} == {21}
     repeats = {r["mapping"]: (r["passes"], r["repeats"]) for r in results["records"]}
     assert repeats == {"bit_serial": (7, 3), "grouped": (3, 7), "balanced": (3, 7)}
 
 
+@pytest.mark.slow
 def test_averaging_gains_what_independent_noise_gives(results):
     for r in of(results, sigma_lsb=1.0):
         assert abs(r["snr_db"] - r["snr_db_once"] - 10 * np.log10(r["repeats"])) < TOLERANCE_DB
 
 
+@pytest.mark.slow
 def test_at_a_fixed_range_gains_are_those_of_the_coefficients_and_of_repeating(results):
     for mvm in ("input_grad", "weight_grad"):
         by_mapping = {r["mapping"]: r["snr_db"] for r in of(results, mvm=mvm, range_policy="fixed", sigma_lsb=1.0)}
@@ -79,6 +83,7 @@ def test_at_a_fixed_range_gains_are_those_of_the_coefficients_and_of_repeating(r
             assert abs(by_mapping[mapping] - by_mapping["bit_serial"] - gain) < TOLERANCE_DB
 
 
+@pytest.mark.slow
 def test_ranges_settle_below_one_and_help(results):
     for mapping in ("bit_serial", "grouped", "balanced"):
         here = {"mapping": mapping, "sigma_lsb": 1.0, "mvm": "weight_grad"}
@@ -104,6 +109,7 @@ def test_bad_input_is_a_clear_error(tmp_path):
         write_results({}, tmp_path / "file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [slow((0,)), slow((0, 1)), slow((0, 1, 2, 3))])
 def test_the_figure_needs_the_json_alone(results, steps, tmp_path):
     records = [r | {"step": step} for step in steps for r in results["records"]]

@@ -13,7 +13,6 @@ import optax
 import pytest
 from imc_sites import IDENTITY, UNSIGNED, conv_site, dot_site, hardware, integer_operands, levels
 from run_tools import TINY, call, write
-from tiers import slow
 
 from imctrain.data import load
 from imctrain.errors import UserError
@@ -64,6 +63,7 @@ def tiny(tmp_path_factory):
     return config, set_up(config, dataset), make_batches(config, dataset)[0]
 
 
+@pytest.mark.slow
 def test_what_is_recorded_agrees_with_a_network_written_by_hand(tiny):
     config, setup, train = tiny
     function = record.array_function(config, setup)
@@ -83,6 +83,7 @@ def test_what_is_recorded_agrees_with_a_network_written_by_hand(tiny):
             np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_on_its_sites_the_backward_rule_gets_what_is_recorded(tiny):
     """The largest gradient that a site saw is in its telemetry."""
     config, setup, train = tiny
@@ -130,8 +131,9 @@ def everything_of(site, mvm, g, stored, rows):
 
 
 # 36 rows of both gradient MVMs make two tiles of 18, which hold two channels of nine kernel positions each.
+@pytest.mark.slow
 @pytest.mark.parametrize("mvm", ["input_grad", "weight_grad"])
-@pytest.mark.parametrize("kind", [slow("conv"), "dot"])
+@pytest.mark.parametrize("kind", ["conv", "dot"])
 def test_a_sample_of_everything_is_the_mvm_tile_by_tile(kind, mvm, monkeypatch):
     monkeypatch.setattr(sampling, "MOST", 10**6)
     rng = np.random.default_rng(1)
@@ -222,12 +224,13 @@ def test_the_signal_is_that_of_the_whole_product():
 AWARE = {"noise_aware": True, "gradient_scale": "carried"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mvm", ["input_grad", "weight_grad"])
 @pytest.mark.parametrize(
     "formats",
     [
-        slow(AWARE | {"weight_clip": "sawb", "activation_clip": "rms"}),
-        slow(AWARE | {"weight_clip": "least_error", "activation_clip": "least_error"}),
+        AWARE | {"weight_clip": "sawb", "activation_clip": "rms"},
+        AWARE | {"weight_clip": "least_error", "activation_clip": "least_error"},
         {"activation_clip": "pact", "activation_clip_scale": 0.5},
     ],
     ids=["noise-aware tables", "noise-aware least error", "learned"],

@@ -360,6 +360,7 @@ def test_impossible_combinations_are_told_and_never_trained(tmp_path):
     assert "impossible" in answer.markdown()
 
 
+@pytest.mark.slow
 def test_the_space_may_be_smaller_than_the_trials(tmp_path):
     text = ACCURACY.replace('"imc.noise.sigma_lsb" = { float = [0.1, 2.0], log = true }\n', "")
     answer, _pool, folder = find(tmp_path, text.replace("trials = 12", "trials = 50\nprune = false"))
@@ -367,7 +368,7 @@ def test_the_space_may_be_smaller_than_the_trials(tmp_path):
     assert any("nothing new" in note for note in answer.notes)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", slow("nsga2"), slow("random")])
+@pytest.mark.parametrize("sampler", [slow("tpe"), slow("nsga2"), "random"])
 def test_the_same_seed_proposes_the_same(tmp_path, sampler):
     text = SEARCH.replace("trials = 12", f'trials = 12\nsampler = "{sampler}"')
     proposals = []
@@ -435,6 +436,7 @@ def test_a_search_is_killed_between_the_result_and_the_study(tmp_path, monkeypat
     assert answer.found == whole.found
 
 
+@pytest.mark.slow
 def test_half_a_line_at_the_journals_end_is_dropped(tmp_path):
     answer, *_ = find(tmp_path)
     journal = tmp_path / "out" / "search" / "tiny.journal"
@@ -454,6 +456,7 @@ def test_half_a_line_at_the_journals_end_is_dropped(tmp_path):
     assert again.found == answer.found
 
 
+@pytest.mark.slow
 def test_a_search_is_extended(tmp_path):
     _, first, folder = find(tmp_path)
     _answer, second, _ = find(tmp_path, SEARCH.replace("trials = 12", "trials = 20"))
@@ -479,6 +482,7 @@ def test_another_question_of_the_same_folder_uses_what_is_there(tmp_path):
     assert found.training_j == pytest.approx(best)
 
 
+@pytest.mark.slow
 def test_merged_folders_are_one_search(tmp_path):
     find(tmp_path, out="a")
     find(tmp_path, SEARCH.replace("startup = 4", "startup = 4\nseed = 7"), out="b")
@@ -527,7 +531,7 @@ def test_one_process_at_a_time_searches(tmp_path):
 # Pruning.
 
 
-@pytest.mark.parametrize("text", [SEARCH, ACCURACY], ids=["pareto", "accuracy"])
+@pytest.mark.parametrize("text", [slow(SEARCH, id="pareto"), pytest.param(ACCURACY, id="accuracy")])
 def test_what_falls_behind_is_stopped_and_kept(tmp_path, text):
 
     def wasteful(config: Config, config_dir: Path) -> float:
