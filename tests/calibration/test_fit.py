@@ -202,6 +202,7 @@ def test_one_temperature_says_nothing_about_the_dependence(tmp_path):
     assert any("temperature_c is 25 throughout" in warning for warning in found.fit.warnings)
 
 
+@pytest.mark.slow
 def test_dies(tmp_path):
     chips = [Chip(seed=seed) for seed in range(4)]
     for shift, chip in zip((0.0, 0.02, -0.03, 0.01), chips, strict=True):

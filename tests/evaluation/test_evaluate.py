@@ -64,6 +64,7 @@ def test_on_its_own_die_it_has_the_accuracy_of_its_training(trained, finished, t
     assert found.summary.noise_std == pytest.approx(np.std(die.accuracies, ddof=1))
 
 
+@pytest.mark.slow
 def test_five_dies_take_one_compilation_and_are_those_of_their_hardware(trained, on_spread):
     """Against the transform on each die's own hardware, with no chip as an argument."""
     points = dies(on_spread.config, 5)

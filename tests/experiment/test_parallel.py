@@ -44,7 +44,8 @@ def test_four_devices_train_as_one(tmp_path, monkeypatch, settings):
     np.testing.assert_allclose(evaluated[1], evaluated[0], rtol=tolerance)
 
 
-@pytest.mark.parametrize("key", ["data.batch_size", slow("data.eval_batch_size")])
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["data.batch_size", "data.eval_batch_size"])
 def test_a_batch_that_does_not_divide_is_told(tmp_path, key):
     done = spawn("run", "-c", write(tmp_path), "-o", tmp_path / "run", "--set", f"{key}=30", **FOUR)
     assert done.returncode == 2

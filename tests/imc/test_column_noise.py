@@ -10,7 +10,6 @@ from imc_reference import array_matmul, even_tiles
 from imc_sites import conv_site, dot_site, hardware, integer_operands, levels, run
 from real_chips import COLUMNS, chip
 from scipy import stats
-from tiers import slow
 
 import imctrain
 from imctrain.calibration.schema import Column
@@ -50,7 +49,8 @@ def draws(site, operands, g, key):
     return [np.asarray(s, np.float64) for s in samples]
 
 
-@pytest.mark.parametrize("path", ["exact", slow("statistical")])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_the_variance_of_an_output_is_that_of_its_columns(path):
     """sum over tiles and planes of (beta FS lsb)^2 (r^2 sigma^2 + 1/12): a sample variance is known to 3.7 %."""
     rng = np.random.default_rng(0)
@@ -137,6 +137,7 @@ def test_the_quietest_column_decides():
         dot_site(M, K, N, columns(chip=ChipSpec(sigma_array_lsb=0.8, columns=quiet), adc=adc, path="statistical"))
 
 
+@pytest.mark.slow
 def test_a_given_chips_quietest_column_decides_in_the_call():
     w, x = jax.random.normal(jax.random.key(0), (64, N)), jax.random.normal(jax.random.key(1), (8, 64))
     loud, quiet = (

@@ -9,7 +9,6 @@ import pytest
 from imc_reference import array_matmul, even_tiles
 from imc_sites import dot_site, hardware, integer_operands, integers, levels, run
 from scipy import stats
-from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.imc.chip.columns import column_errors, macro_errors, offset_converter
@@ -149,7 +148,8 @@ def samples(path, draws, key):
     return [np.asarray(part, np.float64) for part in found], hw, (x, w)
 
 
-@pytest.mark.parametrize("path", ["exact", slow("statistical")])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_the_variance_of_an_output_is_multiplied_as_its_columns_are(path):
     """sum over tiles and planes of (beta FS lsb m)^2 (sigma^2 + 1/12): a sample variance is known to 3.7 %."""
     draws = 1500

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
-from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.imc.chip.columns import macro_corrections, macro_errors
@@ -107,7 +106,8 @@ def test_calibrated_offsets_leave_what_the_mean_of_the_conversions_leaves():
     np.testing.assert_allclose(macro_corrections(1, hw) - macro_errors(1, hw)[1], 3.0, atol=0.01)
 
 
-@pytest.mark.parametrize("path", ["exact", slow("statistical")])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["exact", "statistical"])
 def test_offset_calibration_takes_the_offsets_out(path):
     array = ArraySpec(replicate=True)
     plain = error_of_mean(hardware(array=array, chip=OFFSETS, path=path))

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from imc_sites import ACTIVATION, UNSIGNED, WEIGHT, dot_site, run
-from tiers import slow
 
 from imctrain.imc.coding.levels import encode_gradient, scale_of_gradient
 from imctrain.imc.forecast.predict import predict, slope
@@ -137,7 +136,8 @@ def test_noise_aware_clips_are_predicted_with_the_noise_that_they_weigh():
     assert aware > plain["forward"].snr_db + 5
 
 
-@pytest.mark.parametrize("reference", [slow(0.02), 0.006])
+@pytest.mark.slow
+@pytest.mark.parametrize("reference", [0.02, 0.006])
 def test_the_predicted_clipping_is_what_the_exact_path_measures(reference):
     adc = AdcSpec(range_policy="fixed", range=reference)
     hardware = Hardware(array=ArraySpec(replicate=True), adc=adc, noise=NoiseSpec(sigma_adc_lsb=0.5), formats=FORMATS)

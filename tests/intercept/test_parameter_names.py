@@ -241,6 +241,7 @@ def test_states_and_chips_under_former_names(params):
     assert set(new) == set(reports) == set(FORMER)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_know_names(params):
     """Noise is drawn by a site's place in the program: named or numbered, the same bits, and the same work."""
     named = on_imc(two, Hardware())

@@ -28,6 +28,8 @@ SMALL_WIDTH = 8
 """Every network can have it."""
 QUICK = [name if name in ("mlp", "vit") else slow(name) for name in MODELS]
 """Those that compile fastest, one of a kind."""
+TRACED = [slow(name) if name in ("resnet18", "resnet20", "vgg9") else name for name in MODELS]
+"""Less the deepest, whose tracing takes longest."""
 
 
 def abstract(name: str, **options):
@@ -51,7 +53,7 @@ def test_logits_for_every_image_size(name, shape):
     assert (logits.shape, logits.dtype) == ((3, 7), jnp.float32)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRACED)
 def test_width_scales_the_parameters(name):
     make = functools.partial(abstract, name, shape=(32, 32, 3), classes=10)
     default = parameters(make())
@@ -99,7 +101,7 @@ def test_steps_in_float_move_every_parameter_and_lower_the_loss(name):
     assert all(bool((leaf != 0).any()) for leaf in statistics)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRACED)
 def test_every_matmul_has_a_site_of_its_own(name):
     network = small(name)
     images = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)

@@ -109,6 +109,7 @@ def test_a_runs_own_text_ends_no_script(few, tmp_path):
     assert bad not in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_pictures_of_a_sweep_are_drawn_once(few, tmp_path, monkeypatch):
     root, _ = few
     shutil.copytree(root, tmp_path / "runs")

@@ -13,7 +13,6 @@ import polars
 import pytest
 from kept_results import write_result
 from run_tools import call, spawn
-from tiers import slow
 
 from imctrain.errors import UserError
 from imctrain.report.axis_figure import CROSSING, draw_axis_figure
@@ -194,7 +193,8 @@ def test_a_notebooks_matplotlib_stays_as_it_was(runs, tmp_path, monkeypatch):
 FLOAT = ("--set=imc.path=float", "--set=training.epochs=1", "--set=data.train_limit=128", "--set=tensorboard=false")
 
 
-@pytest.mark.parametrize("named", ["option", slow("variable")])
+@pytest.mark.slow
+@pytest.mark.parametrize("named", ["option", "variable"])
 def test_any_commands_figures_take_a_style_and_a_papers_width(runs, tmp_path, named):
     style = tmp_path / "paper.mplstyle"
     style.write_text("xtick.labelsize: 6.5\n")

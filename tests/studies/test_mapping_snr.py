@@ -93,6 +93,7 @@ def test_ranges_settle_below_one_and_help(results):
         assert settled["snr_db"] > fixed["snr_db"]
 
 
+@pytest.mark.slow
 def test_without_noise_repeating_gains_nothing():
     found = measure(recording(synthetic()), Settings(sigmas=(0.0,), policies=("fixed",), trials=2))
     for r in found["records"]:

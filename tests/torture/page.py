@@ -23,7 +23,7 @@ PARTS = ("kills", "signals", "brought to the end", "full disks", "crowds", "fuzz
 
 def table(campaigns: Sequence[Mapping[str, Any]]) -> str:
     """A table of each part: a row for each campaign, a column for each kind, how often and how many failed."""
-    names = {name: None for name in (*PARTS, *(name for figures in campaigns for name in figures["parts"]))}
+    names = dict.fromkeys((*PARTS, *(name for figures in campaigns for name in figures["parts"])))
     lines = []
     for name in names:
         parts = {number: figures["parts"].get(name) for number, figures in enumerate(campaigns, 1)}
