@@ -76,14 +76,17 @@ def list_command(data_dir: DataDir = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from imctrain.data import cache
+    from imctrain.data import EXPECTED, cache
     from imctrain.data.paths import search_dirs
     from imctrain.data.prepared import list_prepared
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "version", "splits", "size", "classes", "source", "format"):
         table.add_column(column, overflow="fold")
-    table.add_row("digits", "-", "train 1437, test 360", "8x8x1", "10", "built in (scikit-learn)", "-")
+    digits = EXPECTED["digits"]
+    splits = f"train {digits.images('train')}, test {digits.images('test')}"
+    size = "x".join(map(str, digits.shape))
+    table.add_row("digits", "-", splits, size, str(len(digits.classes)), "built in (scikit-learn)", "-")
     folders = search_dirs(data_dir)
     places = []
     for entry in list_prepared(data_dir):

@@ -13,4 +13,5 @@ from imctrain.data.holdout import limit as limit
 from imctrain.data.holdout import parts_of as parts_of
 from imctrain.data.loading import load as load
 from imctrain.data.sources import EMBEDDED as EMBEDDED
+from imctrain.data.sources import EXPECTED as EXPECTED
 from imctrain.data.sources import OFFICIAL as OFFICIAL

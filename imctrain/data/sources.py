@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from imctrain.data.digits import NAME, load_digits
+from imctrain.data.digits import DIGITS, NAME, load_digits
 from imctrain.data.published.cifar10 import CIFAR10
 from imctrain.data.published.cifar100 import CIFAR100
 from imctrain.data.published.emnist import EMNIST
@@ -23,3 +23,5 @@ OFFICIAL = MappingProxyType({known.name: known for known in _KNOWN})
 """Data sets that are imported from the files that were published."""
 EMBEDDED = MappingProxyType({NAME: load_digits})
 """Data sets that come with an installed package: what loads each."""
+EXPECTED = MappingProxyType({NAME: DIGITS} | {known.name: known.expected for known in _KNOWN})
+"""What is known of a data set that was not read."""

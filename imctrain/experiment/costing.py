@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 
 from imctrain.cost.operations import count_operations
 from imctrain.cost.step import ChipPrices, MeasuredDrives, Part, Step, StepCost, step_cost
-from imctrain.data import OFFICIAL, Dataset, held_images, load
+from imctrain.data import EXPECTED, Dataset, held_images, load
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.own_sources import sources_of
 from imctrain.intercept import Rule, on_imc
@@ -68,7 +68,7 @@ def data_shape(config: Config, dataset: Dataset | None = None) -> DataShape:
     Raises UserError for data that is neither known nor prepared.
     """
     name = config.data.name
-    known = OFFICIAL[name].expected if name in OFFICIAL else None
+    known = EXPECTED.get(name)
     published = None if known is None else known.images("train")
     if dataset is None and known is not None and published is not None:
         found = DataShape(known.shape, len(known.classes), published)

@@ -17,7 +17,7 @@ from data_archives import SMALL, binary_archive, encode, random_splits
 from typer.testing import CliRunner
 
 from imctrain.cli.data import app
-from imctrain.data import cache, load, paths
+from imctrain.data import EXPECTED, cache, load, paths
 from imctrain.data.dataset import Split, blocks, channel_statistics, content_hash
 from imctrain.data.importing import import_dataset
 from imctrain.errors import UserError
@@ -37,6 +37,9 @@ def test_digits_are_embedded_and_split_evenly():
     digits = load("digits")
     assert digits.shape == (8, 8, 1)
     assert (len(digits.train), len(digits.test)) == (1437, 360)
+    facts = EXPECTED["digits"]
+    assert (facts.shape, facts.classes) == (digits.shape, digits.classes)
+    assert (facts.images("train"), facts.images("test")) == (1437, 360)
     assert digits.train.images.dtype == np.uint8
     assert digits.train.labels.dtype == np.int32
     assert digits.train.images.max() == 255
