@@ -99,7 +99,7 @@ def crossing(points: Points, baseline: Sequence[float], drop: float, std: float,
     """
     levels = np.asarray(sorted(points), float)
     draws = _draws(points, baseline, drop, std, np.random.default_rng(seed))
-    return _estimate(_level(levels, *_means(points), _line(baseline, drop)), draws, levels)
+    return _estimate(_level(points, _line(baseline, drop)), draws, levels)
 
 
 def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, std: float, seed: int = 0) -> Estimate:
@@ -108,10 +108,7 @@ def ratio(upper: Points, lower: Points, baseline: Sequence[float], drop: float, 
     Where only one curve crosses within its levels, the ratio is a bound: `value` is None and `limit` what it is above
     or below; without a limit where the lower curve misses the line at zero noise already.
     """
-    values = []
-    for points in (upper, lower):
-        levels = np.asarray(sorted(points), float)
-        values.append(_level(levels, *_means(points), _line(baseline, drop)))
+    values = [_level(points, _line(baseline, drop)) for points in (upper, lower)]
     # The same generator for both: the baseline is drawn first and is common to them.
     a, b = (_draws(points, baseline, drop, std, np.random.default_rng(seed)) for points in (upper, lower))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -144,19 +141,29 @@ def _line(baseline: Sequence[float], drop: float) -> float:
     return float(np.mean(baseline)) - drop
 
 
-def _level(levels: np.ndarray, means: np.ndarray, counts: np.ndarray, line: float) -> float:
-    """Where the curve crosses; 0 if it is below the line from the first level on, infinity if it never falls to it."""
+def levels_crossed(levels: np.ndarray, means: np.ndarray, counts: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """[n] where each curve of `means` [n, levels] crosses its line; 0 if it is below the line from the first level on,
+    infinity if it never falls to it."""
     from scipy.optimize import isotonic_regression
 
-    curve = isotonic_regression(means, weights=counts, increasing=False).x
-    if curve[0] < line:
-        return 0.0
-    below = np.flatnonzero(curve < line)
-    if not len(below):
-        return float("inf")
-    i = below[0]
-    share = (curve[i - 1] - line) / (curve[i - 1] - curve[i])
-    return float(levels[i - 1] + share * (levels[i] - levels[i - 1]))
+    curves = means.copy()
+    # A curve that falls all the way is its own regression.
+    for row in np.flatnonzero(~(np.diff(means, axis=1) < 0).all(axis=1)):
+        curves[row] = isotonic_regression(means[row], weights=counts, increasing=False).x
+    below = curves < lines[:, None]
+    first = np.clip(below.argmax(axis=1), min(1, len(levels) - 1), None)
+    rows = np.arange(len(curves))
+    above, under = curves[rows, first - 1], curves[rows, first]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (above - lines) / (above - under)
+        found = levels[first - 1] + share * (levels[first] - levels[first - 1])
+    return np.where(below[:, 0], 0.0, np.where(below.any(axis=1), found, np.inf))
+
+
+def _level(points: Points, line: float) -> float:
+    """As `levels_crossed`, of the means themselves."""
+    means, counts = _means(points)
+    return float(levels_crossed(np.asarray(sorted(points), float), means[None], counts, np.asarray([line]))[0])
 
 
 def _draws(
@@ -166,7 +173,7 @@ def _draws(
     means, counts = _means(points)
     lines = _line(baseline, drop) + std / np.sqrt(len(baseline)) * generator.standard_normal(DRAWS)
     noise = generator.standard_normal((DRAWS, len(levels))) * std / np.sqrt(counts)
-    return np.asarray([_level(levels, means + n, counts, line) for n, line in zip(noise, lines, strict=True)])
+    return levels_crossed(levels, means + noise, counts, lines)
 
 
 def _interval(draws: np.ndarray) -> tuple[float | None, float | None]:
