@@ -15,7 +15,7 @@ CACHE = Path(tempfile.gettempdir()) / f"imctrain-tests-{getpass.getuser()}" / "x
 os.environ["IMCTRAIN_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 
-# Millions of objects of JAX live as long as the suite: the usual thresholds spend minutes on looking through them.
+# Before JAX is imported. Commands that tests call in this process set the same.
 gc.set_threshold(10_000, 10, 10)
 
 if hasattr(signal, "SIGHUP"):

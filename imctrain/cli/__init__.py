@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 import warnings
@@ -102,6 +103,10 @@ app.add_typer(chip_commands.app, name="chip")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(sweep_commands.app, name="sweep")
 
+GC_THRESHOLDS = (10_000, 10, 10)
+"""A command makes millions of objects that live to its end, JAX's programs above all. By Python's own thresholds the
+garbage collector looks through them again and again, for a tenth of the time until the first step."""
+
 
 def main() -> None:
     """Entry point: one line on stderr for whatever went wrong, and an exit code that says what.
@@ -109,6 +114,7 @@ def main() -> None:
     0 done, 1 internal error or a fault of the disk, 2 bad input, a path that cannot be used or a full disk, 3 diverged,
     128 + the signal where interrupted.
     """
+    gc.set_threshold(*GC_THRESHOLDS)
     guard_output()
     warnings.showwarning = _warn
     try:
