@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import getpass
 import os
 import signal
@@ -14,9 +13,6 @@ from pathlib import Path
 CACHE = Path(tempfile.gettempdir()) / f"imctrain-tests-{getpass.getuser()}" / "xla"
 os.environ["IMCTRAIN_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
-
-# Before JAX is imported. Commands that tests call in this process set the same.
-gc.set_threshold(10_000, 10, 10)
 
 if hasattr(signal, "SIGHUP"):
     # Under nohup it is ignored, here and in all that tests start: they test what a terminal's end does.
@@ -32,8 +28,10 @@ from filelock import FileLock  # noqa: E402
 from run_tools import spawn, write  # noqa: E402
 
 from imctrain.experiment.jax_setup import prepare_jax  # noqa: E402
+from imctrain.garbage import collect_less_often  # noqa: E402
 
 prepare_jax()
+collect_less_often()
 
 
 @pytest.fixture(autouse=True)

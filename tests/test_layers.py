@@ -18,6 +18,7 @@ BELOW = {
     "paths": {"errors"},
     "reading": {"errors"},
     "frozen_defaults": set(),
+    "garbage": set(),
     "limits": set(),
     "units": set(),
     "intervals": set(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import traceback
 import warnings
@@ -33,6 +32,7 @@ from imctrain.cli.run import run
 from imctrain.cli.schema import schema
 from imctrain.errors import DamageWarning, UserError
 from imctrain.files import told, what_to_do
+from imctrain.garbage import collect_less_often
 from imctrain.output import guard_output, to_nowhere
 from imctrain.report.style import look
 
@@ -103,10 +103,6 @@ app.add_typer(chip_commands.app, name="chip")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(sweep_commands.app, name="sweep")
 
-GC_THRESHOLDS = (10_000, 10, 10)
-"""A command makes millions of objects that live to its end, JAX's programs above all. By Python's own thresholds the
-garbage collector looks through them again and again, for a tenth of the time until the first step."""
-
 
 def main() -> None:
     """Entry point: one line on stderr for whatever went wrong, and an exit code that says what.
@@ -114,7 +110,7 @@ def main() -> None:
     0 done, 1 internal error or a fault of the disk, 2 bad input, a path that cannot be used or a full disk, 3 diverged,
     128 + the signal where interrupted.
     """
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_less_often()
     guard_output()
     warnings.showwarning = _warn
     try:

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import PyTree
 
 from imctrain.cost.step import StepCost
-from imctrain.data import OFFICIAL, Dataset, Source, Split, load
+from imctrain.data import EXPECTED, Dataset, Source, Split, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import hardware_problems, hardware_warnings
 from imctrain.experiment.epochs import at_epoch
@@ -25,9 +25,6 @@ from imctrain.intercept.program import Chips
 from imctrain.records.ledger import LedgerSite
 from imctrain.settings import Config
 from imctrain.training.loop import make_batches
-
-SHAPES = {name: (known.expected.shape, len(known.expected.classes)) for name, known in OFFICIAL.items()}
-"""Image shape and classes of data sets that may be inspected before they are prepared."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +105,9 @@ def data_of(config: Config) -> tuple[Dataset, str]:
     try:
         return load(name, config.data.data_dir), f"one batch of {name}, untrained weights"
     except UserError:
-        if name not in SHAPES:
+        if name not in EXPECTED:
             raise
-    shape, classes = SHAPES[name]
+    shape, classes = EXPECTED[name].shape, len(EXPECTED[name].classes)
     rng = np.random.default_rng(0)
     count = config.data.batch_size
     images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from imctrain.errors import UserError
+from imctrain.garbage import collect_less_often
 from imctrain.records.lock import is_claimed
 from imctrain.settings import load_kept_config
 from imctrain.sweep.folder import DIVERGED, SweepFolder
@@ -35,6 +36,7 @@ def train(sweep: SweepFolder, key: str, keep_checkpoints: bool = False) -> int:
         return 0
     from imctrain.experiment.jax_setup import prepare_jax
 
+    collect_less_often()
     try:
         prepare_jax()
     except UserError as error:
