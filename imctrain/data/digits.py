@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 
@@ -29,12 +31,8 @@ DIGITS = Expected(
 @functools.cache
 def load_digits() -> Dataset:
     """The digits as uint8 [n, 8, 8, 1], grey level 16 scaled to 255; read once in a process."""
-    from sklearn.datasets import load_digits as bundled
-
-    bunch = bundled()
-    levels = np.asarray(bunch.images)
+    levels, labels = _bundled()
     images = np.round(levels * (255 / GREY_LEVELS)).astype(np.uint8)[..., None]
-    labels = np.asarray(bunch.target, np.int32)
 
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     order = np.array(sorted(range(len(labels)), key=lambda i: (labels[i], digests[i])))
@@ -54,6 +52,23 @@ def load_digits() -> Dataset:
         std=std,
         source=Source("embedded", file="scikit-learn load_digits"),
     )
+
+
+def _bundled() -> tuple[np.ndarray, np.ndarray]:
+    """Grey levels 0 to 16, float64 [n, 8, 8], and classes, int32 [n], from scikit-learn's own file.
+
+    Importing scikit-learn takes longer than importing JAX: it is asked only where it keeps the file elsewhere.
+    """
+    found = importlib.util.find_spec("sklearn")
+    for folder in found.submodule_search_locations or () if found else ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.is_file():
+            rows = np.loadtxt(file, delimiter=",")
+            return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int32)
+    from sklearn.datasets import load_digits as bundled
+
+    bunch = bundled()
+    return np.asarray(bunch.images), np.asarray(bunch.target, np.int32)
 
 
 def _fixed(images: np.ndarray, labels: np.ndarray) -> Split:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -17,7 +18,7 @@ from data_archives import SMALL, binary_archive, encode, random_splits
 from typer.testing import CliRunner
 
 from imctrain.cli.data import app
-from imctrain.data import EXPECTED, cache, load, paths
+from imctrain.data import EXPECTED, cache, digits, load, paths
 from imctrain.data.dataset import Split, blocks, channel_statistics, content_hash
 from imctrain.data.importing import import_dataset
 from imctrain.errors import UserError
@@ -33,23 +34,41 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+@pytest.mark.parametrize("found", [True, False], ids=["file", "import"])
+def test_digits_are_those_of_scikit_learn(found, monkeypatch):
+    from sklearn.datasets import load_digits as bundled
+
+    if not found:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    levels, labels = digits._bundled()
+    assert (levels.dtype, labels.dtype) == (np.float64, np.int32)
+    np.testing.assert_array_equal(levels, bundled().images)
+    np.testing.assert_array_equal(labels, bundled().target)
+
+
+def test_digits_load_without_importing_scikit_learn():
+    code = "import sys; from imctrain.data import digits; digits.load_digits(); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 def test_digits_are_embedded_and_split_evenly():
-    digits = load("digits")
-    assert digits.shape == (8, 8, 1)
-    assert (len(digits.train), len(digits.test)) == (1437, 360)
+    loaded = load("digits")
+    assert loaded.shape == (8, 8, 1)
+    assert (len(loaded.train), len(loaded.test)) == (1437, 360)
     facts = EXPECTED["digits"]
-    assert (facts.shape, facts.classes) == (digits.shape, digits.classes)
+    assert (facts.shape, facts.classes) == (loaded.shape, loaded.classes)
     assert (facts.images("train"), facts.images("test")) == (1437, 360)
-    assert digits.train.images.dtype == np.uint8
-    assert digits.train.labels.dtype == np.int32
-    assert digits.train.images.max() == 255
-    train, test = (np.bincount(split.labels, minlength=10) for split in (digits.train, digits.test))
+    assert loaded.train.images.dtype == np.uint8
+    assert loaded.train.labels.dtype == np.int32
+    assert loaded.train.images.max() == 255
+    train, test = (np.bincount(split.labels, minlength=10) for split in (loaded.train, loaded.test))
     assert np.abs(test - (train + test) / 5).max() < 1
-    known = {(image.tobytes(), label) for image, label in zip(digits.train.images, digits.train.labels, strict=True)}
+    known = {(image.tobytes(), label) for image, label in zip(loaded.train.images, loaded.train.labels, strict=True)}
     assert len(known) == 1437
     again = load("digits")
-    np.testing.assert_array_equal(again.test.images, digits.test.images)
-    np.testing.assert_array_equal(again.test.labels[:8], digits.test.labels[:8])
+    np.testing.assert_array_equal(again.test.images, loaded.test.images)
+    np.testing.assert_array_equal(again.test.labels[:8], loaded.test.labels[:8])
 
 
 def test_channel_statistics_match_numpy():
