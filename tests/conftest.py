@@ -37,7 +37,7 @@ collect_less_often()
 
 @pytest.fixture(autouse=True)
 def _no_leaked_tracers(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Opt-in, and not in the quick tier: while JAX looks for leaks it traces every call anew, in twice the time."""
+    """Opt-in, and not in the quick tier: while JAX looks for leaks it traces every call anew."""
     marked = request.node.get_closest_marker("leak_checks") and not request.node.get_closest_marker("no_leak_checks")
     if not marked or request.config.getoption("markexpr") == "not slow":
         yield
