@@ -100,10 +100,12 @@ def test_the_page_needs_nothing_from_elsewhere(page):
 def test_a_runs_own_text_ends_no_script(few, tmp_path):
     root, _ = few
     run = tmp_path / "runs" / "x"
-    shutil.copytree(next(path.parent for path in root.rglob("metrics.jsonl")), run)
+    with_sites = (path.parent for path in root.rglob("metrics.jsonl") if "stem:" in path.read_text())
+    shutil.copytree(next(with_sites), run)
     write_result(run)
     bad = "</script><script>alert(1)</script>"
     lines = (run / "metrics.jsonl").read_text().replace("stem:", f"{bad}:")
+    assert bad in lines
     (run / "metrics.jsonl").write_text(lines)
     write_page(tmp_path / "runs", tmp_path / "page.html")
     assert bad not in (tmp_path / "page.html").read_text()
