@@ -9,8 +9,7 @@ from rich.console import Console
 
 from imctrain.data import Dataset
 from imctrain.errors import UserError
-from imctrain.experiment.setup import Setup
-from imctrain.imc.forecast.advice import Problem, advise, all_remedies, find_problems, remedy_text
+from imctrain.imc.forecast.advice import Problem, advise, all_remedies, remedy_text
 from imctrain.records.layout import RunFiles
 from imctrain.settings import Config
 from imctrain.training.loop import data_parts
@@ -18,13 +17,6 @@ from imctrain.training.metrics import read_metrics
 from imctrain.training.verdict import verdict
 
 PREFIX = "imc."
-
-
-def hardware_problems(setup: Setup) -> list[Problem]:
-    """What cannot work on the hardware of an experiment; empty in float training."""
-    if setup.ledger is None:
-        return []
-    return find_problems({entry.name: entry.site for entry in setup.ledger.sites if entry.site is not None})
 
 
 def hardware_warnings(problems: list[Problem]) -> list[str]:

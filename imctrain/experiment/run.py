@@ -13,7 +13,6 @@ from rich.console import Console
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import (
-    hardware_problems,
     hardware_warnings,
     refuse_zeros,
     training_warnings,
@@ -30,7 +29,6 @@ from imctrain.experiment.result_cost import counted, result_keys
 from imctrain.experiment.setup import Setup, set_up
 from imctrain.experiment.technology_copy import keep_technology, with_own_files
 from imctrain.files import write_text
-from imctrain.imc.forecast.advice import Problem
 from imctrain.records.damaged import set_aside_damaged_result
 from imctrain.records.identity import Identity
 from imctrain.records.layout import RunFiles
@@ -75,7 +73,7 @@ def start(
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir, None if init is None else initial_from(init))
-    refuse_zeros(hardware_problems(setup))
+    refuse_zeros(setup.problems)
     costed = counted(config, dataset, config_dir)
     folder = place.folder = new_folder(config, out)
     with claim(folder):
@@ -145,17 +143,14 @@ def _train(
     files = RunFiles(folder)
     if setup.ledger is not None:
         write_ledger(files, ledger_records(setup.ledger))
-    problems = hardware_problems(setup)
-    warn(console, [*setup.notes, *hardware_warnings(problems)])
+    warn(console, [*setup.notes, *hardware_warnings(setup.problems)])
     with _told(callbacks_of(config, files, given, _say(console))) as callbacks:
         with StopRequest() as stop:
             baseline = None
             if config.baseline and config.imc.path != "float":
                 baseline = _baseline(config, dataset, files.baseline, parallel, console, stop, accept, setup.initial)
             title = f"{config.model.name} ({config.imc.path})"
-            result = _one(
-                config, dataset, setup, costed, folder, parallel, console, stop, title, about, problems, callbacks
-            )
+            result = _one(config, dataset, setup, costed, folder, parallel, console, stop, title, about, callbacks)
         if baseline is not None:
             result = _beside(result, baseline)
         plot_learning_curve(folder, *files.learning_curves)
@@ -215,7 +210,7 @@ def _baseline(
     title = f"{config.model.name} (float baseline)"
     costed = counted(own, dataset)
     with _told(callbacks_of(float_config, files, (), _say(console), trackers=False)) as callbacks:
-        result = _one(float_config, dataset, setup, costed, where, parallel, console, stop, title, about, [], callbacks)
+        result = _one(float_config, dataset, setup, costed, where, parallel, console, stop, title, about, callbacks)
         result.write(files.result)
         callbacks.end(result)
     return result
@@ -243,7 +238,6 @@ def _one(
     stop: StopRequest,
     title: str,
     about: Identity,
-    problems: list[Problem],
     callbacks: Callbacks,
 ) -> Result:
     # What the result is of: a reader can tell that config.toml was edited later.
@@ -254,11 +248,12 @@ def _one(
         progress.say(f"{title}: {setup.network.parameter_count:,} parameters, {steps} steps an epoch; compiling ...")
         state, position = trainer.run(progress, stop)
         tested = trainer.test(state, position, stop) if config.data.test_at_end else None
-    after = training_warnings(config, dataset, folder, problems)
+    after = training_warnings(config, dataset, folder, setup.problems)
     warn(console, after)
     result = _result(config, dataset, setup, position, trainer.total_steps, tested)
     result = result.replace(
-        warnings=[*setup.notes, *hardware_warnings(problems), *position.warnings, *after], config_toml_sha256=trained
+        warnings=[*setup.notes, *hardware_warnings(setup.problems), *position.warnings, *after],
+        config_toml_sha256=trained,
     ).replace(**result_keys(costed, trainer.total_steps, RunFiles(folder)))
     if setup.sources:
         result = result.replace(code=hashes(setup.sources))

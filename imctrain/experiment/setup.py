@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ from imctrain.data import Dataset
 from imctrain.experiment.from_config import build_hardware, build_rules, calibration_of
 from imctrain.experiment.initial import Initial
 from imctrain.experiment.own_sources import sources_of
+from imctrain.imc.forecast.advice import Problem, find_problems
 from imctrain.intercept import Ledger, Rule
 from imctrain.own_code import Source
 from imctrain.records.result import InitialNetwork
@@ -44,6 +46,13 @@ class Setup:
     initial: Initial | None = None
     init: InitialNetwork | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        """What cannot work on the hardware; empty in float training. Predicted once: seconds for a deep network."""
+        if self.ledger is None:
+            return []
+        return find_problems({entry.name: entry.site for entry in self.ledger.sites if entry.site is not None})
 
 
 def set_up(config: Config, dataset: Dataset, config_dir: Path | None = None, initial: Initial | None = None) -> Setup:

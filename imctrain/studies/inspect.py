@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 from imctrain.cost.step import StepCost
 from imctrain.data import EXPECTED, Dataset, Source, Split, load
 from imctrain.errors import UserError
-from imctrain.experiment.advice import hardware_problems, hardware_warnings
+from imctrain.experiment.advice import hardware_warnings
 from imctrain.experiment.epochs import at_epoch
 from imctrain.experiment.ledger_records import ledger_records
 from imctrain.experiment.result_cost import counted
@@ -69,7 +69,7 @@ def inspect(config: Config, config_dir: Path, epoch: int | None = None) -> Inspe
     _add_energy(records, cost)
     assert setup.hardware is not None
     notes = [*told, *filter(None, [dead_columns_told(setup.hardware)])]
-    return Inspection(records, batch, [*setup.notes, *hardware_warnings(hardware_problems(setup))], cost, notes)
+    return Inspection(records, batch, [*setup.notes, *hardware_warnings(setup.problems)], cost, notes)
 
 
 def _add_energy(records: list[LedgerSite], cost: StepCost) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -194,9 +195,10 @@ def rounded_integer_variance(sigma: Float[Array, "*shape"]) -> Float[Array, "*sh
 
     0 without noise; sigma^2 + 1/12 from about sigma = 0.5 on, which the sum is cut off for.
     """
-    small = jnp.clip(sigma, 1e-3, 1.0)
-    tails = [(2 * m - 1) * jax.scipy.special.ndtr(-(m - 0.5) / small) for m in range(1, 7)]
-    return jnp.where(sigma < 0.8, 2.0 * sum(tails), jnp.square(sigma) + 1.0 / 12.0)
+    # The terms are an axis: written out one by one, a network's sites spend a third of its program on them.
+    edges = np.arange(0.5, 6.0, dtype=np.float32).reshape(6, *[1] * sigma.ndim)
+    tails = 2.0 * edges * jax.scipy.special.ndtr(-edges / jnp.clip(sigma, 1e-3, 1.0))
+    return jnp.where(sigma < 0.8, 2.0 * jnp.sum(tails, axis=0), jnp.square(sigma) + 1.0 / 12.0)
 
 
 def _nearest_code(numerator: Array, width: Array | float) -> Array:
