@@ -21,10 +21,11 @@ setup: $(READY)  ## create .venv with pinned dependencies
 run: $(READY)  ## train the quickstart experiment
 	$(BIN)/imctrain run --config experiments/quickstart.toml
 
-# Most of the tests' time is compilation, for which XLA takes the short way here. Tests that compute for long, or that hold
-# what compiled code computes against a reference to the last bit, compile as users do in test-all.
+# Most of the tests' time is compilation. XLA takes the short way there. In test-all some files compile as users do: those
+# that compute for long, and those that hold the integers of the exact path against references.
 AS_USERS := tests/calibration/test_virtual_chip.py tests/evaluation/test_closed_loop.py tests/experiment/test_quickstart.py \
-	tests/imc/test_code_widths.py tests/imc/test_peers.py tests/imc/test_shared_noise.py tests/imc/test_statistical.py
+	tests/imc/test_code_widths.py tests/imc/test_exact.py tests/imc/test_passes.py tests/imc/test_peers.py \
+	tests/imc/test_shared_noise.py tests/imc/test_statistical.py
 QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
 	--xla_cpu_use_fusion_emitters=false
 

@@ -195,7 +195,7 @@ def rounded_integer_variance(sigma: Float[Array, "*shape"]) -> Float[Array, "*sh
 
     0 without noise; sigma^2 + 1/12 from about sigma = 0.5 on, which the sum is cut off for.
     """
-    # The terms are an axis: written out one by one they are nearly half of a training step's program.
+    # The terms are an axis. Written out one by one they were a large part of what a training step compiles.
     edges = np.arange(0.5, 6.0, dtype=np.float32).reshape(6, *[1] * sigma.ndim)
     tails = 2.0 * edges * jax.scipy.special.ndtr(-edges / jnp.clip(sigma, 1e-3, 1.0)[None])
     return jnp.where(sigma < 0.8, 2.0 * jnp.sum(tails, axis=0), jnp.square(sigma) + 1.0 / 12.0)
