@@ -21,11 +21,10 @@ setup: $(READY)  ## create .venv with pinned dependencies
 run: $(READY)  ## train the quickstart experiment
 	$(BIN)/imctrain run --config experiments/quickstart.toml
 
-# Most of the tests' time is compilation. XLA takes the short way there. In test-all some files compile as users do: those
-# that compute for long, and those that hold the integers of the exact path against references.
-AS_USERS := tests/calibration/test_virtual_chip.py tests/evaluation/test_closed_loop.py tests/experiment/test_quickstart.py \
-	tests/imc/test_code_widths.py tests/imc/test_exact.py tests/imc/test_passes.py tests/imc/test_peers.py \
-	tests/imc/test_shared_noise.py tests/imc/test_statistical.py
+# Most of the tests' time is compilation. XLA takes the short way there. In test-all some compile as users do: those that
+# compute for long (marked so), and the quick tests of what holds the array's integers against references, once more.
+AS_USERS := $(addprefix tests/,calibration/test_virtual_chip.py evaluation/test_closed_loop.py experiment/test_quickstart.py \
+	imc/test_code_widths.py imc/test_exact.py imc/test_passes.py imc/test_peers.py imc/test_statistical.py)
 QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
 	--xla_cpu_use_fusion_emitters=false
 
@@ -33,8 +32,8 @@ test: $(READY)  ## the quick tier of the tests, over every package: minutes
 	XLA_FLAGS="$$XLA_FLAGS $(QUICK_XLA)" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(READY)  ## every test, as CI runs them
-	XLA_FLAGS="$$XLA_FLAGS $(QUICK_XLA)" $(BIN)/python -m pytest -n 2 --dist loadfile -m '' $(addprefix --ignore=,$(AS_USERS))
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m '' $(AS_USERS)
+	XLA_FLAGS="$$XLA_FLAGS $(QUICK_XLA)" $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not as_users'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'as_users or not slow' $(AS_USERS)
 
 MINUTES := 30
 torture: $(READY)  ## kills, full disks, fuzzed files, crowds, a soak: MINUTES=30

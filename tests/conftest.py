@@ -40,16 +40,16 @@ def _no_leaked_tracers(request: pytest.FixtureRequest) -> Iterator[None]:
     """Opt-in, and not in the quick tier: while JAX looks for leaks it traces every call anew."""
     marked = request.node.get_closest_marker("leak_checks") and not request.node.get_closest_marker("no_leak_checks")
     if not marked or request.config.getoption("markexpr") == "not slow":
+        gc.unfreeze()
         yield
         return
     # At every trace it collects garbage and looks for referrers: in what the test made, not in all a worker gathered.
-    gc.collect()
+    # That is collected once for tests in a row: a second for each of them would be most of their time.
+    if not gc.get_freeze_count():
+        gc.collect()
     gc.freeze()
-    try:
-        with jax.check_tracer_leaks():
-            yield
-    finally:
-        gc.unfreeze()
+    with jax.check_tracer_leaks():
+        yield
 
 
 @pytest.fixture(scope="session")

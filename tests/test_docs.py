@@ -106,10 +106,12 @@ def test_the_first_screen_of_the_readme_ends_with_a_trained_network_of_ones_own(
 
 @pytest.mark.slow
 def test_commands_copied_from_the_first_screen_of_the_readme_train(tmp_path, monkeypatch):
+    """For two epochs each: test_tutorials.py and starting/test_new.py train them whole."""
     monkeypatch.chdir(tmp_path)
     with jax.numpy_dtype_promotion("standard"):
         for words in first_screen():
-            assert call(monkeypatch, *words) == 0, words
+            short = ("--set", "training.epochs=2") if words[0] == "run" else ()
+            assert call(monkeypatch, *words, *short) == 0, words
     runs = sorted(path.parent for path in tmp_path.rglob("result.json"))
     assert len(runs) >= 2
     # Far better than guessing one of ten.

@@ -20,12 +20,13 @@ def campaign(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_three_minutes_of_the_campaign_find_nothing(tmp_path):
+def test_a_minute_of_the_campaign_finds_nothing(tmp_path):
     figures = tmp_path / "figures.json"
-    done = campaign("--minutes", "3", "--seed", "1", "--kept", tmp_path / "kept", "--figures", figures)
+    done = campaign("--minutes", "1", "--seed", "1", "--kept", tmp_path / "kept", "--figures", figures)
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads(figures.read_text())["parts"]
     assert sum(sum(part["done"].values()) for part in parts.values()) > 50
+    assert all(part["done"] or part["skipped"] for part in parts.values()), parts
     assert not (tmp_path / "kept").exists()
 
 

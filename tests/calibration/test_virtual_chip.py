@@ -18,6 +18,8 @@ from imctrain.experiment.from_config import build_hardware
 from imctrain.imc.chip.columns import macro_errors
 from imctrain.settings import ImcConfig
 
+pytestmark = pytest.mark.as_users
+
 
 def exactly(value):
     return Estimate(value=value, low=value, high=value)

@@ -28,7 +28,7 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 def test_importing_the_command_line_imports_nothing_heavy():
     heavy = "'jax flax optax orbax tensorflow_datasets sklearn scipy polars matplotlib numpy'.split()"
     script = f"import sys, imctrain.cli; print([m for m in {heavy} if m in sys.modules])"
-    done = spawn(script=script)
+    done = spawn(script=script, fresh=True)
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy():
     script = (
         "import sys; from imctrain.cli import main\ntry: main()\nfinally: sys.stderr.write(str('jax' in sys.modules))"
     )
-    done = spawn("run", "--help", script=script)
+    done = spawn("run", "--help", script=script, fresh=True)
     assert done.returncode == 0
     assert done.stderr == "False"
 
@@ -59,14 +59,14 @@ def test_the_shell_completes_commands(shell):
     asked = {"COMP_WORDS": "imctrain ", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "imctrain "}
     asked["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
     script = "import sys; sys.argv[0] = 'imctrain'; from imctrain.cli import main; main()"
-    done = spawn(script=script, _IMCTRAIN_COMPLETE=f"complete_{shell}", **asked)
+    done = spawn(script=script, fresh=True, _IMCTRAIN_COMPLETE=f"complete_{shell}", **asked)
     for command in ("run", "inspect", "schema", "bench", "calibrate", "chip", "data"):
         assert command in done.stdout, done.stderr
 
 
 def test_the_shell_completion_script_is_printed():
     script = "import sys; sys.argv[0] = 'imctrain'; from imctrain.cli import main; main()"
-    done = spawn(script=script, _IMCTRAIN_COMPLETE="source_bash")
+    done = spawn(script=script, fresh=True, _IMCTRAIN_COMPLETE="source_bash")
     assert "complete -o default -F _imctrain_completion imctrain" in done.stdout
 
 

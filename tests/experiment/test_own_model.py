@@ -300,7 +300,10 @@ def test_an_optimizer_that_cannot_be_used_is_told(tmp_path, monkeypatch, capsys,
 @pytest.mark.parametrize("model", ["Recurrent", "Attention", "Net"])
 def test_every_command_takes_an_own_network_on_the_array(tmp_path, monkeypatch, capsys, model):
     config = write(tmp_path)
-    options = ["--set", "imc.path=exact", "--set", f"model.name=nets.py:{model}", "--set", "model.arguments={}"]
+    # Of the recurrent cells the one with the fewest sites.
+    arguments = '{ cell = "SimpleCell" }' if model == "Recurrent" else "{}"
+    settings = ("imc.path=exact", f"model.name=nets.py:{model}", f"model.arguments={arguments}")
+    options = [part for setting in settings for part in ("--set", setting)]
     run = tmp_path / "run"
     assert call(monkeypatch, "run", "-c", config, *options, "--set", "baseline=true", "-o", run) == 0
     assert call(monkeypatch, "inspect", "-c", config, *options) == 0

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forked import can_fork, run_forked
 
 import imctrain
 from imctrain.cli import main
@@ -63,13 +65,24 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return int(left.value.code or 0)
 
 
-def spawn(*arguments: str | Path, script: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`imctrain ARGUMENTS` in a process of its own; `script` in place of the module, its arguments first."""
+def spawn(
+    *arguments: str | Path, script: str | None = None, fresh: bool = False, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`imctrain ARGUMENTS` in a process of its own; `script` in place of the command, its arguments first.
+
+    The process is forked from one that has imported everything, but where the environment says how it is imported, or
+    a test asks for a `fresh` interpreter, since it sees what is imported.
+    """
+    asked = os.environ | environment
+    home = {"PYTHONPATH": str(Path(imctrain.__file__).parents[1])}
+    words = list(map(str, arguments))
+    if can_fork(asked) and not fresh:
+        with tempfile.TemporaryDirectory() as folder:
+            return run_forked(words, asked | home, Path(folder), script)
     command = ["-m", "imctrain.cli"] if script is None else ["-c", script]
-    home = str(Path(imctrain.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, *command, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": home} | environment,
+        [sys.executable, *command, *words],
+        env=asked | home,
         capture_output=True,
         text=True,
         timeout=300,

@@ -51,7 +51,7 @@ print(json.dumps([len(mine), listening]))
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="finds sockets in /proc")
 def test_every_port_is_on_the_loopback(tmp_path):
     pytest.importorskip("ray")
-    done = spawn(tmp_path, script=SCRIPT, RAY_ADDRESS="")
+    done = spawn(tmp_path, script=SCRIPT, fresh=True, RAY_ADDRESS="")
     assert done.returncode == 0, done.stderr
     processes, listening = json.loads(done.stdout.splitlines()[-1])
     assert processes >= 4

@@ -309,9 +309,9 @@ def test_a_trial_whose_result_is_damaged_is_trained_again(tmp_path, uninterrupte
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A folder after a whole sweep: digits, three levels, two variants, two references."""
+    """A folder after a whole sweep: digits, two levels, two variants, two references."""
     folder = tmp_path_factory.mktemp("swept")
-    spec_of(folder)
+    spec_of(folder, SWEEP.replace("1.0, ", ""))
     done = spawn("sweep", "file", folder / "noise.toml", "--out", folder / "out")
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
@@ -338,15 +338,15 @@ def test_a_small_sweep_in_float(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_whole_sweep(swept):
     out = swept / "out"
-    assert len(results(out)) == 2 + 3 * 2
+    assert len(results(out)) == 2 + 2 * 2
     lines = (swept / "stdout").read_text()
-    assert "[8/8]" in lines
+    assert "[6/6]" in lines
     table = json.loads((out / "results" / "noise.json").read_text())
     assert table["axis"] == "imc.noise.sigma_lsb"
     assert {row["variant"] for row in table["trials"] if row["reference"] is None} == {"plain", "best"}
     assert all(0.0 <= row["accuracy"] <= 1.0 for row in table["trials"])
     # In the order of the sweep file, not of the alphabet.
-    assert [row["variant"] for row in table["trials"]] == ["", "", *["plain"] * 3, *["best"] * 3]
+    assert [row["variant"] for row in table["trials"]] == ["", "", *["plain"] * 2, *["best"] * 2]
     assert set(table["crossings_by_points_below_float"]) == {"plain", "best"}
     for suffix in ("csv", "md", "png", "svg"):
         assert (out / "results" / f"noise.{suffix}").stat().st_size > 100
@@ -362,13 +362,13 @@ def test_a_sweep_is_extended_and_merged_without_training_a_trial_twice(swept, tm
     shutil.copytree(swept / "out", out)
     before = results(out)
     common = ("-c", swept / "tiny.toml", "--references", "float", "--name", "more")
-    more = ("sweep", "noise", *common, "--sigma", "1.0,3.0", "--mapping", "grouped")
+    more = ("sweep", "noise", *common, "--sigma", "2.0,3.0", "--mapping", "grouped")
     assert spawn(*more, "--out", out).returncode == 0
     after = results(out)
     assert {key: after[key] for key in before} == before
     assert len(after) == len(before) + 1
     rows = json.loads((out / "results" / "more.json").read_text())["trials"]
-    assert sorted(row["axes"].get("imc.noise.sigma_lsb", 0) for row in rows) == [0, 1.0, 3.0]
+    assert sorted(row["axes"].get("imc.noise.sigma_lsb", 0) for row in rows) == [0, 2.0, 3.0]
 
     other = tmp_path / "other"
     assert spawn(*more[:-4], "--sigma", "4.0", "--mapping", "grouped", "--out", other).returncode == 0
@@ -382,7 +382,7 @@ def test_a_sweep_is_extended_and_merged_without_training_a_trial_twice(swept, tm
 def test_report_page(swept, monkeypatch, capsys):
     assert call(monkeypatch, "report", swept / "out", "--out", swept / "page.html") == 0
     page = (swept / "page.html").read_text()
-    assert page.count('<tr class="more" hidden>') == 8
+    assert page.count('<tr class="more" hidden>') == 6
     assert "Sweep: noise" in page
     assert "data:image/svg+xml;base64," in page
     for outside in ("http://", "https://", 'src="/', "file:"):
@@ -393,18 +393,18 @@ def test_report_page(swept, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_failed_trials_are_reported_and_the_rest_goes_on(tmp_path):
-    text = SWEEP.replace('["float", "digital"]', '["float"]').replace("[0.5, 1.0, 2.0]", "[1.0]")
+    text = 'config = "tiny.toml"\nreferences = ["float"]\n'
     text += '[variants.lost]\n"imc.rules" = [{ match = "no_such_site", path = "float" }]\n'
     text += '[variants.wild]\n"training.learning_rate" = 1000.0\n'
     spec_of(tmp_path, text)
     done = spawn("sweep", "file", tmp_path / "noise.toml", "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert "2 of 5 trials failed" in done.stderr
+    assert "2 of 3 trials failed" in done.stderr
     assert "no_such_site" in done.stdout
     assert "diverged" in done.stdout
-    assert len(results(tmp_path / "out")) == 3
+    assert len(results(tmp_path / "out")) == 1
     again = spawn("sweep", "file", tmp_path / "noise.toml", "--out", tmp_path / "out")
-    assert "5 trials, 5 of them finished before" in again.stdout
+    assert "3 trials, 3 of them finished before" in again.stdout
     assert "no_such_site" in (tmp_path / "out" / "results" / "noise.md").read_text()
 
 
@@ -481,9 +481,9 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint(tmp_path, uninterrup
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes in /proc")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGPIPE"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGPIPE"])
 def test_an_interrupted_sweep_saves_its_trials_and_goes_on(tmp_path, uninterrupted, name):
-    """By a signal, or by a reader that has gone."""
+    """By a signal, or by a reader that has gone. Which signals are heard: training/test_signals.py."""
     command, trial = one_trial(tmp_path)
     process = start(*command)
     assert process.stdout is not None

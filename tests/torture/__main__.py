@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT), str(HERE), str(HERE.parent / "helpers")]
 from campaign import Campaign, Skipped  # noqa: E402
 from crowds import crowds  # noqa: E402
 from disks import disks  # noqa: E402
+from forked import import_everything  # noqa: E402
 from fuzz import fuzz  # noqa: E402
 from kills import kills  # noqa: E402
 from soak import soak  # noqa: E402
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"--only {','.join(sorted(unknown))}: allowed are {', '.join(PARTS)}")
     commit = _commit()
-    _import_everything()
+    import_everything()  # before commands are forked, and nothing of it is used: jax starts threads where it is
     shares = sum(PARTS[name][0] for name in chosen)
     with tempfile.TemporaryDirectory(prefix="imctrain-torture-", ignore_cleanup_errors=True) as scratch:
         campaign = Campaign(asked.seed, Path(scratch), asked.kept.absolute())
@@ -76,17 +77,6 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name}: {what}: {value:.0f}")
     print(f"{failures} failures" + (f", kept in {campaign.kept}" if failures else ""))
     return 1 if failures else 0
-
-
-def _import_everything() -> None:
-    """What commands import, before they are forked. Nothing of it is used here: jax starts threads where it is."""
-
-    import imctrain.cli.evaluate
-    import imctrain.cli.run
-    import imctrain.cli.sweep
-    import imctrain.evaluation.evaluate
-    import imctrain.experiment.run
-    import imctrain.training.loop  # noqa: F401
 
 
 def _commit() -> str:

@@ -9,7 +9,7 @@ from fuzzed_tables import HOWS, STARTS, check, mutated
 from tiers import slow
 
 
-@pytest.mark.parametrize(("name", "rounds"), [(name, 4) for name in STARTS] + [slow(name, 200) for name in STARTS])
+@pytest.mark.parametrize(("name", "rounds"), [(name, 4) for name in STARTS] + [slow(name, 100) for name in STARTS])
 def test_damage_gives_conversions_or_one_line(tmp_path, name, rounds):
     rng = random.Random(f"{name}, {rounds} rounds")
     path = tmp_path / "m.csv"
