@@ -23,6 +23,7 @@ import shape_checks  # noqa: E402
 
 shape_checks.install()  # before anything of imctrain is imported
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
@@ -33,6 +34,9 @@ from imctrain.garbage import collect_less_often  # noqa: E402
 
 prepare_jax()
 collect_less_often()
+# A test gives one answer, today and tomorrow.
+hypothesis.settings.register_profile("fixed draws", derandomize=True)
+hypothesis.settings.load_profile("fixed draws")
 
 
 @pytest.fixture(autouse=True)

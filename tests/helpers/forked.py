@@ -23,9 +23,12 @@ IMPORTED = (
     "imctrain.evaluation.evaluate",
     "imctrain.experiment.run",
     "imctrain.training.loop",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "orbax.checkpoint.checkpoint_managers",
 )
-"""What commands import, before they are forked."""
-READ_AT_IMPORT = ("JAX_", "XLA_", "PYTHON", "MPL", "OMP_", "LD_")
+"""What commands import, in time or when they need it, before they are forked."""
+READ_AT_IMPORT = ("JAX_", "XLA_", "PYTHON", "MPL", "OMP_", "LD_", "HOME", "XDG_")
 """Beginnings of environment variables that would come too late for a process which has imported everything."""
 
 _BEFORE = dict(os.environ)

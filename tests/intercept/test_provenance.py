@@ -38,6 +38,11 @@ def loop_that_ends_negative(x):
     return lax.fori_loop(0, 3, lambda i, c: c - 1.0, jnp.abs(x))
 
 
+def doubled(x):
+    """As often as the values say, and no more than five times: below -1 they would never be large."""
+    return lax.while_loop(lambda s: (s[0] < 5) & jnp.all(s[1] < 9), lambda s: (s[0] + 1, s[1] * 2 + 1), (0, x))[1]
+
+
 UNARY = [
     jax.nn.relu,
     jax.nn.relu6,
@@ -102,7 +107,7 @@ UNARY = [
     lambda x: lax.scan(lambda c, v: (c + v, c), jnp.zeros(4), x)[1],
     lambda x: lax.cond(x[0, 0] > 0, jnp.abs, jnp.negative, x),
     lambda x: lax.cond(x[0, 0] > 0, jnp.abs, jnp.exp, x),
-    lambda x: lax.while_loop(lambda c: jnp.all(c < 9), lambda c: c * 2 + 1, x),
+    doubled,
     looped,
     loop_that_ends_negative,
 ]
