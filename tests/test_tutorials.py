@@ -16,15 +16,8 @@ TUTORIALS = sorted(path for path in (ROOT / "docs" / "tutorials").glob("*.md") i
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
 
 
-COMPUTES_LONG = ("first-run",)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=[pytest.mark.as_users] if page.stem in COMPUTES_LONG else []) for page in TUTORIALS],
-    ids=lambda page: page.stem,
-)
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_runs_as_it_stands(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMCTRAIN_CACHE", str(tmp_path / "cache"))

@@ -16,7 +16,7 @@ from imctrain.calibration import load_calibration, save_calibration
 from imctrain.calibration.schema import Array, DieSpread, Estimate, Noise, Spread
 from imctrain.calibration.variation import change
 
-pytestmark = [pytest.mark.slow, pytest.mark.as_users]
+pytestmark = pytest.mark.slow
 
 COLUMNS, DIES, CONVERSIONS = 64, 3, 400_000
 SEEDS = (0, 1, 2)

@@ -33,8 +33,6 @@ from imctrain.imc.engines.validity import validity
 from imctrain.intercept import Rule
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, Hardware, ImcConfig, NoiseSpec
 
-pytestmark = pytest.mark.as_users
-
 M, K, N = 4, 150, 5
 BETA = np.array([1.0, 2.0, 4.0, -8.0])
 UNIT = 64 * 16

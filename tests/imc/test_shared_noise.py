@@ -38,8 +38,6 @@ from imctrain.settings import (
 from imctrain.settings.die import DieConfig
 from imctrain.settings.site import SiteSettings
 
-pytestmark = pytest.mark.as_users
-
 M, K, N = 4, 150, 5
 R = 0.5
 TOTAL, SLOW, COMMON = 1.2, 0.6, 0.5
