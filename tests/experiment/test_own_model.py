@@ -321,6 +321,16 @@ def test_every_command_takes_an_own_network_on_the_array(tmp_path, monkeypatch, 
 
 
 @pytest.mark.slow
+def test_every_gate_of_a_cell_is_on_the_array(tmp_path, monkeypatch, capsys):
+    settings = ("imc.path=exact", "model.name=nets.py:Recurrent", "model.arguments={}")
+    options = [part for setting in settings for part in ("--set", setting)]
+    assert call(monkeypatch, "inspect", "-c", write(tmp_path), *options, "--json") == 0
+    sites = {site["site"]: site["path"] for site in json.loads(capsys.readouterr().out)["sites"]}
+    assert len(sites) == 8 + 1, sites
+    assert set(sites.values()) == {"exact"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_a_sweep_trains_an_own_network_in_processes(tmp_path, monkeypatch, executor):
     monkeypatch.setenv("JAX_NUMPY_DTYPE_PROMOTION", "standard")
