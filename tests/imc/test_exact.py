@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from covering import covering_cases
 from imc_reference import array_matmul, conv_matrices, even_tiles
 from imc_sites import ACTIVATION, UNSIGNED, WIDE, conv_site, dot_site, hardware, integer_operands, integers, levels, run
 from tiers import slow
@@ -11,11 +12,13 @@ from imctrain.imc.coding.gradient_mappings.grouped import grouped
 from imctrain.settings import AdcSpec, ArraySpec, ChipSpec, ColumnError, MappingSpec
 
 
-@pytest.mark.parametrize("gradient", [slow("bit_serial"), slow("grouped"), "balanced"])
-@pytest.mark.parametrize("cell", ["and", slow("xnor")])
-@pytest.mark.parametrize("rows", [1152, slow(7)])
-@pytest.mark.parametrize("unsigned", [slow(False), True])
-@pytest.mark.parametrize("full_drive", [False, True])
+@pytest.mark.parametrize(
+    ("gradient", "cell", "rows", "unsigned", "full_drive"),
+    covering_cases(
+        3, ["bit_serial", "grouped", "balanced"], ["and", "xnor"], [1152, 7], [False, True], [False, True],
+        quick=[("balanced", "and", 1152, True, False), ("balanced", "and", 1152, True, True)],
+    ),
+)  # fmt: skip
 def test_matmul_is_the_integer_product(rng, gradient, cell, rows, unsigned, full_drive):
     x, w = integer_operands(rng, (5, 33), (33, 6), low=0 if unsigned else -7, high=7)
     if unsigned:
@@ -41,12 +44,17 @@ CONVOLUTIONS = [
 ]
 
 
-@pytest.mark.parametrize("case", [*map(slow, CONVOLUTIONS[:2]), CONVOLUTIONS[2], *map(slow, CONVOLUTIONS[3:])])
+MACROS = [(1152, "and", "balanced"), (20, "xnor", "grouped"), (5, "and", "bit_serial")]
+
+
 @pytest.mark.parametrize(
-    ("rows", "cell", "gradient"), [(1152, "and", "balanced"), (20, "xnor", "grouped"), slow(5, "and", "bit_serial")]
+    ("case", "macro", "full_drive"),
+    covering_cases(
+        2, CONVOLUTIONS, MACROS, [False, True], quick=[(CONVOLUTIONS[2], macro, False) for macro in MACROS[:2]]
+    ),
 )
-@pytest.mark.parametrize("full_drive", [False, slow(True)])
-def test_convolution_is_the_integer_convolution(rng, case, rows, cell, gradient, full_drive):
+def test_convolution_is_the_integer_convolution(rng, case, macro, full_drive):
+    rows, cell, gradient = macro
     image, kernel, strides, padding, a, r, groups = case
     x, w = integer_operands(rng, image, kernel, low=0 if full_drive else -7)
     if full_drive:
@@ -77,24 +85,30 @@ def test_convolution_is_the_integer_convolution(rng, case, rows, cell, gradient,
 
 
 ARRAYS = [
-    ({}, {}, {}),
-    ({"rows": 16}, {"range": 0.25}, {}),
-    ({"rows": 16, "cell": "xnor"}, {"range": 0.5, "bits": 6}, {}),
-    ({"rows": 64, "replicate": True}, {}, {}),
-    ({"rows": 64, "segment_rows": 16}, {"range": 0.5}, {}),
-    ({"rows": 64, "segment_rows": 16, "replicate": True}, {"full_scale_on_last_code": True}, {}),
-    ({"rows": 24}, {"bits": 4, "polarity": "bipolar"}, {}),
-    ({"rows": 48, "input_bits": 4}, {"bits": 10}, {}),
+    ({}, {}),
+    ({"rows": 16}, {"range": 0.25}),
+    ({"rows": 16, "cell": "xnor"}, {"range": 0.5, "bits": 6}),
+    ({"rows": 64, "replicate": True}, {}),
+    ({"rows": 64, "segment_rows": 16}, {"range": 0.5}),
+    ({"rows": 64, "segment_rows": 16, "replicate": True}, {"full_scale_on_last_code": True}),
+    ({"rows": 24}, {"bits": 4, "polarity": "bipolar"}),
+    ({"rows": 48, "input_bits": 4}, {"bits": 10}),
 ]
 
 
+DRIVES = [(False, None), (True, None), (True, 5)]
+"""Whether unsigned codes take the full drive; planes of the weights."""
+
+
 @pytest.mark.parametrize(
-    ("array", "adc", "extra"), [*ARRAYS[2:5:2], *(slow(*case) for case in (*ARRAYS[:2], ARRAYS[3], *ARRAYS[5:]))]
+    ("converters", "unsigned", "drive"),
+    covering_cases(
+        2, ARRAYS, [False, True], DRIVES, quick=[(a, True, d) for a in ARRAYS[2:5:2] for d in (DRIVES[0], DRIVES[2])]
+    ),
 )
-@pytest.mark.parametrize("unsigned", [slow(False), True])
-@pytest.mark.parametrize(("full_drive", "planes"), [(False, None), slow(True, None), (True, 5)])
-def test_eight_bit_conversions_match_the_reference(rng, array, adc, extra, unsigned, full_drive, planes):
+def test_eight_bit_conversions_match_the_reference(rng, converters, unsigned, drive):
     """Real converters: quantised and clipped conversions of all three MVMs equal the reference's."""
+    (array, adc), (full_drive, planes) = converters, drive
     m, k, n = 6, 37, 5
     x, w = integer_operands(rng, (m, k), (k, n), low=0 if unsigned else -7)
     if unsigned:
