@@ -24,7 +24,7 @@ run: $(READY)  ## train the quickstart experiment
 # Most of the tests' time is compilation. XLA takes the short way there. In test-all some compile as users do: those that
 # compute for long (marked so), and the quick tests of what holds the array's integers against references, once more.
 AS_USERS := $(addprefix tests/,calibration/test_virtual_chip.py experiment/test_quickstart.py imc/test_code_widths.py \
-	imc/test_exact.py imc/test_passes.py imc/test_peers.py imc/test_statistical.py)
+	imc/test_exact.py imc/test_passes.py imc/test_peers.py imc/test_statistical.py test_tutorials.py)
 QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
 	--xla_cpu_use_fusion_emitters=false
 

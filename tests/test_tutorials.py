@@ -13,11 +13,13 @@ from run_tools import call
 
 ROOT = Path(__file__).parent.parent
 TUTORIALS = sorted(path for path in (ROOT / "docs" / "tutorials").glob("*.md") if path.name != "index.md")
+# It trains the quickstart, which is computing more than compiling.
+LONG = [pytest.param(page, marks=pytest.mark.as_users) if page.stem == "first-run" else page for page in TUTORIALS]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", LONG, ids=lambda page: page.stem)
 def test_a_tutorial_runs_as_it_stands(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMCTRAIN_CACHE", str(tmp_path / "cache"))

@@ -1,7 +1,7 @@
 """Fills the tables of docs/chips.md on CIFAR-10 and draws its figures: `python experiments/chips/cifar10/tables.py`.
 
-Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote, tuned-NAME/result.json what an epoch
-on die 1 came to.
+Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote for the network of seed 0,
+NAME-seed-1 and NAME-seed-2 are those of the other seeds. tuned-NAME/result.json is what an epoch on die 1 came to.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from statistics import fmean
 
 from imctrain.files import write_text
 from imctrain.records.evaluation import Evaluation, Evaluations
@@ -32,23 +33,33 @@ def kept(name: str) -> tuple[Evaluation, ...]:
     return Evaluations.read(KEPT / name / "evaluate.json").evaluations
 
 
+def seeds(name: str) -> list[tuple[Evaluation, ...]]:
+    """The evaluations of a network, trained with seeds 0, 1 and 2 as far as they are kept."""
+    others = sorted(path.name for path in KEPT.glob(f"{name}-seed-*"))
+    return [kept(found) for found in (name, *others)]
+
+
 def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
 
 
 def dies() -> str:
-    """A row for each network and remedy: its training die, the others, and the share of them near float."""
-    rows = ["| network | on each die | training die | 50 others: mean | std | lowest | within 10 | within 2 |"]
-    rows.append("|---|---|---|---|---|---|---|---|")
+    """A row for each network and remedy over all seeds: its training die, the others, the share of them near float."""
+    rows = ["| network | on each die | training die | 50 others | each seed | std | lowest | within 10 | within 2 |"]
+    rows.append("|---|---|---|---|---|---|---|---|---|")
     for name, words in NETWORKS.items():
-        if not (KEPT / name).exists():
-            continue
-        for remedy, one in zip(REMEDIES, kept(name), strict=True):
-            summary = one.summary
-            near, within = sorted((y for y in summary.yields if y.below is None), key=lambda y: y.accuracy)
-            cells = [percent(x) for x in (summary.own_accuracy, summary.mean, summary.std, summary.lowest)]
-            shares = [f"{y.passed} of {y.dies}" for y in (near, within)]
-            rows.append(f"| {' | '.join([words, remedy, *cells, *shares])} |")
+        for remedy, every in zip(REMEDIES, zip(*seeds(name), strict=True), strict=True):
+            summaries = [one.summary for one in every]
+            own = [one.own_accuracy for one in summaries if one.own_accuracy is not None]
+            means = [one.mean for one in summaries]
+            std = fmean(one.std**2 for one in summaries) ** 0.5
+            cells = [percent(fmean(own) if own else None), percent(fmean(means)), ", ".join(map(percent, means))]
+            cells += [percent(std), percent(min(one.lowest for one in summaries))]
+            asked = [sorted((y for y in one.yields if y.below is None), key=lambda y: y.accuracy) for one in summaries]
+            for place in (0, 1):
+                near = [yields[place] for yields in asked]
+                cells.append(f"{sum(y.passed for y in near)} of {sum(y.dies for y in near)}")
+            rows.append(f"| {' | '.join([words, remedy, *cells])} |")
     return "\n".join(rows)
 
 
