@@ -48,7 +48,7 @@ class Replicates:
 
     def log_sigma_of(self, members: NDArray[np.bool_], fit: ChipFit) -> Floats:
         """Change of log sigma of the settings `members` taken together, [B]."""
-        information = float(fit.scores.spread_square[members].sum())
+        information = float(fit.own.spread_square[members].sum())
         return self.log_sigma[:, members].sum(axis=1) / max(information, 1e-9)
 
 
@@ -94,7 +94,7 @@ def bootstrap(fit: ChipFit, replicates: int = DEFAULT_REPLICATES, seed: int = 0)
         spread[where] += part
     unit_step, shared_step = fit.information.solve(unit_score.reshape(units, 2, -1).transpose(2, 0, 1), shared_score.T)
     d = fit.noise.derivatives(transfer) * transfer.informative[transfer.unit, None]
-    noise = np.linalg.solve(fit.noise.information(transfer, fit.scores), d.T @ spread).T
+    noise = np.linalg.solve(fit.noise.information(transfer, fit.own), d.T @ spread).T
     return Replicates(unit_step[..., 0], unit_step[..., 1], shared_step, noise, spread.T)
 
 

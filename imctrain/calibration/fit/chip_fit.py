@@ -15,7 +15,7 @@ from imctrain.calibration.fit.design import design
 from imctrain.calibration.fit.likelihood import Scores
 from imctrain.calibration.fit.newton import Arrow, newton_step
 from imctrain.calibration.fit.noise_law import NoiseLaw, starting_law
-from imctrain.calibration.fit.optimum import State, iterate, own_noise, scores_at
+from imctrain.calibration.fit.optimum import State, iterate, scores_at, with_own_noise
 from imctrain.calibration.fit.outliers import unlike_others
 from imctrain.calibration.fit.start import FEWEST_ROWS, starting_lines
 from imctrain.calibration.fit.transfer import Parameters, Transfer
@@ -34,7 +34,8 @@ class ChipFit:
     Attributes:
         transfer: the design. parameters: of the mean. noise: of the noise, with every unit's own.
         bad: fraction of rows that mean nothing.
-        scores: at the optimum, units sharing one noise. information: of the mean's parameters there.
+        scores: at the optimum, units sharing one noise. own: there, every unit with its own noise.
+        information: of the mean's parameters, every unit with its own noise.
         dead: units whose codes do not follow the input. unmeasured: units with too few rows or inputs.
         outliers: units unlike the others. All [U].
         converged: whether the tolerance was reached.
@@ -45,6 +46,7 @@ class ChipFit:
     noise: NoiseLaw
     bad: float
     scores: Scores
+    own: Scores
     information: Arrow
     dead: Flags
     unmeasured: Flags
@@ -91,17 +93,17 @@ def fit_chip(histogram: Histogram, setup: MeasurementSetup, where: str, progress
         state = replace(state, noise=noise, scores=scores_at(transfer, state.parameters, noise, state.bad))
         transfer = transfer.with_informative((usable & ~outliers).astype(np.float64))
         state, converged = iterate(transfer, state, lambda share: tell(0.5 + 0.3 * share))
-    information = newton_step(transfer, state.parameters, state.scores, state.strength)[2]
-    shared_scores = state.scores
-    noise = own_noise(transfer, state)
+    shared = state.noise
+    state = with_own_noise(transfer, state, usable)
     tell(1.0)
     return ChipFit(
         transfer,
         state.parameters,
-        noise,
+        state.noise,
         state.bad,
-        shared_scores,
-        information,
+        scores_at(transfer, state.parameters, shared, state.bad),
+        state.scores,
+        newton_step(transfer, state.parameters, state.scores, state.strength)[2],
         start.dead,
         start.unmeasured,
         outliers,

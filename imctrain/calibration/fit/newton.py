@@ -37,6 +37,13 @@ class Arrow:
     schur: Floats
     penalty: Floats
 
+    @property
+    def freedom(self) -> float:
+        """How many parameters the measurements decide among the shared ones: a penalty decides the rest."""
+        if not self.schur.size:
+            return 0.0
+        return float(np.trace(np.linalg.solve(self.schur + self.penalty, self.schur)))
+
     def reduced(self, unit_score: Floats, shared_score: Floats) -> Floats:
         """Score of the shared parameters with units at their optimum, [..., P]."""
         steps = np.einsum("uab,...ub->...ua", self.inverses * self.informative[:, None, None], unit_score)

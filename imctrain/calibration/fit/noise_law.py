@@ -117,6 +117,10 @@ class NoiseLaw:
         share = variance / (variance + transfer.histogram.input_variance)
         score = np.bincount(transfer.unit, scores.spread * share, transfer.units)
         information = np.bincount(transfer.unit, scores.spread_square * share**2, transfer.units)
+        # Of a unit that is noisier than assumed, single scores are so large that steps would hardly move it. A Gaussian
+        # has an information of 2 a row, and rounding leaves less.
+        most = 2.0 * np.bincount(transfer.unit, (transfer.rows_of_setting - scores.bad) * share**2, transfer.units)
+        information = np.minimum(information, most)
         step = np.clip(score / np.maximum(information, 1e-9), -0.7, 0.7)
         least = LEAST_SIGMA / max(self.total, LEAST_SIGMA)
         return replace(self, unit=np.clip(self.unit * np.exp(step), least, 1e4))

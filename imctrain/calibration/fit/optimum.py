@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from imctrain.calibration.arrays import Flags
 from imctrain.calibration.fit.likelihood import Scores, evaluate
 from imctrain.calibration.fit.newton import choose_strength, newton_step, penalty_matrix, shared_vector
 from imctrain.calibration.fit.noise_law import NoiseLaw
@@ -17,7 +18,9 @@ from imctrain.calibration.fit.transfer import Parameters, Transfer
 from imctrain.calibration.progress import Progress
 
 MOST_STEPS = 40
-UNIT_STEPS = 4
+UNIT_STEPS = 30
+SETTLED = 2e-3
+"""Relative change of every unit's noise at which it is found: a small part of any standard error."""
 LEAST_BAD, MOST_BAD = 1e-6, 0.3
 TOLERANCE = 0.02
 """Promised gain in log-likelihood at which the fit has converged: a small part of any standard error."""
@@ -54,9 +57,8 @@ def _objective(transfer: Transfer, state: State) -> float:
 
 def iterate(transfer: Transfer, state: State, tell: Progress) -> tuple[State, bool]:
     """From `state` to the optimum, and whether it was reached."""
-    h = transfer.histogram
     counted = transfer.informative[transfer.unit]
-    rows = float(counted @ np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell)))
+    rows = float(counted @ transfer.rows_of_setting)
     for number in range(MOST_STEPS):
         unit_step, shared_step, matrix, promised = newton_step(transfer, state.parameters, state.scores, state.strength)
         noise_step, promised_by_noise = state.noise.step(transfer, state.scores)
@@ -81,13 +83,21 @@ def iterate(transfer: Transfer, state: State, tell: Progress) -> tuple[State, bo
     return state, False
 
 
-def own_noise(transfer: Transfer, state: State) -> NoiseLaw:
-    """The noise with every unit's own."""
-    noise, scores = state.noise, state.scores
+def with_own_noise(transfer: Transfer, state: State, usable: Flags) -> State:
+    """Every unit with its own noise, and the mean where that puts it.
+
+    What all share of the noise stays. The mean moves along, since a unit's rows weigh by its noise; so does the share
+    of rows that mean nothing, which holds the tails of a noisy unit as long as its noise is taken for that of all.
+    """
+    counted = transfer.informative[transfer.unit]
+    rows = float(counted @ transfer.rows_of_setting)
     for _ in range(UNIT_STEPS):
-        before = noise.unit
-        noise = noise.with_units(transfer, scores)
-        if np.allclose(before, noise.unit, rtol=2e-3):
+        before = state.noise.unit
+        noise = state.noise.with_units(transfer, state.scores)
+        unit_step, shared_step, _, _ = newton_step(transfer, state.parameters, state.scores, state.strength)
+        p = state.parameters.moved(unit_step[:, 0], unit_step[:, 1], shared_step, 1.0)
+        bad = float(np.clip(state.scores.bad @ counted / rows, LEAST_BAD, MOST_BAD))
+        state = replace(state, parameters=p, noise=noise, bad=bad, scores=scores_at(transfer, p, noise, bad))
+        if np.allclose(before[usable], noise.unit[usable], rtol=SETTLED, atol=0.0):
             break
-        scores = scores_at(transfer, state.parameters, noise, state.bad)
-    return noise
+    return state

@@ -6,7 +6,7 @@ import numpy as np
 
 from imctrain.calibration.arrays import Flags
 from imctrain.calibration.fit.newton import newton_step
-from imctrain.calibration.fit.optimum import State, own_noise
+from imctrain.calibration.fit.optimum import State, with_own_noise
 from imctrain.calibration.fit.transfer import Transfer
 
 OUTLIER_SPREADS = 6.0
@@ -18,10 +18,10 @@ def unlike_others(transfer: Transfer, state: State, usable: Flags) -> Flags:
 
     Far is six robust standard deviations (of spread and estimate together), and enough to matter.
     """
-    p = state.parameters
-    information = newton_step(transfer, p, state.scores, state.strength)[2]
-    noise = own_noise(transfer, state)
-    squares = np.bincount(transfer.unit, state.scores.spread_square, transfer.units)
+    own = with_own_noise(transfer, state, usable)
+    p, noise = own.parameters, own.noise
+    information = newton_step(transfer, p, own.scores, own.strength)[2]
+    squares = np.bincount(transfer.unit, own.scores.spread_square, transfer.units)
     figures = (
         (p.gain, information.inverses[:, 0, 0], 0.01),
         (p.offset, information.inverses[:, 1, 1], 0.5),

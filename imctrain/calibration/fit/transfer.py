@@ -11,6 +11,7 @@ is relative to each unit's own, as in `schema.Dependence` and `variation`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -110,6 +111,12 @@ class Transfer:
     def units(self) -> int:
         """U."""
         return self.column.size
+
+    @cached_property
+    def rows_of_setting(self) -> Floats:
+        """Conversions of each setting, [S]."""
+        h = self.histogram
+        return np.bincount(h.setting, np.add.reduceat(h.count, h.first_cell), h.range.size).astype(np.float64)
 
     @property
     def dies(self) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 from imctrain.calibration.arrays import Floats
-from imctrain.calibration.fit.bootstrap import half_width
+from imctrain.calibration.fit.bootstrap import LEVEL, half_width
 from imctrain.calibration.fit.chip_fit import ChipFit
 from imctrain.calibration.fit.noise_law import LEAST_SIGMA
 from imctrain.calibration.schema import Column, Estimate, Interval, Spread
 from imctrain.calibration.sections.bounds import interval, positive, rounded
 from imctrain.calibration.sections.evidence import Evidence
+
+MOST_LOG_SIGMA = 3.0
+"""Half an interval of log sigma where codes say nothing of it: a factor of 20."""
 
 
 def columns_of(e: Evidence) -> tuple[Column, ...]:
@@ -18,13 +22,17 @@ def columns_of(e: Evidence) -> tuple[Column, ...]:
     fit, replicates = e.fit, e.replicates
     transfer, h = fit.transfer, fit.transfer.histogram
     rows = np.bincount(transfer.unit_of_bin, np.add.reduceat(h.count, h.first_cell), transfer.units)
-    squares = np.bincount(transfer.unit, fit.scores.spread_square, transfer.units)
+    squares = np.bincount(transfer.unit, fit.own.spread_square, transfer.units)
     log_sigma = np.zeros((replicates.count, transfer.units))
     for index, unit in enumerate(transfer.unit):
         log_sigma[:, unit] += replicates.log_sigma[:, index]
     log_sigma /= np.maximum(squares, 1e-9)
-    half_gain, half_offset = half_width(replicates.gain), half_width(replicates.offset)
-    half_sigma = half_width(log_sigma)
+    known = fit.information.inverses
+    reach = np.zeros(transfer.units)
+    np.maximum.at(reach, transfer.unit_of_bin, np.abs(h.u))
+    half_gain = _undithered(half_width(replicates.gain), known[:, 0, 0], 1.0 / np.maximum(reach, 1.0))
+    half_offset = _undithered(half_width(replicates.offset), known[:, 1, 1], 0.5)
+    half_sigma = _undithered(half_width(log_sigma), 1.0 / np.maximum(squares, 1e-9), MOST_LOG_SIGMA)
     listed = np.flatnonzero((transfer.die == e.die) & ~fit.unmeasured)
     columns = []
     for u in listed:
@@ -50,6 +58,19 @@ def columns_of(e: Evidence) -> tuple[Column, ...]:
             )
         )
     return tuple(columns)
+
+
+def _undithered(half: Floats, variance: Floats, rounding: Floats | float) -> Floats:
+    """Half widths of the intervals of units, [U].
+
+    Where an input is far from any threshold for the noise that there is, all its codes are alike. So are those of every
+    replicate, which then say that all is known. The curvature of the likelihood says how little is.
+
+    Args:
+        half: from replicates. variance: from the information. rounding: what a code leaves open, at most.
+    """
+    of_information = float(ndtri(0.5 + LEVEL / 2)) * np.sqrt(np.maximum(variance, 0.0))
+    return np.where(of_information > 2.0 * half, np.maximum(np.minimum(of_information, rounding), half), half)
 
 
 def _constant_voltage(fit: ChipFit, unit: int) -> float:

@@ -52,6 +52,6 @@ class Evidence:
     def freedom(self) -> float:
         """Corrects a maximum-likelihood sigma for the parameters fitted to the same conversions."""
         fit = self.fit
-        parameters = 2 * int(fit.usable.sum()) + fit.parameters.inl.size + fit.parameters.slopes.size
+        parameters = 2 * int(fit.usable.sum()) + fit.information.freedom
         rows = fit.transfer.histogram.rows
         return float(np.sqrt(rows / max(rows - parameters, 1)))
