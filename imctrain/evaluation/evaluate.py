@@ -12,7 +12,7 @@ from imctrain.calibration.schema.die_spread import spread_bounds_unknown
 from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.evaluation.evaluator import Evaluator, alike
-from imctrain.evaluation.keeping import NO_CHIP, Keeper, Request
+from imctrain.evaluation.keeping import Keeper, Request
 from imctrain.evaluation.on_training_images import BatchStatistics, calibrate_sites, sites_to_calibrate
 from imctrain.evaluation.overrides import DIE, Point, at_condition, condition_of, overridden
 from imctrain.evaluation.progress import EvaluationProgress
@@ -20,7 +20,7 @@ from imctrain.experiment.trained import Trained
 from imctrain.intercept.program import Chips
 from imctrain.records.evaluation import Evaluation
 from imctrain.records.layout import EvaluationFiles
-from imctrain.settings import Config
+from imctrain.settings import OFF_THE_ARRAY, Config
 from imctrain.training.signals import StopRequest
 
 READINGS = {"offsets": "imc.adc.offset_conversions", "gains": "imc.adc.gain_conversions"}
@@ -39,7 +39,7 @@ def evaluate(trained: Trained, request: Request, out: Path, console: Console) ->
     from filelock import FileLock, Timeout
 
     config = overridden(trained.known_config, request.overrides)
-    if (request.others or request.conditions) and config.imc.path in NO_CHIP:
+    if (request.others or request.conditions) and config.imc.path in OFF_THE_ARRAY:
         raise UserError(
             f"imc.path = {config.imc.path!r} has neither dies nor conditions: put the network on the array with "
             "--set imc.path=exact"
@@ -170,6 +170,6 @@ def _is_own(point: Point) -> bool:
 
 def _alike(found: Evaluation) -> str:
     return (
-        f"all dies are alike: calibration {found.calibration} has no spread of columns here, so other dies were not "
-        "evaluated"
+        f"all dies are alike: calibration {found.calibration} has no spread of columns here, or no site is on the "
+        "array; other dies were not evaluated"
     )

@@ -16,9 +16,8 @@ from imctrain.experiment.identity import calibration_hash
 from imctrain.experiment.trained import Trained
 from imctrain.records.evaluation import VERSION, DieResult, Evaluation, Evaluations
 from imctrain.records.layout import EvaluationFiles
-from imctrain.settings import Config
+from imctrain.settings import OFF_THE_ARRAY, Config
 
-NO_CHIP = ("float", "digital")
 """Paths on which no chip is met."""
 DIE = ("chip_seed", "calibration", "chip")
 """Of [imc]: what makes a die the one that it is, whatever its noise and its conditions."""
@@ -129,10 +128,10 @@ class Keeper:
         """Whether a config without a die's keys is of the chip that the network was trained on."""
         own, now = self._trained.known_config.imc, config.imc
         same = all(getattr(own, key, None) == getattr(now, key, None) for key in DIE)
-        return same and own.path not in NO_CHIP and now.path not in NO_CHIP
+        return same and own.path not in OFF_THE_ARRAY and now.path not in OFF_THE_ARRAY
 
     def own_name(self, config: Config) -> str:
-        if config.imc.path in NO_CHIP:
+        if config.imc.path in OFF_THE_ARRAY:
             return config.imc.path
         return "training die" if self.is_own(config) else f"die {config.imc.chip_seed}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imctrain.errors import UserError
-from imctrain.settings import Config
+from imctrain.settings import OFF_THE_ARRAY, Config
 
 UNITS = {"temperature_c": "C", "supply_v": "V"}
 
@@ -14,7 +14,7 @@ def at_epoch(config: Config, epoch: int | None) -> tuple[Config, list[str]]:
     Raises UserError for an epoch of a config whose conditions do not change, and for one beyond the training.
     """
     conditions = config.imc.conditions
-    scheduled = len(conditions.epochs) > 1 and config.imc.path not in ("float", "digital")
+    scheduled = len(conditions.epochs) > 1 and config.imc.path not in OFF_THE_ARRAY
     if not scheduled:
         if epoch is not None:
             raise UserError(

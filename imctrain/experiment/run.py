@@ -14,6 +14,7 @@ from imctrain.data import Dataset, load
 from imctrain.errors import UserError
 from imctrain.experiment.advice import (
     hardware_warnings,
+    refuse_nothing_on_the_array,
     refuse_zeros,
     training_warnings,
     warn,
@@ -73,6 +74,7 @@ def start(
     dataset = load(config.data.name, config.data.data_dir)
     parallel = _parallel(config)
     setup = set_up(config, dataset, config_dir, None if init is None else initial_from(init))
+    refuse_nothing_on_the_array(config, setup.ledger)
     refuse_zeros(setup.problems)
     costed = counted(config, dataset, config_dir)
     folder = place.folder = new_folder(config, out)

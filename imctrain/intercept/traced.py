@@ -37,8 +37,8 @@ class Traced(Generic[R]):
         if not isinstance(hardware, Hardware):
             raise UserError(f"on_imc got hardware = {hardware!r}: give a Hardware")
         self.hardware = hardware
-        self.rules = tuple(rules)
-        self.weights = (weights,) if isinstance(weights, int) else tuple(weights)
+        self.rules = _rules(rules)
+        self.weights = _weights(weights)
         check_overrides(self.rules, hardware)
         self._fn = fn
         self._programs = Programs()
@@ -133,3 +133,17 @@ class Traced(Generic[R]):
 
     def _program(self, given: Arguments) -> Program:
         return self._programs.find(given, lambda: trace(self._fn, given, self.hardware, self.rules))
+
+
+def _rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    if isinstance(rules, Sequence) and all(isinstance(rule, Rule) for rule in rules):
+        return tuple(rules)
+    raise UserError(f"on_imc got rules = {rules!r}: give a list of imctrain.Rule, such as [Rule('head', path='float')]")
+
+
+def _weights(weights: int | Sequence[int]) -> tuple[int, ...]:
+    found = tuple(weights) if isinstance(weights, Sequence) else (weights,)
+    # True is the number 1 to Python; nobody means the second argument by it.
+    if all(isinstance(one, int) and not isinstance(one, bool) for one in found):
+        return found
+    raise UserError(f"on_imc got weights = {weights!r}: give the position of an argument (0 is the first), or several")

@@ -9,6 +9,8 @@ from pydantic import Field
 from imctrain.records.base import Amount, Count, Kept, Share
 
 VERSION = "1.0"
+OFF_THE_ARRAY = ("float", "digital")
+"""Paths, of a run or a site, of which nothing is computed on the array."""
 
 
 class DataSource(Kept):

@@ -13,6 +13,7 @@ import numpy as np
 from imctrain.records.kept_config import Table, read_config, setting
 from imctrain.records.layout import RunFiles
 from imctrain.records.metrics import EpochLine, TrainLine, epoch_lines, read_lines, train_lines
+from imctrain.records.result import OFF_THE_ARRAY
 from imctrain.report.style import COLOURS, drawing, save_figure, subplots
 
 if TYPE_CHECKING:
@@ -144,4 +145,4 @@ def _title(curve: _Curve) -> str:
         str(setting(curve.config, key)) for key in ("model.name", "data.name", "imc.path", "imc.calibration")
     )
     title = f"{model} on {data}"
-    return title if path in ("float", "digital") else f"{title}, array and noise of {Path(calibration).stem}"
+    return title if path in OFF_THE_ARRAY else f"{title}, array and noise of {Path(calibration).stem}"

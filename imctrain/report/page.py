@@ -15,6 +15,7 @@ from imctrain.errors import UserError
 from imctrain.files import write_text
 from imctrain.records.copies import conflicts_of, copies_of
 from imctrain.records.energy import STORED_ENERGY, Pricing
+from imctrain.records.result import OFF_THE_ARRAY
 from imctrain.records.runs import RunRecord, gather, leave_out
 from imctrain.records.sweeps import Sweep, place_of, sweeps_of, titles
 from imctrain.report.web.curves import RunCurves, run_curves, worst_of
@@ -118,9 +119,18 @@ def _run(
         "edited": record.edited,
         "imc": record.config.get("imc", {}),
         "measured": "validation" if record.setting("data.validation") is not None else "test",
+        "digital_sites": _digital_sites(record),
         "worst": [] if curves is None else worst_of(curves),
         "curves": None if curves is None else _json(curves),
     }
+
+
+def _digital_sites(record: RunRecord) -> list[str]:
+    """Names of sites that rules left off the array, of a run on the array."""
+    result = record.result
+    if result is None or not result.sites or result.path in OFF_THE_ARRAY:
+        return []
+    return [name for name, path in result.sites.items() if path in OFF_THE_ARRAY]
 
 
 def _json(curves: RunCurves) -> Markup:

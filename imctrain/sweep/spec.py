@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError, quoted
 from imctrain.reading import Unreadable, parse_toml, read_toml
-from imctrain.settings import Config, frozen_imc, load_config
+from imctrain.settings import OFF_THE_ARRAY, Config, frozen_imc, load_config
 from imctrain.sweep.trial import Trial
 
 SIGMA = "imc.noise.sigma_lsb"
@@ -264,7 +264,7 @@ def config_of(spec: SweepSpec, path: Path, seed: int, changes: Mapping[str, Json
 
 def _with_chip_of_seed(config: Config, path: Path) -> Config:
     """path: of the config, beside which calibrations are looked for."""
-    if config.imc.path in ("float", "digital"):
+    if config.imc.path in OFF_THE_ARRAY:
         return config
     calibration = load_calibration(config.imc.calibration, path.parent)
     imc = config.imc

@@ -78,6 +78,14 @@ class Growing(nnx.Module):
         return self.head(x.reshape(len(x), -1))
 
 
+class Spelled(nnx.Module):
+    def __init__(self, *, shape, classes, rngs):
+        self.w = nnx.Param(jnp.zeros((shape[0] * shape[1] * shape[2], classes)))
+
+    def __call__(self, x):
+        return (x.reshape(len(x), -1, 1) * self.w).sum(1)
+
+
 class Broken(Growing):
     def __call__(self, x):
         return self.head(x)
@@ -318,6 +326,25 @@ def test_every_command_takes_an_own_network_on_the_array(tmp_path, monkeypatch, 
     )
     assert json.loads((tmp_path / "tuned" / "result.json").read_text())["init"]["fresh_sites"] == []
     assert call(monkeypatch, "report", tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--set", "model.name=nets.py:Spelled", "--set", "model.arguments={}"), "no matmul or convolution (products"),
+        (("--set", 'imc.rules=[{match="*", path="float"}]'), "leaves every site digital (block/linear, head)"),
+    ],
+)
+def test_a_run_with_nothing_on_the_array_is_refused(tmp_path, monkeypatch, capsys, more, said):
+    """Its result would be called analog."""
+    config = write(tmp_path)
+    command = ("run", "-c", config, "--set", "imc.path=exact", *more, "--out", tmp_path / "run")
+    assert call(monkeypatch, *command) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert 'set imc.path = "float"' in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -131,6 +131,13 @@ def test_two_gradients_are_named():
     [
         (lambda _: on_imc(3, Hardware()), "give a function"),
         (lambda _: on_imc(jnp.sin, "exact"), "give a Hardware"),
+        (lambda _: on_imc(jnp.sin, Hardware(), rules="head"), "give a list of imctrain.Rule"),
+        (lambda _: on_imc(jnp.sin, Hardware(), rules=None), "give a list of imctrain.Rule"),
+        (lambda _: on_imc(jnp.sin, Hardware(), rules=Rule("*", path="float")), "give a list of imctrain.Rule"),
+        (lambda _: on_imc(jnp.sin, Hardware(), [{"match": "*", "path": "float"}]), "give a list of imctrain.Rule"),
+        (lambda _: on_imc(jnp.sin, Hardware(), weights="w"), "give the position of an argument"),
+        (lambda _: on_imc(jnp.sin, Hardware(), weights=None), "give the position of an argument"),
+        (lambda _: on_imc(jnp.sin, Hardware(), weights=True), "give the position of an argument"),
         (lambda _: on_imc(jnp.dot, Hardware(), weights=2).ledger(W, X), "weights = 2 names no argument"),
         (lambda _: on_imc(jnp.dot, Hardware()).update({}, {}), "before init"),
         (lambda key: on_imc(jnp.dot, Hardware())(W, W, key=key, state={}), "lacks site 'dot'"),

@@ -7,12 +7,14 @@ import re
 import shutil
 import warnings
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from kept_results import write_result
 from many_runs import many_runs
 from run_tools import call
 
+import imctrain
 from imctrain.errors import DamageWarning
 from imctrain.records.layout import RunFiles
 from imctrain.records.runs import gather
@@ -211,3 +213,10 @@ def test_a_page_of_210_runs_is_small(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "page.html").stat().st_size < 5_000_000
     assert len(Rows((tmp_path / "page.html").read_text()).rows) == 210 - told["damaged"]
     assert capsys.readouterr().err.count("is left out") == told["damaged"]
+
+
+def test_sites_that_rules_left_digital_are_named(tmp_path):
+    kept = Path(imctrain.__file__).parents[1] / "experiments" / "cifar10" / "results" / "cnn5-paths" / "exact-0"
+    shutil.copytree(kept, tmp_path / "runs" / "exact-0")
+    write_page(tmp_path / "runs", tmp_path / "page.html")
+    assert "<td>stem, head: digital, by rule</td>" in (tmp_path / "page.html").read_text()
