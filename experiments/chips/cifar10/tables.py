@@ -1,18 +1,20 @@
 """Fills the tables of docs/chips.md on CIFAR-10 and draws its figures: `python experiments/chips/cifar10/tables.py`.
 
 Nothing is evaluated. results/NAME/evaluate.json is what `imctrain evaluate` wrote for the network of seed 0,
-NAME-seed-1 and NAME-seed-2 are those of the other seeds. tuned-NAME/result.json is what an epoch on die 1 came to.
+NAME-seed-1 and NAME-seed-2 for those of other seeds, NAME-all-seed-N for fewer dies on all test images.
+tuned-NAME/result.json is what an epoch on die 1 came to.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 from imctrain.files import write_text
-from imctrain.records.evaluation import Evaluation, Evaluations
+from imctrain.records.evaluation import Evaluation, Evaluations, Summary
 from imctrain.report.conditions_figure import draw_conditions
 from imctrain.report.dies_figure import draw_dies
 
@@ -55,12 +57,47 @@ def dies() -> str:
             std = fmean(one.std**2 for one in summaries) ** 0.5
             cells = [percent(fmean(own) if own else None), percent(fmean(means)), ", ".join(map(percent, means))]
             cells += [percent(std), percent(min(one.lowest for one in summaries))]
-            asked = [sorted((y for y in one.yields if y.below is None), key=lambda y: y.accuracy) for one in summaries]
-            for place in (0, 1):
-                near = [yields[place] for yields in asked]
-                cells.append(f"{sum(y.passed for y in near)} of {sum(y.dies for y in near)}")
-            rows.append(f"| {' | '.join([words, remedy, *cells])} |")
+            rows.append(f"| {' | '.join([words, remedy, *cells, *_near_float(summaries)])} |")
     return "\n".join(rows)
+
+
+def every_image() -> str:
+    """Other dies on all test images: the mean over dies for each seed, over seeds, and the lowest die of all."""
+    rows = ["| network | on each die | each seed | mean | std of seeds | of dies | lowest | within 10 | within 2 |"]
+    rows.append("|---|---|---|---|---|---|---|---|---|")
+    for name, words in NETWORKS.items():
+        folders = sorted(path.name for path in KEPT.glob(f"{name}-all-seed-*"))
+        for remedy, every in zip(REMEDIES, zip(*map(kept, folders), strict=True), strict=True):
+            summaries = [one.summary for one in every]
+            means = [one.mean for one in summaries]
+            std = fmean(one.std**2 for one in summaries) ** 0.5
+            cells = [", ".join(map(percent, means)), *map(percent, (fmean(means), stdev(means), std))]
+            cells.append(percent(min(one.lowest for one in summaries)))
+            rows.append(f"| {' | '.join([words, remedy, *cells, *_near_float(summaries)])} |")
+    return "\n".join(rows)
+
+
+def gain_of_training(name: str) -> tuple[float, float]:
+    """Points that training on the array brings on other dies over a float network put there, and their standard error.
+
+    On all test images, each with offsets read and batch statistics anew; over seeds of both trainings.
+    """
+    means = []
+    for network in (name, f"float-{name}"):
+        folders = sorted(path.name for path in KEPT.glob(f"{network}-all-seed-*"))
+        means.append([100 * kept(folder)[-1].summary.mean for folder in folders])
+    error = sum(stdev(found) ** 2 / len(found) for found in means) ** 0.5
+    return fmean(means[0]) - fmean(means[1]), error
+
+
+def _near_float(summaries: Sequence[Summary]) -> list[str]:
+    """How many dies are within 10 and within 2 points of float, over all seeds."""
+    asked = [sorted((y for y in one.yields if y.below is None), key=lambda y: y.accuracy) for one in summaries]
+    found = []
+    for place in (0, 1):
+        near = [yields[place] for yields in asked]
+        found.append(f"{sum(y.passed for y in near)} of {sum(y.dies for y in near)}")
+    return found
 
 
 def conditions() -> str:
@@ -81,7 +118,8 @@ def conditions() -> str:
 def filled() -> str:
     """The page with its tables between their marks."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, table in (("cifar10-dies", dies()), ("cifar10-conditions", conditions())):
+    tables = {"cifar10-all": every_image(), "cifar10-dies": dies(), "cifar10-conditions": conditions()}
+    for name, table in tables.items():
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S
         )
