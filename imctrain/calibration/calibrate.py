@@ -85,7 +85,7 @@ def calibrate_file(
     try:
         fit = fit_chip(histogram, setup, where, lambda fraction: tell(0.6 * fraction))
         if not facts.range_unit_told:
-            refuse_volts(fit, where)
+            refuse_volts(fit, where, facts.range_guess)
         refuse_fit(fit, where)
         found = residuals(fit)
         refuse_residuals(found.r2, where)

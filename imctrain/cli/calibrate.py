@@ -175,7 +175,9 @@ def calibrate(
         return
     from imctrain.calibration import load_calibration
     from imctrain.calibration.calibrate import Request, calibrate_file
+    from imctrain.calibration.reading.endings import without_endings
     from imctrain.calibration.reading.how import HowToRead, codes_of, pairs, separator_of
+    from imctrain.calibration.reading.open_table import refuse_folder
     from imctrain.calibration.reading.setup import MeasurementSetup
     from imctrain.cli.bars import bars
     from imctrain.cli.calibration_tables import print_comparison, print_figures
@@ -199,7 +201,8 @@ def calibrate(
     if dry_run:
         _dry_run(measured, setup, how, plot or compare is not None or out is not None)
         return
-    target = out or measured.with_name(measured.name.split(".")[0] + ".json")
+    refuse_folder(measured)
+    target = out or measured.with_name(f"{without_endings(measured.name)}.json")
     other = None if compare is None else load_calibration(compare)
     _refuse_target(target, measured)
     pictures = [target.with_suffix(suffix) for suffix in PLOTS] if plot else []
@@ -257,7 +260,9 @@ def _made_by(suffix: str) -> dict[str, str]:
 
 
 def _comparison_path(target: Path, other: Calibration, suffix: str) -> Path:
-    return target.with_name(f"{target.stem}-vs-{Path(other.name).name}{suffix}")
+    """Of a plot; `target` may be any name that --out gives beside a calibration, so that only known endings are cut."""
+    stem = target.stem if target.suffix in (".json", *PLOTS) else target.name
+    return target.with_name(f"{stem}-vs-{Path(other.name).name}{suffix}")
 
 
 def _write(calibration: Calibration, evidence: Evidence | None, other: Calibration | None, target: Path) -> None:

@@ -14,6 +14,7 @@ from real_chips import chip
 from run_tools import call
 
 from imctrain.calibration import Calibration, load_calibration, save_calibration
+from imctrain.calibration.reading.endings import without_endings
 
 COLUMNS = 8
 TOLD = ("--rows", "1152", "--levels", "16", "--columns", str(COLUMNS))
@@ -191,18 +192,69 @@ def test_a_failure_while_writing_leaves_nothing_behind(here, conversions, monkey
         (("--check", "ideal", "--plot"), "--check only validates"),
         ((), "calibrate needs a FILE"),
         (("absent.csv",), "absent.csv: no such file"),
+        (("nothing", "--dry-run"), "nothing: it is a folder: give a file of conversions in it"),
+        *(
+            ((folder,), f"{folder}: it is a folder: give a file of conversions in it")
+            for folder in ("nothing", ".", "..")
+        ),
+        (("--check", "nothing"), "calibration 'nothing' is a folder: give a calibration JSON in it"),
+        (("measured.csv", "--compare", "nothing"), "calibration 'nothing' is a folder"),
     ],
 )
 def test_requests_that_make_no_sense_change_nothing(here, conversions, monkeypatch, capsys, arguments, says):
     (here / "measured.csv").write_text(conversions)
     (here / "notes.json").write_text('{"milk": 2}')
     (here / "old.json").write_text('{"schema_version": "2.0"}')
-    before = {name: (here / name).read_text() for name in names(here)}
+    (here / "nothing").mkdir()
+    before = {path: path.read_text() for path in here.rglob("*.*")}
     assert call(monkeypatch, "calibrate", *arguments) == 2
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
-    assert {name: (here / name).read_text() for name in names(here)} == before
+    assert {path: path.read_text() for path in here.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("chip7_0.80V.csv", "chip7_0.80V"),
+        ("chip7_0.72V.csv.gz", "chip7_0.72V"),
+        ("chip7_0.72V", "chip7_0.72V"),
+        ("m.PARQUET", "m"),
+        ("m.v2.txt.zip", "m.v2"),
+        ("m.tsv.xz.gz", "m"),
+        ("m.gz", "m"),
+        ("m.meas", "m.meas"),
+        (".csv", ".csv"),
+        (".gz", ".gz"),
+    ],
+)
+def test_only_known_endings_of_tables_are_left_out_of_names(name, stem):
+    assert without_endings(name) == stem
+
+
+def test_files_whose_names_differ_behind_a_dot_become_two_calibrations(here, conversions, monkeypatch):
+    for supply in ("0.80", "0.72"):
+        (here / f"chip7_{supply}V.csv").write_text(conversions)
+        assert call(monkeypatch, "calibrate", f"chip7_{supply}V.csv", *TOLD, "--bootstrap", "20", "--plot") == 0
+    for supply in ("0.80", "0.72"):
+        assert {f"chip7_{supply}V{suffix}" for suffix in (".csv", ".json", ".pdf", ".png")} <= set(names(here))
+        assert load_calibration(f"chip7_{supply}V.json").name == f"chip7_{supply}V"
+    compared = ("calibrate", "chip7_0.80V.json", "--compare", "chip7_0.72V.json")
+    assert call(monkeypatch, *compared) == 0
+    assert call(monkeypatch, *compared, "--out", "friday_0.80V") == 0
+    for stem in ("chip7_0.80V", "friday_0.80V"):
+        assert f"{stem}-vs-chip7_0.72V.png" in names(here)
+
+
+def test_a_guessed_range_that_does_not_fit_says_how_to_leave_it_out(here, monkeypatch, capsys):
+    rows = [f"{line},0.5" for line in table(line_of).splitlines()[1:]]
+    (here / "m.csv").write_text("\n".join(["column,ideal,code,R", *rows]) + "\n")
+    assert call(monkeypatch, "calibrate", "m.csv", *TOLD) == 2
+    error = capsys.readouterr().err
+    assert "looks like volts" in error
+    assert error.endswith("or --ignore 'R' if that column is no range\n")
+    assert call(monkeypatch, "calibrate", "m.csv", *TOLD, "--ignore", "R", "--bootstrap", "20") == 0
 
 
 def test_the_json_schema_knows_every_field(monkeypatch, capsys):

@@ -68,6 +68,13 @@ def test_the_shipped_ones_are_there():
     assert load_calibration("ideal").noise.sigma_lsb.value == 0
 
 
+def dependence(value: float, low: float, high: float) -> dict[str, object]:
+    """Of gain on temperature, with bounds; of nothing else."""
+    none = {"value": 0, "low": 0, "high": 0}
+    slopes = {"gain_per_unit": {"value": value, "low": low, "high": high}, "offset_lsb_per_unit": none}
+    return {"reference": 25, "lowest": 0, "highest": 85, **slopes, "sigma_per_unit": none}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -86,6 +93,26 @@ def test_the_shipped_ones_are_there():
         (minimal(inl={"v": [0, 1], "lsb": [0]}), "v has 2 knots but lsb has 1 values"),
         (minimal(inl={"v": [1, 0], "lsb": [0, 0]}), "knots in v must rise"),
         (minimal(inl={"v": [0, 1], "lsb": [0, 0], "low": [0]}), "v has 2 knots but low has 1 values"),
+        (minimal(columns=[{"column": 0, "gain": True}]), "columns.0.gain: true is no number"),
+        (minimal(inl={"v": [0, True], "lsb": [0, 0]}), "inl.v: true is no number"),
+        (minimal(array={"columns": "8"}), 'array.columns: "8" is no number: write it without quotes'),
+        (minimal(spread={"gain_std": "0.1"}), 'spread.gain_std: "0.1" is no number'),
+        (minimal(spread={"gain_std_ci": ["0.1", 0.2]}), 'spread.gain_std_ci: "0.1" is no number'),
+        (minimal(columns=[{"column": 0, "gain_ci": [2, 1]}]), "columns.0.gain_ci: low <= high does not hold"),
+        (minimal(spread={"gain_std": 0.1, "gain_std_ci": [0.2, 0.1]}), "spread.gain_std_ci: low <= high does not"),
+        (
+            minimal(columns=[{"column": 3, "gain_ci": [2, 3]}]),
+            "(column 3).gain = 1 lies outside of its interval gain_ci",
+        ),
+        (minimal(columns=[{"column": 3, "sigma_lsb": 1, "sigma_ci_lsb": [2, 3]}]), "sigma_lsb = 1 lies outside of its"),
+        (minimal(temperature=dependence(0.5, 0.6, 0.7)), "low <= value <= high does not hold for 0.6, 0.5, 0.7"),
+        (minimal(temperature=dependence(0.5, 0.6, 0.4)), "low <= value <= high does not hold for 0.6, 0.5, 0.4"),
+        (minimal(array={"columns": 8}, fit={"dead_columns": [99]}), "dead_columns names column 99: the array has 8"),
+        (
+            minimal(array={"columns": 8}, fit={"outlier_columns": [8]}),
+            "outlier_columns names column 8: the array has 8",
+        ),
+        (minimal(fit={"dead_columns": [-1]}), "fit.dead_columns names column -1"),
     ],
 )
 def test_what_is_not_a_calibration_is_refused_in_one_line(content, says):
@@ -94,6 +121,24 @@ def test_what_is_not_a_calibration_is_refused_in_one_line(content, says):
     assert str(error.value).startswith("calibration x.json: ")
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_figures_that_are_outside_of_their_interval_by_rounding_are_taken():
+    column = {"column": 0, "gain": 1.0, "gain_ci": [1.00000999, 1.0002], "sigma_lsb": 0, "sigma_ci_lsb": [0, 0.05]}
+    read = parse_calibration(minimal(columns=[column], temperature=dependence(0.5, 0.5000001, 0.6)), "x")
+    assert read.columns[0].gain_ci == (1.00000999, 1.0002)
+    # Whole numbers stand for themselves where a fraction may be, and the other way round.
+    assert parse_calibration(minimal(columns=[{"column": 0.0, "gain": 1}]), "x").columns[0].column == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [('{"name": "a", "name": "b"}', "name"), ('{"noise": {"sigma": 1, "sigma": 1}}', "sigma")]
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path, text, key):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"^calibration .*x.json: the key '{key}' stands twice in one object"):
+        load_calibration(str(path))
 
 
 @pytest.mark.parametrize("minor", ["1.0", "1.7"])

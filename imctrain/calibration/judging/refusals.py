@@ -42,10 +42,13 @@ def refuse_fit(fit: ChipFit, rows: str) -> None:
         )
 
 
-def refuse_volts(fit: ChipFit, rows: str) -> None:
+def refuse_volts(fit: ChipFit, rows: str, guess: str = "") -> None:
     """Raises UserError, naming `rows`, where codes follow the input as if the largest range were R = 1.
 
     A range in volts looks so: all ranges are then too small by one factor, which goes into the gain.
+
+    Args:
+        guess: the header that was taken for the range and may be something else.
     """
     largest = float(fit.transfer.histogram.range.max())
     gain = float(np.median(fit.parameters.gain[fit.usable]))
@@ -54,10 +57,11 @@ def refuse_volts(fit: ChipFit, rows: str) -> None:
     if abs(np.log(gain)) < TOLD_APART:
         return
     constant = "the constant range" if np.ptp(fit.transfer.histogram.range) == 0 else "the largest range,"
+    other = f", or --ignore {guess!r} if that column is no range" if guess else ""
     raise UserError(
         f"{rows}: {constant} {largest:g} looks like volts: codes follow the input with {gain:.3g} of the nominal gain, "
         f"as if it were R = 1; give --unit range=V --full-scale {largest:g}, or --unit range=FS where R is {largest:g} "
-        "of full scale"
+        f"of full scale{other}"
     )
 
 

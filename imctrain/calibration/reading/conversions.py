@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imctrain.calibration.progress import Progress, untold
+from imctrain.calibration.reading.beside import Beside
 from imctrain.calibration.reading.checks import full_scale, row_checks
+from imctrain.calibration.reading.copies import Copies
 from imctrain.calibration.reading.described import meaning_in_words
 from imctrain.calibration.reading.diagnosis import look
 from imctrain.calibration.reading.how import AS_THE_FILE_SAYS, HowToRead
@@ -25,6 +27,7 @@ from imctrain.calibration.reading.open_table import open_table
 from imctrain.calibration.reading.plausible import Plausible
 from imctrain.calibration.reading.roles import Roles, find_roles, refuse_roles
 from imctrain.calibration.reading.setup import MeasurementSetup
+from imctrain.calibration.reading.symbol import range_by_values
 from imctrain.calibration.reading.table import Schema
 from imctrain.calibration.reading.tally import Tally, rows_in_words
 from imctrain.errors import UserError
@@ -44,7 +47,8 @@ class FileFacts:
         rows: conversions in it. left_out: those that were not used.
         simulated: the virtual chip that drew it, in words; None for a file without its mark.
         notes: what was guessed, passed over or left out, a line each.
-        range_unit_told: someone said what ranges are in.
+        range_unit_told: someone said what ranges are in. range_guess: the header that was taken for the range, "" where
+            its name says it.
     """
 
     name: str
@@ -54,6 +58,7 @@ class FileFacts:
     simulated: str | None
     notes: tuple[str, ...]
     range_unit_told: bool = False
+    range_guess: str = ""
 
 
 class Conversions:
@@ -76,7 +81,8 @@ class Conversions:
         self._progress = progress or untold
         self.table = open_table(path, self.how)
         self.roles = _roles(path, self.table.header.names, self.table.header.units, setup, self.how)
-        self.meaning = Meaning(path, self.table, self.roles, setup, self.how)
+        self._beside, self._copies = Beside(self.roles, self.how.ignore), Copies(setup)
+        self.meaning = Meaning(path, self.table, self.roles, setup, self.how, self._beside.places)
         self._mark = Mark(self.roles, self.table.sample())
         self._plausible = Plausible(setup, self.roles)
         self.tally = Tally(self.table)
@@ -88,7 +94,9 @@ class Conversions:
         left_out = self.tally.wrong + self.tally.missing
         field = self.roles.fields.get("range")
         told = "range" in dict(self.how.units) or (field is not None and field.unit_text != "")
-        return FileFacts(self.path.name, _sha256_of(self.path), self.tally.rows, left_out, simulated, self.notes, told)
+        guess = field.header if field is not None and field.rank == 2 else ""
+        name, digest, rows = self.path.name, _sha256_of(self.path), self.tally.rows
+        return FileFacts(name, digest, rows, left_out, simulated, self.notes, told, guess)
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
@@ -110,13 +118,14 @@ class Conversions:
             f"{header!r} is not used; it may be `{role}` (--field {role}={header!r})"
             for header, role in self.roles.could_be
         ]
+        told += [*self._beside.notes(), *self._copies.notes()]
         return tuple(told)
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """Checked batches, in file order. Raises UserError naming the first row that is wrong, with a count of all."""
         schema: Schema = {**self.meaning.schema, **self._mark.schema}
         first_values: pl.DataFrame | None = None
-        frames = self.table.frames(schema)
+        frames = self.table.frames(schema, self._beside.places)
         for frame in frames:
             self._mark.look_at(frame)
             values = self.meaning.values(frame)
@@ -127,7 +136,10 @@ class Conversions:
                 self._refuse(first_values, next(frames, None) is not None)
             self._plausible.look_at(sound, self.table)
             if sound.height:
-                yield self._canonical(sound)
+                self._beside.look_at(sound)
+                batch = self._canonical(sound)
+                self._copies.look_at(batch)
+                yield batch
             self._progress(self.table.fraction)
         if self.tally.rows == 0 or first_values is None:
             raise self.table.error(1, "there is only a header", "the file needs one row per conversion")
@@ -184,6 +196,8 @@ def _roles(
     roles = find_roles(names, how, units)
     where = f"{path}: the header (row 0)"
     refuse_roles(where, roles, how)
+    ranged = None if "range" in roles.fields else range_by_values(path, roles, how)
+    roles = roles if ranged is None else find_roles(names, how, units, ranged)
     if roles.inputs == ["dot"] and (setup.rows is None or setup.levels is None):
         raise UserError(f"{where} has dot: say what full scale is with --rows N and --levels L (such as 1152 and 16)")
     return roles

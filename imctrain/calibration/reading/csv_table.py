@@ -6,7 +6,7 @@ are wrong, and reads what the fast parser is too strict for. Both give the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,12 +103,12 @@ class CsvTable:
         """What is wrong with data row `row`, counted from 1."""
         return UserError(f"{self.path}: row {row} (line {self.line(row) if line is None else line}): {found}: {fix}")
 
-    def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
-        """The wanted columns, block by block."""
+    def frames(self, schema: Schema, beside: Sequence[int] = ()) -> Iterator[pl.DataFrame]:
+        """The wanted columns, and those `beside` as text, block by block."""
         try:
             for block, ended in blocks(self._text, self._layout.lines_above, BLOCK_BYTES):
                 self.last_may_be_cut = not ended
-                frame = self._parse(block, schema)
+                frame = self._parse(block, schema, beside)
                 if self._passed.other_header is not None:
                     line, text = self._passed.other_header
                     raise UserError(
@@ -126,16 +126,17 @@ class CsvTable:
         finally:
             self._text.close()
 
-    def _parse(self, block: bytes, schema: Schema) -> pl.DataFrame:
-        frame = self._parse_fast(block, schema) if self._failed < GIVE_UP else None
+    def _parse(self, block: bytes, schema: Schema, beside: Sequence[int]) -> pl.DataFrame:
+        frame = self._parse_fast(block, schema, beside) if self._failed < GIVE_UP else None
         if frame is not None:
             self._failed = 0
             return frame
         self._failed += 1
         row = self.rows_done + 1
-        return frame_of_lines(block, self._layout, schema, row, self.line(row), self._passed, self.last_may_be_cut)
+        cut = self.last_may_be_cut
+        return frame_of_lines(block, self._layout, schema, row, self.line(row), self._passed, cut, beside)
 
-    def _parse_fast(self, block: bytes, schema: Schema) -> pl.DataFrame | None:
+    def _parse_fast(self, block: bytes, schema: Schema, beside: Sequence[int]) -> pl.DataFrame | None:
         """All rows as numbers; None where any line is not simply that."""
         import polars as pl
 
@@ -149,13 +150,14 @@ class CsvTable:
         for extra in range(self._empty_fields(block)):
             types[f"_empty{extra}"] = pl.String
         try:
-            frame = pl.read_csv(block, has_header=False, schema=types, columns=list(schema), separator=layout.separator)
+            wanted = [*schema, *beside]
+            frame = pl.read_csv(block, has_header=False, schema=types, columns=wanted, separator=layout.separator)
         except pl.exceptions.PolarsError:
             return None
-        if frame.height != block.count(b"\n") or any(column.has_nulls() for column in frame):
+        if frame.height != block.count(b"\n") or any(frame[f"_{n}"].has_nulls() for n in schema):
             # Blank lines, missing fields, comments: find out which they are.
             return None
-        return frame.select(f"_{position}" for position in schema)
+        return frame.select(f"_{position}" for position in wanted)
 
     def _empty_fields(self, block: bytes) -> int:
         """Separators at the end of the first line beyond the header's fields."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,14 @@ class PassedOver:
 
 
 def frame_of_lines(
-    block: bytes, layout: Layout, schema: Schema, row: int, line: int, passed: PassedOver, unended: bool
+    block: bytes,
+    layout: Layout,
+    schema: Schema,
+    row: int,
+    line: int,
+    passed: PassedOver,
+    unended: bool,
+    beside: Sequence[int] = (),
 ) -> pl.DataFrame:
     """The wanted columns of whole lines, as text.
 
@@ -45,6 +53,7 @@ def frame_of_lines(
         row, line: numbers of the first data row and of the first line in `block`.
         passed: is added to.
         unended: the block's last line has no end of line in the file.
+        beside: places of more columns, whatever is in them.
     """
     import polars as pl
 
@@ -64,13 +73,13 @@ def frame_of_lines(
         frame = frame.filter(~commented)
     frame = _split(frame, layout)
     frame = _without_headers(frame, layout, schema, passed)
-    frame = _wanted(frame, layout, schema)
+    frame = _wanted(frame, layout, schema, beside)
     if unended and frame.height and frame[LINE][-1] == line + len(lines) - 1 and _is_cut(frame, layout, schema):
         passed.cut = (int(frame[LINE][-1]), lines[-1])
         frame = frame.head(-1)
     passed.count += height - frame.height
     rows = pl.int_range(row, row + frame.height, dtype=pl.Int64).alias(ROW)
-    return frame.select(rows, LINE, PROBLEM, *(f"_{position}" for position in schema))
+    return frame.select(rows, LINE, PROBLEM, *(f"_{position}" for position in (*schema, *beside)))
 
 
 def _split(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -121,8 +130,8 @@ def _without_headers(frame: pl.DataFrame, layout: Layout, schema: Schema, passed
     return frame.filter(~pl.col(LINE).is_in(same[LINE].implode()))
 
 
-def _wanted(frame: pl.DataFrame, layout: Layout, schema: Schema) -> pl.DataFrame:
-    """The fields of `schema`, and PROBLEM where a line has too few or too many."""
+def _wanted(frame: pl.DataFrame, layout: Layout, schema: Schema, beside: Sequence[int]) -> pl.DataFrame:
+    """The fields of `schema` and those `beside`, and PROBLEM where a line has too few or too many."""
     import polars as pl
 
     width = len(layout.header.names)
@@ -134,7 +143,7 @@ def _wanted(frame: pl.DataFrame, layout: Layout, schema: Schema) -> pl.DataFrame
     ragged = pl.format("{} field{} where the header has {}", count, several, pl.lit(width))
     return frame.with_columns(
         pl.coalesce(PROBLEM, pl.when(lacks | filled).then(ragged)).alias(PROBLEM),
-        *(pl.col(_FIELDS).list.get(p, null_on_oob=True).alias(f"_{p}") for p in schema),
+        *(pl.col(_FIELDS).list.get(p, null_on_oob=True).alias(f"_{p}") for p in (*schema, *beside)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from imctrain.calibration.reading.how import HowToRead
 from imctrain.calibration.reading.numbers import Base, column_number, number
 from imctrain.calibration.reading.roles import Field, Roles
 from imctrain.calibration.reading.setup import MeasurementSetup
-from imctrain.calibration.reading.table import LINE, PROBLEM, ROW, SHOWN, Schema, Table
+from imctrain.calibration.reading.table import BESIDE, LINE, PROBLEM, ROW, SHOWN, Schema, Table
 from imctrain.calibration.reading.told import base_of_file, form_that_is_told, prefix_of_columns, refuse_units
 from imctrain.calibration.reading.units import Unit
 from imctrain.calibration.reading.values import MELTED, code_value, converted, melted, with_bits
@@ -29,13 +29,25 @@ class Meaning:
             base: how codes are written. form: what their bits mean; None
             until `values` has seen a first batch, where the file has to tell.
 
+    Args:
+        beside: places of columns that are passed on as they are, named BESIDE and their place.
+
     Raises:
         UserError: units or codes that need an option.
     """
 
-    def __init__(self, path: Path, table: Table, roles: Roles, setup: MeasurementSetup, how: HowToRead) -> None:
+    def __init__(
+        self,
+        path: Path,
+        table: Table,
+        roles: Roles,
+        setup: MeasurementSetup,
+        how: HowToRead,
+        beside: Sequence[int] = (),
+    ) -> None:
         import polars as pl
 
+        self._beside = beside
         self._path, self._table, self.roles, self.setup, self.how = path, table, roles, setup, how
         refuse_units(path, roles, setup, how)
         sample = table.sample()
@@ -62,6 +74,7 @@ class Meaning:
         import polars as pl
 
         made: list[pl.Expr] = [pl.col(name) for name in (ROW, LINE, PROBLEM) if name in frame.columns]
+        made += [pl.col(f"_{place}").alias(f"{BESIDE}{place}") for place in self._beside]
         for role, field in self.roles.fields.items():
             if role != "code":
                 made += self._of_role(role, field, frame.schema[f"_{field.index}"])

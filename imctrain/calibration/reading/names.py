@@ -31,6 +31,15 @@ OTHER_NAMES: dict[str, frozenset[str]] = {
     "repeat": _set("rep repetition iteration trial shot"),
 }
 """Names that a role goes by where no column has its own; those of optional roles count with a unit that fits alone."""
+RANGE_SYMBOL = "r"
+"""The page's symbol of the reference range."""
+RANGE_BY_VALUES = OTHER_NAMES["range"] | {RANGE_SYMBOL}
+"""Names that are the reference range's without a unit too, where their values can be ranges."""
+MAY_BE_RANGE = RANGE_BY_VALUES | _set(
+    "rfs r_fs full_scale fullscale full_scale_range fsr range_fs vfs v_fs vref v_ref reference_voltage "
+    "adc_range adc_ref adc_fs adc_full_scale input_range code_range"
+)
+"""Names that are told as a possible reference range where nothing is read from them."""
 BIT_NAMES = _set("b bit bits d q db dout data code_b code_bit adc_b adc_bit out_b")
 """What numbered columns are called that hold a bit each."""
 ONLY_BITS = _set("b bit bits code_bit adc_bit")
@@ -109,13 +118,19 @@ def roles_like(name: Name) -> list[Likeness]:
     for role in ROLES:
         if name.base == role:
             found.append(Likeness(1, role))
-        elif name.base in OTHER_NAMES[role] and (
-            role in ("column", "ideal", "dot", "code") or (name.unit and unit_of(role, name.unit) is not None)
-        ):
+        elif _goes_by(name, role):
             found.append(Likeness(2, role))
     if name.base in ("value", "reading", "result", "data") and name.unit.lower() in LSB_WORDS:
         found.append(Likeness(2, "code"))
     return sorted(found)
+
+
+def _goes_by(name: Name, role: str) -> bool:
+    """Whether a header is another name of a role; of optional ones it counts with a unit that fits alone."""
+    if name.base not in OTHER_NAMES[role] and not (role == "range" and name.base == RANGE_SYMBOL):
+        return False
+    needed = role in ("column", "ideal", "dot", "code")
+    return needed or (bool(name.unit) and unit_of(role, name.unit) is not None)
 
 
 def numbered(name: Name) -> tuple[str, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,11 +64,15 @@ class ParquetTable:
         """What is wrong with data row `row`, counted from 1."""
         return UserError(f"{self.path}: row {row}: {found}: {fix}")
 
-    def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
-        """The wanted columns, batch by batch. Raises UserError for types that hold no numbers, and for damage."""
+    def frames(self, schema: Schema, beside: Sequence[int] = ()) -> Iterator[pl.DataFrame]:
+        """The wanted columns, and those `beside` as text, batch by batch.
+
+        Raises:
+            UserError: types that hold no numbers, and damage.
+        """
         import polars as pl
 
-        wanted = [self._names[position] for position in schema]
+        wanted = [self._names[position] for position in (*schema, *beside)]
         with self._guard():
             frames = pl.scan_parquet(self.path).select(wanted)
             batches = iter(frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True))
@@ -77,7 +81,8 @@ class ParquetTable:
                 frame = next(batches, None)
             if frame is None:
                 return
-            yield pl.DataFrame([self._cast(frame[self._names[at]], at, kind) for at, kind in schema.items()])
+            columns = [self._cast(frame[self._names[at]], at, kind) for at, kind in schema.items()]
+            yield pl.DataFrame([*columns, *(self._text(frame[self._names[at]], at) for at in beside)])
             self.rows_done += frame.height
 
     def _cast(self, values: pl.Series, position: int, kind: type[pl.DataType]) -> pl.Series:
@@ -92,6 +97,16 @@ class ParquetTable:
         except pl.exceptions.PolarsError:
             found = f"{self._names[position].strip()} is of type {values.dtype}"
             raise self.error(self.rows_done + 1, found, "store it as a number") from None
+
+    def _text(self, values: pl.Series, position: int) -> pl.Series:
+        """Any values as text; none where their kind has no text (lists)."""
+        import polars as pl
+
+        name = f"_{position}"
+        try:
+            return values.cast(pl.String, strict=False).alias(name)
+        except pl.exceptions.PolarsError:
+            return pl.Series(name, [None] * len(values), dtype=pl.String)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from imctrain.calibration.reading.how import HowToRead
 from imctrain.calibration.reading.names import (
     BIT_NAMES,
+    MAY_BE_RANGE,
     ONLY_BITS,
     OTHER_NAMES,
     REPEAT_NAMES,
@@ -95,8 +96,12 @@ class Roles:
         return len(self.missing) < 3 and any(f.rank == 0 for f in self.fields.values())
 
 
-def find_roles(headers: Sequence[str], how: HowToRead, units: Sequence[str] = ()) -> Roles:
-    """By the names of columns, and what `how` says of them. `units`: of a row of units below the header."""
+def find_roles(headers: Sequence[str], how: HowToRead, units: Sequence[str] = (), ranged: str | None = None) -> Roles:
+    """By the names of columns, and what `how` says of them.
+
+    Args:
+        units: of a row of units below the header. ranged: the header that is the reference range by its values.
+    """
     shown = [*units, *[""] * (len(headers) - len(units))]
     names = tuple(name_of(header, unit) for header, unit in zip(headers, shown, strict=False))
     ignored = {text.strip().lower() for text in how.ignore}
@@ -117,6 +122,8 @@ def find_roles(headers: Sequence[str], how: HowToRead, units: Sequence[str] = ()
         index = next((i for i, name in free.items() if name.exact == header.strip().lower()), None)
         if index is not None:
             take(role, index, -1)
+    if ranged is not None and "range" not in fields:
+        take("range", next(i for i, name in free.items() if name.header.strip() == ranged), 2)
     series = None
     for rank in (0, 1, 2):
         if rank == 2:
@@ -154,7 +161,8 @@ def _covered(role: str, fields: dict[str, Field], series: Series | None, rank: i
 
 
 def _might_be(name: Name, role: str) -> bool:
-    return name.base in OTHER_NAMES[role] and name.base not in ("t",)
+    names = MAY_BE_RANGE if role == "range" else OTHER_NAMES[role]
+    return name.base in names and name.base not in ("t",)
 
 
 def _field(role: str, index: int, name: Name, rank: int, how: HowToRead, unknown: list[str]) -> Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,8 @@ ROW, LINE, PROBLEM = "_row", "_line", "_problem"
 """Beside the columns of a frame: data row (from 1), line in the file, and why it cannot be read (null: it can)."""
 SHOWN = "shown:"
 """Prefix of columns that hold a value as the file has it, where that is not the value itself."""
+BESIDE = "_beside:"
+"""Prefix of columns that are looked at and not used, before their place in the file."""
 
 Schema = Mapping[int, "type[pl.DataType]"]
 """Columns to read, by place in the file from 0, and the type that is hoped for."""
@@ -80,11 +82,14 @@ class Table(Protocol):
         """Fields of the first rows, as text."""
         ...
 
-    def frames(self, schema: Schema) -> Iterator[pl.DataFrame]:
+    def frames(self, schema: Schema, beside: Sequence[int] = ()) -> Iterator[pl.DataFrame]:
         """The wanted columns, some hundred thousand rows at a time, named by their place; null where a field is empty.
 
         A column that does not hold numbers is given as text. ROW, LINE and PROBLEM are there where rows do not simply
         follow each other.
+
+        Args:
+            beside: places of more columns, given as text; whatever is in them, no row is wrong for it.
 
         Raises:
             UserError: for what cannot be read at all.

@@ -64,7 +64,18 @@ class Calibration(Model):
             raise ValueError("a column is listed twice")
         if numbers and max(numbers) >= self.array.columns:
             raise ValueError(f"column {max(numbers)} is beyond the array's {self.array.columns} columns")
+        self._check_columns_of_fit()
         return self
+
+    def _check_columns_of_fit(self) -> None:
+        for name in ("dead_columns", "outlier_columns"):
+            told = getattr(self.fit, name) or ()
+            absent = [number for number in told if not 0 <= number < self.array.columns]
+            if absent:
+                last = self.array.columns - 1
+                raise ValueError(
+                    f"fit.{name} names column {absent[0]}: the array has {self.array.columns} columns, 0 to {last}"
+                )
 
     def _check_provenance_of(self) -> None:
         for name, provenance in (self.provenance_of or {}).items():

@@ -10,11 +10,13 @@ import math
 from collections.abc import Iterator
 
 from imctrain import limits
+from imctrain.calibration.schema.base import Interval, in_interval
 from imctrain.calibration.schema.calibration import Calibration
 from imctrain.errors import UserError
 from imctrain.limits import Bounds
 
 TOLERANCE = 0.05
+COLUMN_INTERVALS = {"gain": "gain_ci", "offset_lsb": "offset_ci_lsb", "sigma_lsb": "sigma_ci_lsb"}
 _IN_LSB = "figures are in LSB of the calibrated converter at R = 1"
 _GAIN = "1 is the nominal gain, code / (v * 2**(bits - 1)) of a bipolar converter"
 
@@ -26,7 +28,7 @@ def inconsistencies(c: Calibration) -> list[str]:
         for key, value, bounds, hint in _bounded(c)
         if not bounds.hold(value)
     ]
-    return outside + _contradictions(c)
+    return outside + _outside_intervals(c) + _contradictions(c)
 
 
 def refuse_inconsistent(calibration: Calibration, where: str) -> None:
@@ -71,6 +73,24 @@ def _bounded(c: Calibration) -> Iterator[tuple[str, float, Bounds, str]]:
         yield "die_spread.gain_std", c.die_spread.gain_std, limits.GAIN_STD, _GAIN
         yield "die_spread.offset_std_lsb", c.die_spread.offset_std_lsb, offset_std, _IN_LSB
         yield "die_spread.sigma_std_lsb", c.die_spread.sigma_std_lsb, noise, _IN_LSB
+
+
+def _outside_intervals(c: Calibration) -> list[str]:
+    """Figures that lie outside of the interval that the file gives for them."""
+    told: list[tuple[str, float, Interval | None, str]] = []
+    for index, column in enumerate(c.columns):
+        for name, interval in COLUMN_INTERVALS.items():
+            where = f"columns.{index} (column {column.column})"
+            told.append((f"{where}.{name}", getattr(column, name), getattr(column, interval), interval))
+    for index, die in enumerate(c.dies or ()):
+        where = f"dies.{index} (die {die.die})"
+        told.append((f"{where}.gain_mean", die.gain_mean, die.gain_mean_ci, "gain_mean_ci"))
+        told.append((f"{where}.offset_mean_lsb", die.offset_mean_lsb, die.offset_mean_ci_lsb, "offset_mean_ci_lsb"))
+    return [
+        f"{key} = {value:g} lies outside of its interval {interval}, {bounds[0]:g} to {bounds[1]:g}: correct one"
+        for key, value, bounds, interval in told
+        if bounds is not None and not in_interval(value, bounds)
+    ]
 
 
 def _contradictions(c: Calibration) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,8 +13,8 @@ from imctrain.calibration.schema.calibration import Calibration
 from imctrain.calibration.schema.consistency import refuse_inconsistent
 from imctrain.errors import UserError
 from imctrain.files import replacing, shipped
-from imctrain.paths import given_path, is_file
-from imctrain.reading import Unreadable, read_json
+from imctrain.paths import given_path, is_file, is_folder
+from imctrain.reading import Unreadable, parse_json, read_text
 
 SCHEMA_MAJOR = 1
 
@@ -36,6 +38,8 @@ def find_calibration(name_or_path: str, relative_to: Path | None = None) -> Path
     for candidate in candidates:
         if is_file(candidate):
             return candidate
+    if is_folder(candidates[0]):
+        raise UserError(f"calibration {name_or_path!r} is a folder: give a calibration JSON in it")
     raise UserError(
         f"calibration {name_or_path!r} not found: give the path of a calibration JSON or one of the shipped "
         f"{', '.join(shipped_names())}"
@@ -46,10 +50,25 @@ def load_calibration(name_or_path: str, relative_to: Path | None = None) -> Cali
     """Read and validate a calibration. Raises UserError with one line on what is wrong."""
     path = find_calibration(name_or_path, relative_to)
     try:
-        data = read_json(path)
+        text = read_text(path)
+        data = parse_json(text, str(path))
     except Unreadable as error:
         raise UserError(f"calibration {error}: give a calibration, as in its README") from None
+    _refuse_twice(text, str(path))
     return parse_calibration(data, str(path))
+
+
+def _refuse_twice(text: str, where: str) -> None:
+    """Raises UserError for a key that stands twice in one object, of which a JSON reader takes the last silently."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        counts = Counter(key for key, _ in pairs)
+        twice = next((key for key, count in counts.items() if count > 1), None)
+        if twice is not None:
+            raise UserError(f"calibration {where}: the key {twice!r} stands twice in one object: delete one of the two")
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=once)
 
 
 def parse_calibration(data: object, where: str) -> Calibration:
