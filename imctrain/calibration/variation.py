@@ -181,9 +181,12 @@ def lacks_spread(c: Calibration, die: str | int | None) -> str | None:
     """What to say of a die by number that differs in its columns alone; None where it differs as dies do."""
     if not isinstance(die, int) or c.die_spread is not None:
         return None
+    several = "measure several dies, with a column `die`, to tell how dies differ"
+    if len(c.dies or ()) > 1:
+        several = "its dies were not measured alike (fit.warnings): measure them at one temperature and supply"
     return (
         f"die = {die}: calibration {c.name} has no die_spread, so that this die differs from others in the draw of its "
-        "columns alone: measure several dies, with a column `die`, to tell how dies differ"
+        f"columns alone: {several}"
     )
 
 

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 from scipy import sparse
 
-from imctrain.calibration.arrays import Floats
+from imctrain.calibration.arrays import Floats, Ints
 from imctrain.calibration.fit.transfer import Condition, Transfer
 from imctrain.calibration.reading.histogram import Histogram
+from imctrain.calibration.reading.reducer import SUPPLY_STEP, TEMPERATURE_STEP
 from imctrain.calibration.reading.setup import MeasurementSetup
 
 INL_INTERVALS = 32
 FEWEST_LEVELS = 9
 """Distinct inputs below which no curve is fitted between them."""
+LEAST_SHARE = 0.01
+"""Deviation of a condition on its own over its deviation in all, below which its slopes are not fitted."""
+LEAST_STEPS = 0.6
+"""The same in steps that conditions are held in: less may be rounding alone."""
+STEADY = {"temperature": 5.0, "supply": 0.02}
+"""Degrees Celsius and volts that dies may lie apart and still be compared where slopes are not known."""
+
+
+class Confounded(NamedTuple):
+    """Temperature or supply that was not changed on its own, so that its slopes cannot be told.
+
+    Attributes:
+        name: "temperature" or "supply". by: what was changed together with it.
+        lowest, highest: degrees Celsius or volts.
+        steady: dies lie so near each other in it that they can be compared (`STEADY`).
+    """
+
+    name: str
+    by: Literal["die", "column", "temperature"]
+    lowest: float
+    highest: float
+    steady: bool
 
 
 def design(histogram: Histogram, setup: MeasurementSetup) -> Transfer:
@@ -37,20 +62,62 @@ def design(histogram: Histogram, setup: MeasurementSetup) -> Transfer:
         unit_of_bin=rank[unit][histogram.setting],
         knots=knots,
         hats=hat_basis(v, knots),
-        conditions=conditions(histogram),
+        conditions=conditions(histogram, rank[unit])[0],
         informative=np.ones(first.size),
     )
 
 
-def conditions(histogram: Histogram) -> tuple[Condition, ...]:
-    """Temperature and supply, where they take more than one value."""
-    found = []
-    rows = np.bincount(histogram.setting, np.add.reduceat(histogram.count, histogram.first_cell))
-    for name, values in (("temperature", histogram.temperature), ("supply", histogram.supply)):
-        if values is not None and np.ptp(values) > 0:
-            reference = round(float(np.average(values, weights=rows)), 2)
-            found.append(Condition(name, values - reference, reference, float(values.min()), float(values.max())))
-    return tuple(found)
+def conditions(histogram: Histogram, unit: Ints) -> tuple[tuple[Condition, ...], tuple[Confounded, ...]]:
+    """Temperature and supply, where they take more than one value: those whose slopes can be told, and the others.
+
+    Every unit has a gain and an offset of its own. So slopes rest on what a condition changes within units, and that of
+    supply on what temperature does not change with it.
+
+    Args:
+        unit: of each setting, [S].
+    """
+    found: list[Condition] = []
+    confounded: list[Confounded] = []
+    rows = np.bincount(histogram.setting, np.add.reduceat(histogram.count, histogram.first_cell)).astype(np.float64)
+    die = np.unique(histogram.die, return_inverse=True)[1]
+    for name, values, step in (
+        ("temperature", histogram.temperature, TEMPERATURE_STEP),
+        ("supply", histogram.supply, SUPPLY_STEP),
+    ):
+        if values is None or np.ptp(values) == 0:
+            continue
+        lowest, highest = float(values.min()), float(values.max())
+        reference = round(float(np.average(values, weights=rows)), 2)
+        about = values - reference
+        within = about - _means(about, unit, rows)
+        total = _deviation(about, rows)
+        least = max(LEAST_SHARE * total, min(LEAST_STEPS * step, 0.5 * total))
+        # What temperature explains of supply is temperature's: that was fitted first.
+        of_units, of_all = within, about
+        for other in found:
+            known = other.about - _means(other.about, unit, rows)
+            slope = float(np.average(within * known, weights=rows) / np.average(known**2, weights=rows))
+            of_units, of_all = of_units - slope * known, of_all - slope * other.about
+        if _deviation(of_units, rows) >= least:
+            found.append(Condition(name, about, reference, lowest, highest))
+            continue
+        by: Literal["die", "column", "temperature"] = "temperature"
+        if _deviation(within, rows) < least:
+            of_dies = _deviation(about - _means(about, die, rows), rows)
+            by = "die" if of_dies < least else "column"
+            of_all = about
+        steady = bool(np.ptp(_means(of_all, die, rows)) <= STEADY[name])
+        confounded.append(Confounded(name, by, lowest, highest, steady))
+    return tuple(found), tuple(confounded)
+
+
+def _means(values: Floats, group: Ints, rows: Floats) -> Floats:
+    """Over the conversions of each setting's group, [S]."""
+    return np.asarray((np.bincount(group, rows * values) / np.bincount(group, rows))[group])
+
+
+def _deviation(values: Floats, rows: Floats) -> float:
+    return float(np.sqrt(np.average(values**2, weights=rows)))
 
 
 def inl_knots(histogram: Histogram, setup: MeasurementSetup, v: Floats) -> Floats:

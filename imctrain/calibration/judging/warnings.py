@@ -8,6 +8,7 @@ from imctrain.calibration.fit.column_curves import FEWEST_ROWS_A_SEGMENT
 from imctrain.calibration.fit.design import FEWEST_LEVELS
 from imctrain.calibration.judging.faults import faults_in_words
 from imctrain.calibration.sections.assemble import DEFAULT_INPUT_BITS, DEFAULT_ROWS
+from imctrain.calibration.sections.conditions import untold_of_conditions
 from imctrain.calibration.sections.evidence import Evidence
 from imctrain.calibration.sections.noise import noise_of, ranges_of
 
@@ -60,6 +61,7 @@ def _unknown(e: Evidence) -> list[str]:
     for name, values in (("temperature_c", h.temperature), ("vdd_v", h.supply)):
         if values is not None and np.ptp(values) == 0:
             told.append(f"{name} is {values[0]:g} throughout: no dependence on it was fitted")
+    told.extend(untold_of_conditions(e))
     dies = transfer.dies
     if len(dies) > 1:
         told.append(f"of {len(dies)} dies, `columns` is that of die {e.die} (choose another with --die)")

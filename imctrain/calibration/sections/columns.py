@@ -11,6 +11,7 @@ from imctrain.calibration.fit.chip_fit import ChipFit
 from imctrain.calibration.fit.noise_law import LEAST_SIGMA
 from imctrain.calibration.schema import Column, Estimate, Interval, Spread
 from imctrain.calibration.sections.bounds import interval, positive, rounded
+from imctrain.calibration.sections.conditions import noise_at_reference
 from imctrain.calibration.sections.evidence import Evidence
 
 MOST_LOG_SIGMA = 3.0
@@ -33,6 +34,7 @@ def columns_of(e: Evidence) -> tuple[Column, ...]:
     half_gain = _undithered(half_width(replicates.gain), known[:, 0, 0], 1.0 / np.maximum(reach, 1.0))
     half_offset = _undithered(half_width(replicates.offset), known[:, 1, 1], 0.5)
     half_sigma = _undithered(half_width(log_sigma), 1.0 / np.maximum(squares, 1e-9), MOST_LOG_SIGMA)
+    at_reference = noise_at_reference(e)
     listed = np.flatnonzero((transfer.die == e.die) & ~fit.unmeasured)
     columns = []
     for u in listed:
@@ -41,7 +43,7 @@ def columns_of(e: Evidence) -> tuple[Column, ...]:
         if fit.dead[u]:
             columns.append(Column(column=number, gain=0.0, offset_lsb=rounded(_constant_voltage(fit, int(u))), n=n))
             continue
-        sigma = fit.noise.total * fit.noise.unit[u] * e.temporal_share * np.sqrt(n / max(n - 2, 1))
+        sigma = fit.noise.total * fit.noise.unit[u] * at_reference[u] * e.temporal_share * np.sqrt(n / max(n - 2, 1))
         noise = positive(float(sigma), float(half_sigma[u]))
         if sigma <= 1.1 * LEAST_SIGMA:
             noise = Estimate(value=0.0, low=0.0, high=LEAST_SIGMA)
@@ -93,9 +95,11 @@ def spread_of(e: Evidence, seed: int = 0) -> Spread:
     intervals: list[Interval] = []
     for value, changes in ((p.gain, replicates.gain), (p.offset, replicates.offset)):
         within = value - _die_means(fit, value, good)
-        estimation = np.var(changes[:, good], axis=0).mean() if replicates.count else 0.0
         dies = np.unique(fit.transfer.die[good]).size
         freedom = max(good.size - dies, 1)
+        # An error that the columns of a die share, such as that of a slope, does not spread them.
+        errors = (changes - _die_means(fit, changes, good))[:, good]
+        estimation = float(np.var(errors, axis=0).sum()) / freedom if replicates.count else 0.0
         std = float(np.sqrt(max((within[good] ** 2).sum() / freedom - estimation, 0.0)))
         stds.append(rounded(std))
         redrawn = [
@@ -108,10 +112,11 @@ def spread_of(e: Evidence, seed: int = 0) -> Spread:
 
 
 def _die_means(fit: ChipFit, value: Floats, good: np.ndarray) -> Floats:
-    """Mean over the good columns of each unit's die, [U]."""
-    means = np.zeros(fit.transfer.units)
+    """Mean over the good columns of each unit's die; values and means [..., U]."""
+    means = np.zeros(value.shape)
     for die in np.unique(fit.transfer.die):
         members = fit.transfer.die == die
         chosen = good[members[good]]
-        means[members] = value[chosen].mean() if chosen.size else 0.0
+        if chosen.size:
+            means[..., members] = value[..., chosen].mean(axis=-1, keepdims=True)
     return means
