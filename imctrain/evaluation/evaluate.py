@@ -20,7 +20,8 @@ from imctrain.experiment.trained import Trained
 from imctrain.intercept.program import Chips
 from imctrain.records.evaluation import Evaluation
 from imctrain.records.layout import EvaluationFiles
-from imctrain.settings import OFF_THE_ARRAY, Config
+from imctrain.records.result import OFF_THE_ARRAY
+from imctrain.settings import Config
 from imctrain.training.signals import StopRequest
 
 READINGS = {"offsets": "imc.adc.offset_conversions", "gains": "imc.adc.gain_conversions"}

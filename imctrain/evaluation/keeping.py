@@ -16,7 +16,8 @@ from imctrain.experiment.identity import calibration_hash
 from imctrain.experiment.trained import Trained
 from imctrain.records.evaluation import VERSION, DieResult, Evaluation, Evaluations
 from imctrain.records.layout import EvaluationFiles
-from imctrain.settings import OFF_THE_ARRAY, Config
+from imctrain.records.result import OFF_THE_ARRAY
+from imctrain.settings import Config
 
 """Paths on which no chip is met."""
 DIE = ("chip_seed", "calibration", "chip")

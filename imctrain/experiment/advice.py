@@ -12,7 +12,8 @@ from imctrain.errors import UserError
 from imctrain.imc.forecast.advice import Problem, advise, all_remedies, remedy_text
 from imctrain.intercept import Ledger
 from imctrain.records.layout import RunFiles
-from imctrain.settings import OFF_THE_ARRAY, Config
+from imctrain.records.result import OFF_THE_ARRAY
+from imctrain.settings import Config
 from imctrain.training.loop import data_parts
 from imctrain.training.metrics import read_metrics
 from imctrain.training.verdict import verdict

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from imctrain.errors import UserError
-from imctrain.settings import OFF_THE_ARRAY, Config
+from imctrain.records.result import OFF_THE_ARRAY
+from imctrain.settings import Config
 
 UNITS = {"temperature_c": "C", "supply_v": "V"}
 

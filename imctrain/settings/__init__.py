@@ -17,7 +17,6 @@ from imctrain.settings.experiment import TrainingConfig as TrainingConfig
 from imctrain.settings.formats import OPERANDS as OPERANDS
 from imctrain.settings.formats import FormatSpec as FormatSpec
 from imctrain.settings.hardware import Hardware as Hardware
-from imctrain.settings.imc import OFF_THE_ARRAY as OFF_THE_ARRAY
 from imctrain.settings.imc import ImcConfig as ImcConfig
 from imctrain.settings.imc import RuleConfig as RuleConfig
 from imctrain.settings.loading import config_hash as config_hash

@@ -15,8 +15,6 @@ from imctrain.settings.presets import PRESETS, Preset, with_preset
 from imctrain.settings.site import SiteSettings
 
 ImcPath = Literal["float", Path]
-OFF_THE_ARRAY = ("float", "digital")
-"""Paths of which nothing is computed on the array."""
 
 
 class RuleConfig(Section):

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from imctrain.calibration import load_calibration
 from imctrain.errors import UserError, quoted
 from imctrain.reading import Unreadable, parse_toml, read_toml
-from imctrain.settings import OFF_THE_ARRAY, Config, frozen_imc, load_config
+from imctrain.records.result import OFF_THE_ARRAY
+from imctrain.settings import Config, frozen_imc, load_config
 from imctrain.sweep.trial import Trial
 
 SIGMA = "imc.noise.sigma_lsb"
